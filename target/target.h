@@ -1,0 +1,34 @@
+/* target.h: the table of facts about the machines that code is generated for. */
+#ifndef EFFNETC_TARGET_H
+#define EFFNETC_TARGET_H
+
+#include "support/support.h"
+
+/* One row of targets.def. Sizes in bytes. */
+typedef struct Target {
+    const char *name;   /* as in --target */
+    const char *triple; /* LLVM's */
+    int vector_bytes;   /* width of a vector register; 4 where kernels are scalar */
+    int vector_regs;    /* how many there are */
+    bool fma;           /* has a fused multiply-add */
+    bool flush_to_zero; /* run with denormals flushed, on input and output */
+    int64_t l1_bytes, l2_bytes;
+    const char *features; /* of GCC's and Clang's target attribute; "" for none */
+    const char *c_flags;  /* what a test passes to cc besides -O2 */
+    const char *summary;  /* for `effnetc targets` */
+} Target;
+
+size_t target_count(void);
+const Target *target_at(size_t i);
+/* Finds a row by name; "native" is the best row that this machine can run. NULL where unknown. */
+const Target *target_find(const char *name);
+const Target *target_native(void);
+/* Whether this machine can run code for t. */
+bool target_runs_here(const Target *t);
+
+/* f32 lanes of a vector register: 16, 8, 4 or 1. It is also the channel block of activations. */
+static inline int target_lanes(const Target *t) {
+    return t->vector_bytes / 4;
+}
+
+#endif
