@@ -1,0 +1,127 @@
+/* import.c: an ONNX model to a graph, node by node.
+ *
+ * All that is wrong is found before giving up: a node that fails is reported once, what depends on
+ * it is passed over in silence, unless its operator is not supported either. */
+#include "frontend/import.h"
+
+#include <string.h>
+
+/* ---- one node -------------------------------------------------------------------------------- */
+
+static const char *function_key(Importer *im, const char *domain, const char *name) {
+    return arena_printf(&im->arena, "%s:%s", onnx_domain(domain), name ? name : "");
+}
+
+static void collect_functions(Importer *im) {
+    const Onnx__ModelProto *m = im->model;
+    for (size_t i = 0; i < m->n_functions; i++)
+        map_put(&im->arena, &im->functions,
+                function_key(im, m->functions[i]->domain, m->functions[i]->name), m->functions[i]);
+}
+
+static bool is_model_function(const OnnxNode *n) {
+    return n->im->functions.len &&
+           map_get(&n->im->functions, function_key(n->im, n->domain, n->proto->op_type));
+}
+
+/* The row for the node; NULL, reported, where there is none. */
+static const OnnxOpRow *find_row(OnnxNode *n) {
+    const int64_t *opset = map_get(&n->im->opsets, n->domain);
+    const char *why;
+    n->opset = opset ? *opset : 0;
+    if (!opset) {
+        onnx_bad(n, "the model does not import the domain %s",
+                 quoted(n->im, *n->domain ? n->domain : "ai.onnx"));
+        return NULL;
+    }
+    if (is_model_function(n)) {
+        onnx_unsupported(n, "functions inside the model are not supported");
+        return NULL;
+    }
+    const OnnxOpRow *row = onnx_op_find(&n->im->arena, n->domain, n->proto->op_type, *opset, &why);
+    if (!row)
+        onnx_unsupported(n, "%s", why);
+    return row;
+}
+
+static bool waits_for_failed(const OnnxNode *n) {
+    for (int i = 0; i < n->ninputs; i++)
+        if (n->inputs[i] && !n->inputs[i]->value)
+            return true;
+    return false;
+}
+
+/* Inputs past the last one given count as left out. */
+static void check_inputs(OnnxNode *n, const OnnxOpRow *row) {
+    if (row->max_inputs >= 0 && n->ninputs > row->max_inputs)
+        onnx_bad(n, "it has %d inputs, and may have %d", n->ninputs, row->max_inputs);
+    for (int i = 0; i < row->min_inputs && !n->failed; i++)
+        if (!onnx_input(n, i))
+            onnx_bad(n, "input %d is missing", i);
+}
+
+/* An output that the importer left alone must not be used. */
+static void check_outputs(OnnxNode *n) {
+    for (int i = 0; i < n->noutputs && !n->failed; i++)
+        if (n->outputs[i] && n->outputs[i]->uses && !n->outputs[i]->value)
+            onnx_unsupported(n, "its output %d is used", i);
+}
+
+static void import_node(OnnxNode *n) {
+    const OnnxOpRow *row = find_row(n);
+    if (!row || waits_for_failed(n))
+        return;
+    check_inputs(n, row);
+    attrs_check(n);
+    if (n->failed)
+        return;
+    row->import(n);
+    attrs_check_all_read(n);
+    check_outputs(n);
+}
+
+/* ---- the model ------------------------------------------------------------------------------- */
+
+/* file.onnx of a/b/file.onnx, without its ending. */
+static const char *model_name(Importer *im) {
+    const char *slash = strrchr(im->path, '/'), *name = slash ? slash + 1 : im->path;
+    const char *dot = strrchr(name, '.');
+    return arena_strndup(&im->arena, name,
+                         dot && dot != name ? (size_t)(dot - name) : strlen(name));
+}
+
+static void import_nodes(Importer *im) {
+    for (size_t i = 0; i < im->order.len; i++)
+        import_node(im->order.data[i]);
+}
+
+/* Fills im->g; false with errors. Inputs and weights are looked at even where the other has faults.
+ */
+static bool import_model(Importer *im) {
+    size_t errors = im->d->errors;
+    if (!model_load(im) || !names_resolve(im))
+        return false;
+    collect_functions(im);
+    import_initializers(im);
+    import_inputs(im);
+    import_nodes(im);
+    if (im->d->errors != errors)
+        return false;
+    ensure(import_outputs(im));
+    graph_dce(im->g);
+    return true;
+}
+
+Graph *onnx_import(const char *path, const ImportOptions *options, Diag *d) {
+    static const ImportOptions no_options;
+    Importer im = {.d = d, .path = path, .options = options ? options : &no_options};
+    im.g = graph_new(model_name(&im));
+    Graph *g = im.g;
+    if (!import_model(&im)) {
+        graph_free(g);
+        g = NULL;
+    }
+    buf_free(&im.wire.copy);
+    arena_free(&im.arena);
+    return g;
+}

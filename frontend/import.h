@@ -1,0 +1,253 @@
+/* import.h: what the files of frontend/ share. Others use frontend.h. Sections follow the files
+ * that implement them, in the order in which a model passes through them. */
+#ifndef EFFNETC_FRONTEND_IMPORT_H
+#define EFFNETC_FRONTEND_IMPORT_H
+
+#include "frontend/frontend.h"
+#include "onnx.pb-c.h"
+
+/* ---- wire.c: a first walk over a protobuf file that is not trusted --------------------------- */
+
+/* The data of one TensorProto as it lies in the file. */
+typedef struct WireBlob {
+    const uint8_t *data;
+    size_t size;
+    uint32_t
+        field; /* number of the TensorProto field: raw_data, or a packed one such as float_data */
+} WireBlob;
+
+/* What is left of a file once it is known to be sound.
+ *
+ * `copy` is the same message without unknown fields and without tensor data: wherever a
+ * TensorProto had data it has a raw_data of four bytes, the little-endian index of its blob. No
+ * other raw_data is in the copy, so that a file can't forge a reference. */
+typedef struct WireScan {
+    Buf copy;
+    VEC(WireBlob) blobs;   /* in the caller's arena */
+    size_t unpacked_bytes; /* a bound of what protobuf-c allocates for the copy */
+} WireScan;
+
+enum {
+    WIRE_MAX_DEPTH = 64,
+    WIRE_MAX_NODES = 1000000,
+    WIRE_MAX_UNPACKED = 256 << 20, /* bytes; a member of the family needs 1 to 20 MB */
+};
+
+/* Walks `size` bytes as a message of type `root`. False with an error (2: byte, field, reason) in d
+ * where protobuf-c would read past an end, nest deeper, take more memory or give up without a
+ * reason. out->copy is the caller's to free in both cases. */
+bool wire_scan(const ProtobufCMessageDescriptor *root, const uint8_t *data, size_t size,
+               const char *where, Arena *a, WireScan *out, Diag *d);
+
+/* Reads one varint from [*p, end) and steps over it; false where none ends there in 10 bytes. */
+bool wire_varint(const uint8_t **p, const uint8_t *end, uint64_t *out);
+
+/* ---- onnx_model.c: a file to an unpacked, checked ModelProto --------------------------------- */
+
+typedef struct OnnxNode OnnxNode;
+
+/* A name of the ONNX graph: one initializer, input or node output. */
+typedef struct OnnxName {
+    const char *name;
+    OnnxNode *producer; /* NULL for inputs and initializers */
+    Value *value;       /* NULL before its producer was imported, and where that failed */
+    int uses;           /* by nodes and as a graph output */
+} OnnxName;
+
+/* Everything that one import knows. */
+typedef struct Importer {
+    Graph *g;
+    Diag *d;
+    const char *path; /* of the model, the `where` of all messages */
+    const ImportOptions *options;
+    Arena arena; /* lives as long as the import */
+    WireScan wire;
+    const Onnx__ModelProto *model;
+    Map opsets;    /* domain -> const int64_t *: the version imported; "" is ai.onnx */
+    Map names;     /* ONNX name -> OnnxName * */
+    Map functions; /* "domain:name" of the functions inside the model */
+    Map external;  /* real path -> MappedFile *, all in g->mappings */
+    size_t external_mapped, external_used; /* bytes of those files, and of the tensors in them */
+    OnnxNode *nodes;
+    size_t nnodes;
+    VEC(OnnxNode *) order; /* of execution */
+} Importer;
+
+enum {
+    OPSET_OLDEST = 7, /* numpy's broadcasting; before it each operator had its own */
+    OPSET_NEWEST = 28,
+    IR_OLDEST = 3,
+    IR_NEWEST = 14,
+};
+
+/* Maps, scans and unpacks im->path and checks what concerns the whole model. False with errors. */
+bool model_load(Importer *im);
+
+/* The name that a domain goes by here: "" for ai.onnx; s may be NULL. */
+const char *onnx_domain(const char *s);
+
+/* A string of the file for use in a message (which diag_print makes safe): shortened where it is
+ * long, with quotes or without. */
+const char *quoted(Importer *im, const char *s);
+const char *shortened(Importer *im, const char *s);
+
+/* ---- onnx_tensor.c, onnx_external.c: TensorProto to Tensor ----------------------------------- */
+
+/* Why something of the file can't be used. */
+typedef struct Problem {
+    int exit_code; /* EXIT_BAD_MODEL or EXIT_UNSUPPORTED */
+    const char *reason;
+} Problem;
+
+/* Sets p and returns false. */
+bool problem(Importer *im, Problem *p, int exit_code, const char *fmt, ...) PRINTF_LIKE(4, 5);
+
+/* The tensor with its data: a view into the file wherever that is aligned, else a copy in g's
+ * arena. NULL with the reason in p. */
+Tensor *tensor_import(Importer *im, const Onnx__TensorProto *t, Problem *p);
+
+/* `size` bytes of external data, mapped for as long as g lives; p where the location leaves the
+ * model's folder or the file has fewer bytes. */
+bool external_data(Importer *im, const Onnx__TensorProto *t, size_t size, const uint8_t **data,
+                   Problem *p);
+
+/* ---- import_names.c: names to values, nodes to an order -------------------------------------- */
+
+/* Enters all names of the graph, finds duplicates and undefined ones, and sets im->order. */
+bool names_resolve(Importer *im);
+OnnxName *name_find(const Importer *im, const char *name);
+
+/* ---- import_io.c: initializers, graph inputs and outputs ------------------------------------- */
+
+bool import_initializers(Importer *im);
+bool import_inputs(Importer *im);
+bool import_outputs(Importer *im);
+
+/* ---- onnx_node.c: what an importer of an operator works with --------------------------------- */
+
+typedef void OnnxImportFn(OnnxNode *n);
+
+/* A row of onnx_ops.def. */
+typedef struct OnnxOpRow {
+    OnnxOp op;
+    int min_inputs, max_inputs; /* max_inputs < 0: any number */
+    OnnxImportFn *import;
+} OnnxOpRow;
+
+/* The row for an operator at a version of its domain. NULL with the reason in *why. */
+const OnnxOpRow *onnx_op_find(Arena *a, const char *domain, const char *name, int64_t opset,
+                              const char **why);
+
+/* One NodeProto during import. An importer reads inputs and attributes, appends nodes to the graph
+ * and sets outputs. A complaint sticks: it sets `failed`, is reported once, and what follows it is
+ * dropped. */
+struct OnnxNode {
+    Importer *im;
+    const Onnx__NodeProto *proto;
+    const char *origin; /* the node's name, else OpType:first output */
+    const char *domain; /* "" is ai.onnx */
+    int64_t opset;      /* of the domain */
+    OnnxName **inputs;  /* NULL: left out */
+    OnnxName **outputs; /* NULL: unused */
+    int ninputs, noutputs;
+    uint64_t attrs_read; /* bit i: attribute i was asked for */
+    bool failed;
+    int state; /* of the walk in import_names.c */
+};
+
+enum { NODE_MAX_ATTRS = 64 };
+
+/* The graph value of an input; NULL where it is absent. */
+Value *onnx_input(const OnnxNode *n, int i);
+const Shape *onnx_shape(const OnnxNode *n, int i); /* of a present input */
+void onnx_set_output(OnnxNode *n, int i, Value *v);
+
+/* Complaints: the model breaks ONNX's rules (2), or is beyond this compiler (3). */
+void onnx_bad(OnnxNode *n, const char *fmt, ...) PRINTF_LIKE(2, 3);
+void onnx_unsupported(OnnxNode *n, const char *fmt, ...) PRINTF_LIKE(2, 3);
+void onnx_problem(OnnxNode *n, const Problem *p);
+void onnx_not_constant(OnnxNode *n, const char *what); /* 3: of an operand */
+
+/* Appends a graph node named after output 0; `part` tells the inner nodes of an operator that takes
+ * several (NULL for the one that makes the output). Set attributes, then call onnx_done. */
+Node *onnx_add(OnnxNode *n, Op op, const char *part, Value *const *operands, int noperands);
+/* Infers the types of x. NULL, reported, where its operands don't fit. */
+Value *onnx_done(OnnxNode *n, Node *x);
+
+/* The same for an op of one or two operands without attributes; operands may be NULL after a
+ * complaint, and then NULL is returned. */
+Value *onnx_unary(OnnxNode *n, Op op, const char *part, Value *x);
+Value *onnx_binary(OnnxNode *n, Op op, const char *part, Value *a, Value *b);
+Value *onnx_reshape(OnnxNode *n, const char *part, Value *x, const Shape *to);
+Value *onnx_expand(OnnxNode *n, const char *part, Value *x, const Shape *to);
+/* A constant of x's dtype and rank 0. */
+Value *onnx_scalar(OnnxNode *n, const char *part, DType dt, double x);
+Value *onnx_constant(OnnxNode *n, const char *part, Tensor *t);
+
+/* The value of input i, which must be known while compiling; `what` names it in the complaint. NULL
+ * after a complaint. Values past FOLD_LIMIT elements are not computed. */
+const Tensor *onnx_const_input(OnnxNode *n, int i, const char *what, int64_t limit);
+enum { FOLD_LIMIT = 1 << 16, FOLD_LIMIT_WEIGHTS = 1 << 24 };
+
+/* The integers of a constant input of rank 0 or 1 and type int32 or int64. */
+bool onnx_ints_input(OnnxNode *n, int i, const char *what, Ints *out);
+/* They are an attribute before an opset and an input since then: reads whichever is present. False
+ * where both are absent, or after a complaint. */
+bool onnx_ints_arg(OnnxNode *n, const char *attr, int input, Ints *out);
+
+/* axis + rank where axis is negative; complains where the result is outside [0, limit). */
+int onnx_axis(OnnxNode *n, int64_t axis, int limit);
+/* Marks the axes in set[0..limit); complains about one that is outside or named twice. */
+void onnx_axes(OnnxNode *n, const Ints *axes, int limit, bool *set);
+
+/* A copy of v[0..count) in the graph's arena. */
+Ints onnx_keep_ints(OnnxNode *n, const int64_t *v, int count);
+
+/* ---- onnx_attr.c: attributes of a node ------------------------------------------------------- */
+
+/* Each returns the attribute, or dflt where it is absent; a wrong type is complained about. */
+int64_t attr_int(OnnxNode *n, const char *name, int64_t dflt);
+bool attr_bool(OnnxNode *n, const char *name, bool dflt);
+double attr_float(OnnxNode *n, const char *name, double dflt);
+const char *attr_string(OnnxNode *n, const char *name, const char *dflt);
+bool attr_ints(OnnxNode *n, const char *name, Ints *out); /* false where absent */
+bool attr_floats(OnnxNode *n, const char *name, const float **out, int *count);
+const Onnx__TensorProto *attr_tensor(OnnxNode *n, const char *name); /* NULL where absent */
+bool attr_present(const OnnxNode *n, const char *name);
+/* Says that the attribute means nothing for inference. */
+void attr_ignore(OnnxNode *n, const char *name);
+/* Names and types are present, no name twice; before the importer runs. */
+void attrs_check(OnnxNode *n);
+/* Complains about an attribute that the importer did not ask for: it might change the result. */
+void attrs_check_all_read(OnnxNode *n);
+
+/* ---- what several importers share ------------------------------------------------------------ */
+
+/* True where all present ones of the first `count` inputs have input 0's dtype; else complains. */
+bool onnx_same_dtype(OnnxNode *n, int count);
+/* And it is a float. */
+bool onnx_needs_float(OnnxNode *n, int count);
+/* Input 0 is [N, C, H, W]. */
+bool onnx_needs_2d(OnnxNode *n);
+
+/* A sliding window over height and width. */
+typedef struct Window {
+    Dim2 kernel, stride, dilation;
+    Dim4 pad;
+} Window;
+
+/* Reads kernel_shape (default `kernel`), strides, dilations, pads and auto_pad; auto_pad becomes
+ * explicit pads for an input of shape x. */
+bool onnx_window(OnnxNode *n, const Shape *x, Dim2 kernel, Window *w);
+
+/* The product of the dimensions before axis, and of the rest. */
+Shape onnx_flat(const Shape *s, int axis);
+
+/* ---- op_*.c: importers, one a row of onnx_ops.def -------------------------------------------- */
+
+#define ONNX_OP(name, domain, since, until, min_in, max_in, importer)                              \
+    OnnxImportFn import_##importer;
+#include "frontend/onnx_ops.def"
+#undef ONNX_OP
+
+#endif

@@ -1,0 +1,188 @@
+/* import_io.c: initializers, inputs and outputs of the graph. */
+#include "frontend/import.h"
+
+#include <string.h>
+
+bool import_initializers(Importer *im) {
+    const Onnx__GraphProto *g = im->model->graph;
+    size_t errors = im->d->errors;
+    for (size_t i = 0; i < g->n_initializer; i++) {
+        const char *name = g->initializer[i]->name;
+        Problem p;
+        Tensor *t = tensor_import(im, g->initializer[i], &p);
+        if (t) {
+            name_find(im, name)->value = graph_constant(im->g, graph_unique_name(im->g, name), t);
+        } else {
+            diag_error(im->d, p.exit_code, im->path, "initializer %s can't be used",
+                       quoted(im, name));
+            diag_note(im->d, "reason", "%s", p.reason);
+        }
+    }
+    return im->d->errors == errors;
+}
+
+/* ---- shapes of inputs ------------------------------------------------------------------------ */
+
+/* A dimension of a graph input and what it may be called on the command line. */
+typedef struct InputDim {
+    const char *input;
+    int axis;
+    const char *param; /* dim_param, or INPUT.AXIS where the model gives none */
+} InputDim;
+
+static const DimOverride *find_override(const Importer *im, const char *name) {
+    for (int i = 0; i < im->options->ndims; i++)
+        if (strcmp(im->options->dims[i].name, name) == 0)
+            return &im->options->dims[i];
+    return NULL;
+}
+
+/* The size of a dimension that the model leaves open. */
+static bool open_dim(Importer *im, const InputDim *d, int64_t *out) {
+    const DimOverride *o = find_override(im, d->param);
+    *out = o ? o->value : 1;
+    if (o)
+        return true;
+    if (d->axis == 0) {
+        diag_remark(im->d, im->path, "dimension %s, the first of input %s, is taken as 1",
+                    quoted(im, d->param), quoted(im, d->input));
+        diag_note(im->d, "help", "--dim %s=N sets it", quoted(im, d->param));
+        return true;
+    }
+    diag_error(im->d, EXIT_USAGE, im->path, "dimension %s (axis %d of input %s) has no size",
+               quoted(im, d->param), d->axis, quoted(im, d->input));
+    diag_note(im->d, "help", "set it with --dim %s=N", quoted(im, d->param));
+    return false;
+}
+
+static const char *dim_param(const Onnx__TensorShapeProto__Dimension *d) {
+    bool named = d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM;
+    return named && *d->dim_param ? d->dim_param : NULL;
+}
+
+/* Negative sizes are how some exporters write an open dimension. */
+static bool dim_known(const Onnx__TensorShapeProto__Dimension *d) {
+    return d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE &&
+           d->dim_value >= 0;
+}
+
+static InputDim input_dim(Importer *im, const Onnx__ValueInfoProto *v, int axis) {
+    const char *param = dim_param(v->type->tensor_type->shape->dim[axis]);
+    if (!param)
+        param = arena_printf(&im->arena, "%s.%d", v->name, axis);
+    return (InputDim){v->name, axis, param};
+}
+
+static bool input_shape(Importer *im, const Onnx__ValueInfoProto *v, Shape *out) {
+    const Onnx__TensorShapeProto *s = v->type->tensor_type->shape;
+    bool ok = true;
+    out->rank = (int)s->n_dim;
+    for (int i = 0; i < out->rank; i++) {
+        InputDim d = input_dim(im, v, i);
+        if (dim_known(s->dim[i]))
+            out->dim[i] = s->dim[i]->dim_value;
+        else
+            ok &= open_dim(im, &d, &out->dim[i]);
+    }
+    return ok;
+}
+
+/* ---- inputs ---------------------------------------------------------------------------------- */
+
+static bool input_error(Importer *im, const Onnx__ValueInfoProto *v, int exit_code,
+                        const char *reason) {
+    diag_error(im->d, exit_code, im->path, "graph input %s can't be used", quoted(im, v->name));
+    diag_note(im->d, "reason", "%s", reason);
+    return false;
+}
+
+static const Onnx__TypeProto__Tensor *tensor_type(const Onnx__ValueInfoProto *v) {
+    bool is_tensor = v->type && v->type->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE;
+    return is_tensor ? v->type->tensor_type : NULL;
+}
+
+static bool import_input(Importer *im, const Onnx__ValueInfoProto *v) {
+    const Onnx__TypeProto__Tensor *t = tensor_type(v);
+    DType dt;
+    Shape s = {0};
+    if (!t)
+        return input_error(im, v, EXIT_UNSUPPORTED, "it is not a tensor");
+    if (!t->shape)
+        return input_error(im, v, EXIT_UNSUPPORTED, "its rank is not known");
+    if (t->shape->n_dim > MAX_RANK)
+        return input_error(im, v, EXIT_UNSUPPORTED, "it has too many dimensions");
+    if (!dtype_from_onnx(t->elem_type, &dt))
+        return input_error(im, v, EXIT_UNSUPPORTED, "its data type is not supported");
+    if (!input_shape(im, v, &s))
+        return false;
+    if (!shape_valid(&s, dt))
+        return input_error(im, v, EXIT_BAD_MODEL, "it is too large");
+    name_find(im, v->name)->value =
+        graph_input(im->g, graph_unique_name(im->g, v->name), type_plain(dt, s));
+    return true;
+}
+
+/* Does the model have an open dimension of that name? */
+static bool has_dim(Importer *im, const char *name) {
+    const Onnx__GraphProto *g = im->model->graph;
+    for (size_t i = 0; i < g->n_input; i++) {
+        const Onnx__TypeProto__Tensor *t = tensor_type(g->input[i]);
+        for (size_t k = 0; t && t->shape && k < t->shape->n_dim; k++)
+            if (!dim_known(t->shape->dim[k]) &&
+                strcmp(input_dim(im, g->input[i], (int)k).param, name) == 0)
+                return true;
+    }
+    return false;
+}
+
+static void check_overrides(Importer *im) {
+    for (int i = 0; i < im->options->ndims; i++) {
+        const DimOverride *o = &im->options->dims[i];
+        if (o->value < 1)
+            diag_error(im->d, EXIT_USAGE, im->path, "dimension %s must be at least 1",
+                       quoted(im, o->name));
+        else if (!has_dim(im, o->name))
+            diag_error(im->d, EXIT_USAGE, im->path, "no input has an open dimension called %s",
+                       quoted(im, o->name));
+    }
+}
+
+bool import_inputs(Importer *im) {
+    const Onnx__GraphProto *g = im->model->graph;
+    size_t errors = im->d->errors;
+    for (size_t i = 0; i < g->n_input; i++)
+        if (!name_find(im, g->input[i]->name)->value)
+            import_input(im, g->input[i]);
+    check_overrides(im);
+    return im->d->errors == errors;
+}
+
+/* ---- outputs --------------------------------------------------------------------------------- */
+
+/* Can the declared type of an output be that of its value? Open dimensions fit all. */
+static bool declared_fits(const Onnx__TypeProto__Tensor *t, const Type *have) {
+    DType dt;
+    if (t->has_elem_type && (!dtype_from_onnx(t->elem_type, &dt) || dt != have->dtype))
+        return false;
+    if (!t->shape)
+        return true;
+    bool same = t->shape->n_dim == (size_t)have->shape.rank;
+    for (int i = 0; same && i < have->shape.rank; i++)
+        same = !dim_known(t->shape->dim[i]) || t->shape->dim[i]->dim_value == have->shape.dim[i];
+    return same;
+}
+
+bool import_outputs(Importer *im) {
+    const Onnx__GraphProto *g = im->model->graph;
+    for (size_t i = 0; i < g->n_output; i++) {
+        Value *v = name_find(im, g->output[i]->name)->value;
+        if (!v)
+            return false;
+        const Onnx__TypeProto__Tensor *t = tensor_type(g->output[i]);
+        if (t && !declared_fits(t, &v->type))
+            diag_warning(im->d, im->path, "output %s is %s, and the model declares another type",
+                         quoted(im, g->output[i]->name), type_str(&im->arena, &v->type));
+        graph_output(im->g, v, arena_strdup(&im->g->arena, g->output[i]->name));
+    }
+    return true;
+}

@@ -1,0 +1,283 @@
+/* op_data.c: operators that move elements: Concat, Slice, Gather, Pad. */
+#include "frontend/import.h"
+
+#include <string.h>
+
+/* Concat-4 to -13. */
+void import_concat(OnnxNode *n) {
+    Value **operands = ARENA_ARRAY(&n->im->arena, n->ninputs, Value *);
+    for (int i = 0; i < n->ninputs; i++) {
+        operands[i] = onnx_input(n, i);
+        if (!operands[i])
+            onnx_bad(n, "input %d is missing", i);
+    }
+    if (!attr_present(n, "axis"))
+        onnx_bad(n, "attribute \"axis\" is missing");
+    if (n->failed)
+        return;
+    int axis = onnx_axis(n, attr_int(n, "axis", 0), operands[0]->type.shape.rank);
+    if (n->failed)
+        return;
+    Node *c = onnx_add(n, OP_concat, NULL, operands, n->ninputs);
+    axis_attrs(c)->axis = axis;
+    onnx_set_output(n, 0, onnx_done(n, c));
+}
+
+/* ---- Slice ----------------------------------------------------------------------------------- */
+
+/* Which elements of one dimension are taken: start + i * step for i < size. */
+typedef struct Range {
+    int64_t start, size, step;
+} Range;
+
+static int64_t clamp(int64_t x, int64_t low, int64_t high) {
+    return x < low ? low : x > high ? high : x;
+}
+
+/* numpy's rules: negative positions count from the end, and all are clamped. */
+static Range range_of(int64_t dim, int64_t start, int64_t end, int64_t step) {
+    /* a step of more than the dimension takes one element, whatever it is */
+    step = clamp(step, -dim - 1, dim + 1);
+    start += start < 0 ? dim : 0;
+    end += end < 0 ? dim : 0;
+    Range r = {0, 0, 1};
+    if (step > 0) {
+        start = clamp(start, 0, dim);
+        end = clamp(end, 0, dim);
+        if (start < end)
+            r = (Range){start, ceil_div(end - start, step), step};
+    } else {
+        start = clamp(start, -1, dim - 1);
+        end = clamp(end, -1, dim - 1);
+        if (start > end)
+            r = (Range){start, ceil_div(start - end, -step), step};
+    }
+    return r;
+}
+
+/* One range for each dimension of input 0. */
+typedef struct Ranges {
+    int64_t starts[MAX_RANK], sizes[MAX_RANK], steps[MAX_RANK];
+} Ranges;
+
+static void take_all(const Shape *s, Ranges *r) {
+    for (int i = 0; i < s->rank; i++) {
+        r->starts[i] = 0;
+        r->sizes[i] = s->dim[i];
+        r->steps[i] = 1;
+    }
+}
+
+static Value *slice(OnnxNode *n, const char *part, Value *x, const Ranges *r) {
+    int rank = x->type.shape.rank;
+    Node *s = onnx_add(n, OP_slice, part, &x, 1);
+    slice_attrs(s)->starts = onnx_keep_ints(n, r->starts, rank);
+    slice_attrs(s)->sizes = onnx_keep_ints(n, r->sizes, rank);
+    slice_attrs(s)->steps = onnx_keep_ints(n, r->steps, rank);
+    return onnx_done(n, s);
+}
+
+/* What a Slice says; lists other than starts and ends may be empty. */
+typedef struct SliceArgs {
+    Ints starts, ends, axes, steps;
+} SliceArgs;
+
+static void check_lengths(OnnxNode *n, const SliceArgs *a) {
+    int count = a->starts.n;
+    if (a->ends.n != count || (a->axes.n && a->axes.n != count) ||
+        (a->steps.n && a->steps.n != count))
+        onnx_bad(n, "its starts, ends, axes and steps have %d, %d, %d and %d numbers", count,
+                 a->ends.n, a->axes.n, a->steps.n);
+    else if (count > onnx_shape(n, 0)->rank)
+        onnx_bad(n, "it cuts %d dimensions of %d", count, onnx_shape(n, 0)->rank);
+}
+
+static void import_slice(OnnxNode *n, const SliceArgs *a) {
+    const Shape *s = onnx_shape(n, 0);
+    Ranges r;
+    bool seen[MAX_RANK];
+    take_all(s, &r);
+    if (!n->failed)
+        check_lengths(n, a);
+    if (!n->failed)
+        onnx_axes(n, &a->axes, s->rank, seen);
+    for (int i = 0; i < a->starts.n && !n->failed; i++) {
+        int axis = a->axes.n ? onnx_axis(n, a->axes.v[i], s->rank) : i;
+        int64_t step = a->steps.n ? a->steps.v[i] : 1;
+        if (step == 0)
+            onnx_bad(n, "a step is 0");
+        else {
+            Range one = range_of(s->dim[axis], a->starts.v[i], a->ends.v[i], step);
+            r.starts[axis] = one.start;
+            r.sizes[axis] = one.size;
+            r.steps[axis] = one.step;
+        }
+    }
+    if (!n->failed)
+        onnx_set_output(n, 0, slice(n, NULL, onnx_input(n, 0), &r));
+}
+
+/* Slice-1: attributes, no steps. */
+void import_slice_1(OnnxNode *n) {
+    SliceArgs a = {{NULL, 0}, {NULL, 0}, {NULL, 0}, {NULL, 0}};
+    bool given = attr_ints(n, "starts", &a.starts);
+    given &= attr_ints(n, "ends", &a.ends);
+    attr_ints(n, "axes", &a.axes);
+    if (!given)
+        onnx_bad(n, "attributes \"starts\" and \"ends\" must be given");
+    import_slice(n, &a);
+}
+
+/* Slice-10 to -13: inputs. */
+void import_slice_10(OnnxNode *n) {
+    SliceArgs a = {{NULL, 0}, {NULL, 0}, {NULL, 0}, {NULL, 0}};
+    onnx_ints_input(n, 1, "starts", &a.starts);
+    onnx_ints_input(n, 2, "ends", &a.ends);
+    if (onnx_input(n, 3))
+        onnx_ints_input(n, 3, "axes", &a.axes);
+    if (onnx_input(n, 4))
+        onnx_ints_input(n, 4, "steps", &a.steps);
+    import_slice(n, &a);
+}
+
+/* ---- Gather ---------------------------------------------------------------------------------- */
+
+/* They must be known and inside the dimension, so that generated code need not check them. Negative
+ * ones count from the end, in the graph op too. */
+static void check_indices(OnnxNode *n, int64_t dim) {
+    const Tensor *t = onnx_const_input(n, 1, "indices", FOLD_LIMIT);
+    if (!t)
+        return;
+    if (t->dtype != DT_i64 && t->dtype != DT_i32)
+        onnx_bad(n, "its indices must be int64 or int32");
+    for (int64_t i = 0; i < shape_elems(&t->shape) && !n->failed; i++) {
+        int64_t k = tensor_i64(t, i);
+        if (k < -dim || k >= dim)
+            onnx_bad(n, "index %lld is outside [%lld, %lld)", (long long)k, (long long)-dim,
+                     (long long)dim);
+    }
+}
+
+/* Gather-1 to -13. */
+void import_gather(OnnxNode *n) {
+    Value *x = onnx_input(n, 0);
+    int axis = onnx_axis(n, attr_int(n, "axis", 0), x->type.shape.rank);
+    if (!n->failed)
+        check_indices(n, x->type.shape.dim[axis]);
+    if (n->failed)
+        return;
+    Node *g = onnx_add(n, OP_gather, NULL, (Value *[]){x, onnx_input(n, 1)}, 2);
+    axis_attrs(g)->axis = axis;
+    onnx_set_output(n, 0, onnx_done(n, g));
+}
+
+/* ---- Pad ------------------------------------------------------------------------------------- */
+
+/* Elements added in front of and behind each dimension; negative ones are cut off. */
+typedef struct Pads {
+    int64_t before[MAX_RANK], after[MAX_RANK];
+} Pads;
+
+/* Spreads the list of ONNX, all fronts and then all backs of the axes named (none: all of them). */
+static void spread_pads(OnnxNode *n, const Ints *list, const Ints *axes, Pads *p) {
+    int rank = onnx_shape(n, 0)->rank, count = axes ? axes->n : rank;
+    bool seen[MAX_RANK];
+    *p = (Pads){{0}, {0}};
+    if (axes)
+        onnx_axes(n, axes, rank, seen);
+    if (!n->failed && list->n != 2 * count)
+        onnx_bad(n, "its pads have %d numbers, and need %d", list->n, 2 * count);
+    for (int i = 0; i < count && !n->failed; i++) {
+        int axis = axes ? onnx_axis(n, axes->v[i], rank) : i;
+        p->before[axis] = list->v[i];
+        p->after[axis] = list->v[count + i];
+    }
+}
+
+/* The dimensions after cutting; cut-off elements become 0 in p, and the rest stays to be added. */
+static bool cut_range(OnnxNode *n, Pads *p, Ranges *r) {
+    const Shape *s = onnx_shape(n, 0);
+    bool cut = false;
+    take_all(s, r);
+    for (int i = 0; i < s->rank && !n->failed; i++) {
+        int64_t front = p->before[i] < 0 ? -p->before[i] : 0,
+                back = p->after[i] < 0 ? -p->after[i] : 0;
+        if (front + back > s->dim[i])
+            onnx_bad(n, "negative pads cut off more than dimension %d has", i);
+        r->starts[i] = front;
+        r->sizes[i] = s->dim[i] - front - back;
+        p->before[i] += front;
+        p->after[i] += back;
+        cut |= front || back;
+    }
+    return cut;
+}
+
+static void check_pads(OnnxNode *n, const Pads *p) {
+    for (int i = 0; i < onnx_shape(n, 0)->rank && !n->failed; i++)
+        if (p->before[i] > INT32_MAX || p->before[i] < -INT32_MAX || p->after[i] > INT32_MAX ||
+            p->after[i] < -INT32_MAX)
+            onnx_bad(n, "pads of %lld and %lld are too large", (long long)p->before[i],
+                     (long long)p->after[i]);
+}
+
+static void import_pad(OnnxNode *n, Pads *p, double value) {
+    Ranges r;
+    const char *mode = attr_string(n, "mode", "constant");
+    if (strcmp(mode, "constant") != 0)
+        onnx_unsupported(n, "padding mode %s is not supported", quoted(n->im, mode));
+    check_pads(n, p);
+    Value *x = onnx_input(n, 0);
+    if (!n->failed && cut_range(n, p, &r))
+        x = n->failed ? NULL : slice(n, "cut", x, &r);
+    if (n->failed || !x)
+        return;
+    int rank = x->type.shape.rank;
+    Node *node = onnx_add(n, OP_pad, NULL, &x, 1);
+    pad_attrs(node)->before = onnx_keep_ints(n, p->before, rank);
+    pad_attrs(node)->after = onnx_keep_ints(n, p->after, rank);
+    pad_attrs(node)->value = value;
+    onnx_set_output(n, 0, onnx_done(n, node));
+}
+
+/* Pad-2: attributes. */
+void import_pad_2(OnnxNode *n) {
+    Ints list;
+    Pads p;
+    double value = attr_float(n, "value", 0);
+    if (!attr_ints(n, "pads", &list))
+        onnx_bad(n, "attribute \"pads\" is missing");
+    if (n->failed)
+        return;
+    spread_pads(n, &list, NULL, &p);
+    if (!n->failed)
+        import_pad(n, &p, value);
+}
+
+/* The number to pad with, of x's type; 0 where it is absent. */
+static double pad_value(OnnxNode *n) {
+    if (!onnx_input(n, 2))
+        return 0;
+    const Tensor *t = onnx_const_input(n, 2, "padding value", FOLD_LIMIT);
+    if (!t)
+        return 0;
+    if (shape_elems(&t->shape) == 1 && t->dtype == onnx_input(n, 0)->type.dtype)
+        return tensor_f64(t, 0);
+    onnx_bad(n, "its padding value must be one number of the input's type");
+    return 0;
+}
+
+/* Pad-11, and with axes -18. */
+void import_pad_11(OnnxNode *n) {
+    Ints list, axes;
+    Pads p;
+    double value = pad_value(n);
+    if (n->failed || !onnx_ints_input(n, 1, "pads", &list))
+        return;
+    bool some = onnx_input(n, 3) != NULL;
+    if (some && !onnx_ints_input(n, 3, "axes", &axes))
+        return;
+    spread_pads(n, &list, some ? &axes : NULL, &p);
+    if (!n->failed)
+        import_pad(n, &p, value);
+}

@@ -1,0 +1,154 @@
+/* op_math.c: elementwise operators. */
+#include "frontend/import.h"
+
+#include <math.h>
+
+static void unary(OnnxNode *n, Op op) {
+    onnx_set_output(n, 0, onnx_unary(n, op, NULL, onnx_input(n, 0)));
+}
+
+static void binary(OnnxNode *n, Op op) {
+    onnx_set_output(n, 0, onnx_binary(n, op, NULL, onnx_input(n, 0), onnx_input(n, 1)));
+}
+
+static void activation(OnnxNode *n, Op op) {
+    if (onnx_needs_float(n, 1))
+        unary(n, op);
+}
+
+/* ---- Add-7, Sub-7, Mul-7, Div-7: numpy's broadcasting ---------------------------------------- */
+
+void import_add(OnnxNode *n) {
+    binary(n, OP_add);
+}
+
+void import_sub(OnnxNode *n) {
+    binary(n, OP_sub);
+}
+
+void import_mul(OnnxNode *n) {
+    binary(n, OP_mul);
+}
+
+void import_div(OnnxNode *n) {
+    binary(n, OP_div);
+}
+
+/* ---- activations ----------------------------------------------------------------------------- */
+
+void import_relu(OnnxNode *n) {
+    activation(n, OP_act_relu);
+}
+
+void import_sigmoid(OnnxNode *n) {
+    activation(n, OP_act_sigmoid);
+}
+
+void import_hard_swish(OnnxNode *n) {
+    activation(n, OP_act_hard_swish);
+}
+
+static Value *clip(OnnxNode *n, const char *part, Value *x, double min, double max) {
+    if (!x)
+        return NULL;
+    Node *c = onnx_add(n, OP_clip, part, &x, 1);
+    clip_attrs(c)->min = min;
+    clip_attrs(c)->max = max;
+    return onnx_done(n, c);
+}
+
+/* HardSigmoid-6: clip(alpha x + beta, 0, 1). The activation hard_sigmoid is that with 1/6 and 1/2;
+ * exporters round 1/6 to seven digits or so. The defaults, 0.2 and 0.5, are what Keras once used.
+ */
+void import_hard_sigmoid(OnnxNode *n) {
+    double alpha = attr_float(n, "alpha", 0.2), beta = attr_float(n, "beta", 0.5);
+    if (!onnx_needs_float(n, 1))
+        return;
+    if (fabs(alpha - 1.0 / 6) < 1e-6 && beta == 0.5) {
+        unary(n, OP_act_hard_sigmoid);
+        return;
+    }
+    Value *x = onnx_input(n, 0);
+    Value *a = onnx_scalar(n, "alpha", x->type.dtype, alpha);
+    Value *b = onnx_scalar(n, "beta", x->type.dtype, beta);
+    x = onnx_binary(n, OP_mul, "scaled", x, a);
+    x = onnx_binary(n, OP_add, "shifted", x, b);
+    onnx_set_output(n, 0, clip(n, NULL, x, 0, 1));
+}
+
+/* Swish-24: x sigmoid(alpha x). */
+void import_swish(OnnxNode *n) {
+    double alpha = attr_float(n, "alpha", 1);
+    if (!onnx_needs_float(n, 1))
+        return;
+    if (alpha == 1) {
+        unary(n, OP_act_silu);
+        return;
+    }
+    Value *x = onnx_input(n, 0), *a = onnx_scalar(n, "alpha", x->type.dtype, alpha);
+    Value *gate = onnx_unary(n, OP_act_sigmoid, "gate", onnx_binary(n, OP_mul, "scaled", x, a));
+    onnx_set_output(n, 0, onnx_binary(n, OP_mul, NULL, x, gate));
+}
+
+/* ---- Clip ------------------------------------------------------------------------------------ */
+
+/* Clip-6: bounds are attributes. */
+void import_clip_6(OnnxNode *n) {
+    double min = attr_float(n, "min", -INFINITY), max = attr_float(n, "max", INFINITY);
+    onnx_set_output(n, 0, clip(n, NULL, onnx_input(n, 0), min, max));
+}
+
+/* A bound that is an input of one element, or absent. */
+static double bound(OnnxNode *n, int i, const char *what, double dflt) {
+    if (!onnx_input(n, i))
+        return dflt;
+    const Tensor *t = onnx_const_input(n, i, what, FOLD_LIMIT);
+    if (!t)
+        return dflt;
+    if (shape_elems(&t->shape) == 1)
+        return tensor_f64(t, 0);
+    onnx_bad(n, "its %s must be one number", what);
+    return dflt;
+}
+
+/* Clip-11: bounds are inputs. */
+void import_clip_11(OnnxNode *n) {
+    double min = bound(n, 1, "minimum", -INFINITY), max = bound(n, 2, "maximum", INFINITY);
+    if (!n->failed && onnx_same_dtype(n, 3))
+        onnx_set_output(n, 0, clip(n, NULL, onnx_input(n, 0), min, max));
+}
+
+/* ---- values that go through ------------------------------------------------------------------ */
+
+/* Cast-6. `saturate` and `round_mode` concern 8-bit floats alone. */
+void import_cast(OnnxNode *n) {
+    int64_t to = attr_int(n, "to", 0);
+    DType dt;
+    attr_ignore(n, "saturate");
+    attr_ignore(n, "round_mode");
+    if (!dtype_from_onnx(to >= 0 && to <= INT32_MAX ? (int32_t)to : -1, &dt)) {
+        onnx_unsupported(n, "ONNX data type %lld is not supported", (long long)to);
+        return;
+    }
+    Value *x = onnx_input(n, 0);
+    Node *c = onnx_add(n, OP_cast, NULL, &x, 1);
+    cast_attrs(c)->to = dt;
+    onnx_set_output(n, 0, onnx_done(n, c));
+}
+
+void import_identity(OnnxNode *n) {
+    unary(n, OP_identity);
+}
+
+/* Dropout-7, -12, -22: for inference it does nothing, and its mask is not made. */
+void import_dropout(OnnxNode *n) {
+    attr_ignore(n, "ratio");
+    attr_ignore(n, "seed");
+    if (onnx_input(n, 2)) {
+        const Tensor *training = onnx_const_input(n, 2, "training_mode", 1);
+        if (training && shape_elems(&training->shape) == 1 && tensor_i64(training, 0))
+            onnx_unsupported(n, "training mode is not supported");
+    }
+    if (!n->failed)
+        unary(n, OP_identity);
+}

@@ -1,0 +1,134 @@
+/* op_matmul.c: Gemm and MatMul by constant weights become dense: y[M,N] = x[M,K] w[N,K]^T + b[N].
+ */
+#include "frontend/import.h"
+
+/* ---- constants ----------------------------------------------------------------------------------
+ *
+ * What has to be turned or scaled is built of graph nodes and folded: the graph keeps account of
+ * how much folding makes, so that a small file can't ask for copies of one large matrix without
+ * end. */
+
+static Value *folded(OnnxNode *n, Value *v, const char *what) {
+    if (v && !graph_fold_value(n->im->g, v, FOLD_LIMIT_WEIGHTS))
+        onnx_not_constant(n, what);
+    return n->failed ? NULL : v;
+}
+
+static Value *transpose_2d(OnnxNode *n, const char *part, Value *x) {
+    Node *t = onnx_add(n, OP_transpose, part, &x, 1);
+    transpose_attrs(t)->perm = onnx_keep_ints(n, (int64_t[]){1, 0}, 2);
+    return onnx_done(n, t);
+}
+
+static Value *scaled(OnnxNode *n, const char *part, Value *x, double factor) {
+    if (!x || factor == 1)
+        return x;
+    return onnx_binary(n, OP_mul, part, x, onnx_scalar(n, "factor", x->type.dtype, factor));
+}
+
+/* Input 1 as the weights [N, K] of dense. NULL after a complaint. */
+static Value *dense_weights(OnnxNode *n, bool transpose, double alpha) {
+    Value *w = onnx_input(n, 1);
+    if (transpose)
+        w = transpose_2d(n, "weights", w);
+    return folded(n, scaled(n, "scaled_weights", w, alpha), "second matrix");
+}
+
+static Value *dense(OnnxNode *n, const char *part, Value *x, Value *w, Value *b) {
+    if (!x || !w)
+        return NULL;
+    return onnx_done(n, onnx_add(n, OP_dense, part, (Value *[]){x, w, b}, b ? 3 : 2));
+}
+
+/* ---- Gemm ------------------------------------------------------------------------------------ */
+
+/* Is C constant and the same for each row? Then it is a bias. */
+static bool is_bias(OnnxNode *n, int64_t columns) {
+    Value *c = onnx_input(n, 2);
+    if (!c || !graph_fold_value(n->im->g, c, FOLD_LIMIT_WEIGHTS))
+        return false;
+    const Shape *s = &c->type.shape;
+    int64_t last = s->rank ? s->dim[s->rank - 1] : 1;
+    bool one_row = s->rank < 2 || (s->rank == 2 && s->dim[0] == 1);
+    return one_row && (last == 1 || last == columns);
+}
+
+/* beta C as a vector of one number a column. */
+static Value *bias(OnnxNode *n, int64_t columns, double beta) {
+    Value *c = scaled(n, "scaled_bias", onnx_input(n, 2), beta);
+    if (!c)
+        return NULL;
+    Shape have = SHAPE(shape_elems(&c->type.shape)), want = SHAPE(columns);
+    if (!shape_equal(&c->type.shape, &have))
+        c = onnx_reshape(n, "row", c, &have);
+    if (!shape_equal(&have, &want))
+        c = onnx_expand(n, "bias", c, &want);
+    return folded(n, c, "bias");
+}
+
+/* y + beta C, where C is no bias. */
+static Value *add_matrix(OnnxNode *n, Value *y, double beta) {
+    Value *c = y ? scaled(n, "scaled", onnx_input(n, 2), beta) : NULL;
+    Value *sum = onnx_binary(n, OP_add, NULL, y, c);
+    if (sum && !shape_equal(&sum->type.shape, &y->type.shape))
+        onnx_bad(n, "C does not broadcast to the product");
+    return sum;
+}
+
+static bool check_gemm(OnnxNode *n) {
+    for (int i = 0; i < 2 && !n->failed; i++)
+        if (onnx_shape(n, i)->rank != 2)
+            onnx_bad(n, "input %d has %d dimensions, and must be a matrix", i,
+                     onnx_shape(n, i)->rank);
+    return !n->failed && onnx_needs_float(n, 3);
+}
+
+/* Gemm-7 to -13: alpha A' B' + beta C, where ' may transpose. */
+void import_gemm(OnnxNode *n) {
+    bool trans_a = attr_bool(n, "transA", false), trans_b = attr_bool(n, "transB", false);
+    double alpha = attr_float(n, "alpha", 1), beta = attr_float(n, "beta", 1);
+    if (n->failed || !check_gemm(n))
+        return;
+    Value *x = onnx_input(n, 0), *w = dense_weights(n, !trans_b, alpha);
+    if (!w)
+        return;
+    if (trans_a)
+        x = transpose_2d(n, "a", x);
+    int64_t columns = w->type.shape.dim[0];
+    bool has_c = onnx_input(n, 2) && beta != 0, as_bias = has_c && is_bias(n, columns);
+    Value *b = as_bias ? bias(n, columns, beta) : NULL;
+    bool add = has_c && !as_bias;
+    Value *y = n->failed ? NULL : dense(n, add ? "product" : NULL, x, w, b);
+    onnx_set_output(n, 0, add ? add_matrix(n, y, beta) : y);
+}
+
+/* ---- MatMul ---------------------------------------------------------------------------------- */
+
+/* All dimensions of s but the last as one; a vector is one row. */
+static Shape as_matrix(const Shape *s) {
+    Shape rows = *s;
+    rows.rank--;
+    return SHAPE(shape_elems(&rows), s->dim[s->rank - 1]);
+}
+
+/* MatMul-1 to -13: here of anything by a constant matrix [K, N]. */
+void import_matmul(OnnxNode *n) {
+    Shape s = *onnx_shape(n, 0);
+    if (s.rank < 1 || onnx_shape(n, 1)->rank < 1)
+        onnx_bad(n, "its inputs must not be scalars");
+    else if (onnx_shape(n, 1)->rank != 2)
+        onnx_unsupported(n, "products are supported with a constant matrix of 2 dimensions alone");
+    if (n->failed || !onnx_needs_float(n, 2))
+        return;
+    Value *x = onnx_input(n, 0), *w = dense_weights(n, true, 1);
+    if (!w)
+        return;
+    if (s.rank == 2) {
+        onnx_set_output(n, 0, dense(n, NULL, x, w, NULL));
+        return;
+    }
+    Shape matrix = as_matrix(&s);
+    Value *y = dense(n, "product", onnx_reshape(n, "rows", x, &matrix), w, NULL);
+    s.dim[s.rank - 1] = w->type.shape.dim[0];
+    onnx_set_output(n, 0, onnx_reshape(n, NULL, y, &s));
+}

@@ -1,0 +1,277 @@
+/* op_shape.c: operators that say the same elements in another shape, and those about shapes. */
+#include "frontend/import.h"
+
+#include <string.h>
+
+static void reshape_to(OnnxNode *n, const Shape *s) {
+    onnx_set_output(n, 0, onnx_reshape(n, NULL, onnx_input(n, 0), s));
+}
+
+Shape onnx_flat(const Shape *s, int axis) {
+    int64_t size[2] = {1, 1};
+    for (int i = 0; i < s->rank; i++)
+        size[i >= axis] *= s->dim[i];
+    return SHAPE(size[0], size[1]);
+}
+
+/* Flatten-1 to -13. */
+void import_flatten(OnnxNode *n) {
+    const Shape *s = onnx_shape(n, 0);
+    int64_t axis = attr_int(n, "axis", 1);
+    int at = axis == s->rank ? s->rank : onnx_axis(n, axis, s->rank);
+    if (n->failed)
+        return;
+    Shape flat = onnx_flat(s, at);
+    reshape_to(n, &flat);
+}
+
+/* ---- Reshape --------------------------------------------------------------------------------- */
+
+/* Copies the list into *to, a 0 as the dimension of x where allowzero is not set. Returns where the
+ * -1 is, or -1. */
+static int read_target(OnnxNode *n, const Ints *list, bool allowzero, Shape *to) {
+    const Shape *x = onnx_shape(n, 0);
+    int open = -1;
+    to->rank = list->n;
+    for (int i = 0; i < list->n && !n->failed; i++) {
+        int64_t d = list->v[i];
+        if (d == 0 && !allowzero && i >= x->rank)
+            onnx_bad(n, "dimension %d of the shape is 0, and the input has %d", i, x->rank);
+        else if (d < -1 || (d == -1 && open >= 0))
+            onnx_bad(n, "the shape has %s", d < -1 ? "a negative dimension" : "more than one -1");
+        else if (d == -1)
+            open = i;
+        else
+            to->dim[i] = d == 0 && !allowzero ? x->dim[i] : d;
+    }
+    return open;
+}
+
+/* Sets to->dim[open] so that the number of elements fits. */
+static void fill_open_dim(OnnxNode *n, int open, Shape *to) {
+    int64_t known = 1, elems = shape_elems(onnx_shape(n, 0));
+    for (int i = 0; i < to->rank; i++)
+        if (i != open && !checked_mul(known, to->dim[i], &known))
+            known = INT64_MAX;
+    if (known == 0 || elems % known != 0)
+        onnx_bad(n, "%lld elements do not fit the shape with its -1", (long long)elems);
+    else
+        to->dim[open] = elems / known;
+}
+
+/* Reshape-5, and with allowzero -14. */
+void import_reshape(OnnxNode *n) {
+    Ints list;
+    Shape to = {0};
+    bool allowzero = attr_bool(n, "allowzero", false);
+    if (n->failed || !onnx_ints_input(n, 1, "shape", &list))
+        return;
+    if (list.n > MAX_RANK) {
+        onnx_unsupported(n, "more than %d dimensions are not supported", MAX_RANK);
+        return;
+    }
+    int open = read_target(n, &list, allowzero, &to);
+    if (!n->failed && open >= 0)
+        fill_open_dim(n, open, &to);
+    if (!n->failed && !shape_valid(&to, onnx_input(n, 0)->type.dtype))
+        onnx_bad(n, "the shape is too large");
+    if (!n->failed)
+        reshape_to(n, &to);
+}
+
+/* ---- Squeeze, Unsqueeze: axes are an attribute before opset 13 and an input since ------------ */
+
+void import_squeeze(OnnxNode *n) {
+    const Shape *s = onnx_shape(n, 0);
+    bool drop[MAX_RANK] = {false};
+    Ints axes;
+    bool given = onnx_ints_arg(n, "axes", 1, &axes);
+    onnx_axes(n, &axes, s->rank, drop);
+    Shape to = {0};
+    for (int i = 0; i < s->rank && !n->failed; i++) {
+        if (given && drop[i] && s->dim[i] != 1)
+            onnx_bad(n, "axis %d can't be dropped: its size is %lld", i, (long long)s->dim[i]);
+        if (given ? !drop[i] : s->dim[i] != 1)
+            to.dim[to.rank++] = s->dim[i];
+    }
+    if (!n->failed)
+        reshape_to(n, &to);
+}
+
+void import_unsqueeze(OnnxNode *n) {
+    const Shape *s = onnx_shape(n, 0);
+    bool added[MAX_RANK] = {false};
+    Ints axes;
+    if (!onnx_ints_arg(n, "axes", 1, &axes) && !n->failed)
+        onnx_bad(n, "attribute \"axes\" is missing");
+    if (axes.n > MAX_RANK - s->rank)
+        onnx_unsupported(n, "more than %d dimensions are not supported", MAX_RANK);
+    if (n->failed)
+        return;
+    Shape to = {.rank = s->rank + axes.n};
+    onnx_axes(n, &axes, to.rank, added);
+    for (int i = 0, from = 0; i < to.rank && !n->failed; i++)
+        to.dim[i] = added[i] ? 1 : s->dim[from++];
+    if (!n->failed)
+        reshape_to(n, &to);
+}
+
+/* ---- Transpose, Expand ----------------------------------------------------------------------- */
+
+/* Transpose-1; without perm the dimensions are reversed. */
+void import_transpose(OnnxNode *n) {
+    int rank = onnx_shape(n, 0)->rank;
+    int64_t order[MAX_RANK];
+    bool seen[MAX_RANK] = {false};
+    Ints perm;
+    bool given = attr_ints(n, "perm", &perm);
+    if (given && perm.n != rank)
+        onnx_bad(n, "perm has %d numbers, and the input %d dimensions", perm.n, rank);
+    if (given && !n->failed)
+        onnx_axes(n, &perm, rank, seen);
+    if (n->failed)
+        return;
+    for (int i = 0; i < rank; i++)
+        order[i] = given ? onnx_axis(n, perm.v[i], rank) : rank - 1 - i;
+    Value *x = onnx_input(n, 0);
+    Node *t = onnx_add(n, OP_transpose, NULL, &x, 1);
+    transpose_attrs(t)->perm = onnx_keep_ints(n, order, rank);
+    onnx_set_output(n, 0, onnx_done(n, t));
+}
+
+/* Reads the list at input i as a shape. */
+static bool shape_input(OnnxNode *n, int i, DType dt, Shape *out) {
+    Ints list;
+    if (!onnx_ints_input(n, i, "shape", &list))
+        return false;
+    if (list.n > MAX_RANK) {
+        onnx_unsupported(n, "more than %d dimensions are not supported", MAX_RANK);
+        return false;
+    }
+    *out = shape_of(list.n, list.v);
+    if (!shape_valid(out, dt))
+        onnx_bad(n, "the shape is negative or too large");
+    return !n->failed;
+}
+
+/* Expand-8: both shapes are broadcast, so that a 1 of the new one keeps what the input has. */
+void import_expand(OnnxNode *n) {
+    Value *x = onnx_input(n, 0);
+    Shape want, to = x->type.shape;
+    if (!shape_input(n, 1, x->type.dtype, &want))
+        return;
+    if (want.rank > to.rank) {
+        memmove(to.dim + (want.rank - to.rank), to.dim, (size_t)to.rank * sizeof *to.dim);
+        for (int i = 0; i < want.rank - to.rank; i++)
+            to.dim[i] = 1;
+        to.rank = want.rank;
+    }
+    for (int i = 0, at = to.rank - want.rank; i < want.rank; i++, at++)
+        if (to.dim[at] == 1)
+            to.dim[at] = want.dim[i];
+        else if (want.dim[i] != 1 && want.dim[i] != to.dim[at])
+            onnx_bad(n, "dimension %d does not broadcast: %lld against %lld", at,
+                     (long long)to.dim[at], (long long)want.dim[i]);
+    if (!n->failed)
+        onnx_set_output(n, 0, onnx_expand(n, NULL, x, &to));
+}
+
+/* ---- Shape, ConstantOfShape, Constant -------------------------------------------------------- */
+
+static int64_t clamp(int64_t x, int64_t low, int64_t high) {
+    return x < low ? low : x > high ? high : x;
+}
+
+/* Shape-1, and with start and end -15. All shapes are static, so it is a constant. */
+void import_shape(OnnxNode *n) {
+    const Shape *s = onnx_shape(n, 0);
+    int64_t start = attr_int(n, "start", 0), end = attr_int(n, "end", s->rank);
+    start = clamp(start < 0 ? start + s->rank : start, 0, s->rank);
+    end = clamp(end < 0 ? end + s->rank : end, start, s->rank);
+    if (n->failed)
+        return;
+    Tensor *t = tensor_new(&n->im->g->arena, DT_i64, SHAPE(end - start));
+    for (int64_t i = start; i < end; i++)
+        tensor_set_i64(t, i - start, s->dim[i]);
+    onnx_set_output(n, 0, onnx_constant(n, NULL, t));
+}
+
+/* The tensor of an attribute; NULL after a complaint. */
+static Tensor *tensor_attr(OnnxNode *n, const char *name) {
+    const Onnx__TensorProto *proto = attr_tensor(n, name);
+    Problem p;
+    Tensor *t = proto ? tensor_import(n->im, proto, &p) : NULL;
+    if (proto && !t)
+        onnx_problem(n, &p);
+    return t;
+}
+
+/* ConstantOfShape-9: as an expand of one element, so that a large one costs nothing before it is
+ * known to be needed. */
+void import_constant_of_shape(OnnxNode *n) {
+    Tensor *value = tensor_attr(n, "value");
+    Shape to;
+    if (n->failed)
+        return;
+    if (!value)
+        value = tensor_new(&n->im->g->arena, DT_f32, (Shape){0});
+    if (shape_elems(&value->shape) != 1)
+        onnx_bad(n, "its value must be one number");
+    if (n->failed || !shape_input(n, 0, value->dtype, &to))
+        return;
+    value->shape = (Shape){0};
+    onnx_set_output(n, 0, onnx_expand(n, NULL, onnx_constant(n, "value", value), &to));
+}
+
+static Tensor *floats_attr(OnnxNode *n) {
+    const float *v;
+    int count;
+    if (!attr_floats(n, "value_floats", &v, &count))
+        return NULL;
+    Tensor *t = tensor_new(&n->im->g->arena, DT_f32, SHAPE(count));
+    for (int i = 0; i < count; i++)
+        tensor_set_f64(t, i, (double)v[i]);
+    return t;
+}
+
+static Tensor *ints_attr(OnnxNode *n) {
+    Ints v;
+    if (!attr_ints(n, "value_ints", &v))
+        return NULL;
+    Tensor *t = tensor_new(&n->im->g->arena, DT_i64, SHAPE(v.n));
+    for (int i = 0; i < v.n; i++)
+        tensor_set_i64(t, i, v.v[i]);
+    return t;
+}
+
+static Tensor *float_attr(OnnxNode *n) {
+    Tensor *t = tensor_new(&n->im->g->arena, DT_f32, (Shape){0});
+    tensor_set_f64(t, 0, attr_float(n, "value_float", 0));
+    return t;
+}
+
+static Tensor *int_attr(OnnxNode *n) {
+    Tensor *t = tensor_new(&n->im->g->arena, DT_i64, (Shape){0});
+    tensor_set_i64(t, 0, attr_int(n, "value_int", 0));
+    return t;
+}
+
+/* Constant-1, and since -12 with plain numbers. One attribute holds the value; strings and sparse
+ * tensors stay unread, and are complained about for that. */
+void import_constant(OnnxNode *n) {
+    if (n->proto->n_attribute != 1) {
+        onnx_bad(n, "it has %zu attributes, and must have one", n->proto->n_attribute);
+        return;
+    }
+    Tensor *t = tensor_attr(n, "value");
+    if (!t && attr_present(n, "value_float"))
+        t = float_attr(n);
+    else if (!t && attr_present(n, "value_int"))
+        t = int_attr(n);
+    else if (!t)
+        t = floats_attr(n);
+    if (!t)
+        t = ints_attr(n);
+    if (t && !n->failed)
+        onnx_set_output(n, 0, onnx_constant(n, NULL, t));
+}

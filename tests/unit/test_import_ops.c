@@ -1,0 +1,469 @@
+/* Unit tests of the importers of single operators that compute:
+ * small models, evaluated by the graph interpreter. Expected values are worked out by hand from the
+ * operators' definitions. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "onnx_import_helper.h"
+
+/* ---- Conv ------------------------------------------------------------------------------------ */
+
+static Buf conv_graph(const char *x, const char *w, size_t nw, Buf *attrs) {
+    float ones[64];
+    Buf g = with_x(x);
+    for (size_t i = 0; i < nw; i++)
+        ones[i] = 1;
+    add_floats(&g, "w", w, ones, nw);
+    add_op(&g, "Conv", "x,w", attrs);
+    return g;
+}
+
+static ConvAttrs conv_of(Buf *g) {
+    Imported m = import_ok(g, 17);
+    assert_ops(&m, "conv2d");
+    ConvAttrs a = *conv_attrs(m.g->first);
+    imported_free(&m);
+    return a;
+}
+
+static void test_conv(void **state) {
+    (void)state;
+    Buf attrs = {0};
+    with_ints(&attrs, "pads", "1,0,0,1");
+    with_ints(&attrs, "kernel_shape", "2,2");
+    Buf g = conv_graph("1,1,2,2", "1,1,2,2", 4, &attrs);
+    assert_model(&g, 17, "conv2d", F(1, 2, 3, 4), "f32[1,1,2,2]", D(3, 2, 10, 6));
+}
+
+static void test_conv_attributes(void **state) {
+    (void)state;
+    Buf attrs = {0};
+    with_ints(&attrs, "pads", "1,2,3,4");
+    with_ints(&attrs, "strides", "2,3");
+    with_ints(&attrs, "dilations", "1,2");
+    with_int(&attrs, "group", 2);
+    Buf g = conv_graph("1,4,8,8", "4,2,1,2", 16, &attrs);
+    ConvAttrs a = conv_of(&g);
+    assert_int_equal(a.kernel.v[0], 1);
+    assert_int_equal(a.kernel.v[1], 2);
+    assert_int_equal(a.stride.v[0], 2);
+    assert_int_equal(a.stride.v[1], 3);
+    assert_int_equal(a.dilation.v[1], 2);
+    assert_int_equal(a.group, 2);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(a.pad.v[i], i + 1);
+}
+
+static void assert_auto_pad(const char *mode, const char *x, const char *strides,
+                            const char *dilations, const Dim4 want) {
+    Buf attrs = {0};
+    with_string(&attrs, "auto_pad", mode);
+    with_ints(&attrs, "strides", strides);
+    with_ints(&attrs, "dilations", dilations);
+    Buf g = conv_graph(x, "1,1,3,3", 9, &attrs);
+    ConvAttrs a = conv_of(&g);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(a.pad.v[i], want.v[i]);
+}
+
+static void test_auto_pad(void **state) {
+    (void)state;
+    assert_auto_pad("NOTSET", "1,1,8,8", "1,1", "1,1", (Dim4){{0, 0, 0, 0}});
+    assert_auto_pad("VALID", "1,1,8,8", "1,1", "1,1", (Dim4){{0, 0, 0, 0}});
+    assert_auto_pad("SAME_UPPER", "1,1,8,9", "2,2", "1,1", (Dim4){{0, 1, 1, 1}});
+    assert_auto_pad("SAME_LOWER", "1,1,8,9", "2,2", "1,1", (Dim4){{1, 1, 0, 1}});
+    assert_auto_pad("SAME_UPPER", "1,1,8,8", "1,1", "2,3", (Dim4){{2, 3, 2, 3}});
+    assert_auto_pad("SAME_UPPER", "1,1,9,9", "4,4", "1,1", (Dim4){{1, 1, 1, 1}});
+}
+
+static void test_bad_convs(void **state) {
+    (void)state;
+    Buf attrs = {0}, g;
+    with_ints(&attrs, "kernel_shape", "3,1");
+    g = conv_graph("1,1,8,8", "1,1,3,3", 9, &attrs);
+    assert_fails(&g, 17, EXIT_BAD_MODEL, "kernel_shape is 3x1, and the weights are 3x3");
+    g = conv_graph("1,1,8,8", "1,1,9,6", 54, NULL);
+    assert_fails(&g, 17, EXIT_BAD_MODEL, "larger than the padded input");
+    g = conv_graph("1,3,8,8", "1,5,1,1", 5, NULL);
+    assert_fails(&g, 17, EXIT_BAD_MODEL, "the weight has 5 input channels, the input has 3");
+    with_int(&attrs, "group", 2);
+    g = conv_graph("1,3,8,8", "2,1,1,1", 2, &attrs);
+    assert_fails(&g, 17, EXIT_BAD_MODEL, "2 groups don't divide 3 input");
+    with_int(&attrs, "group", 0);
+    g = conv_graph("1,3,8,8", "2,3,1,1", 6, &attrs);
+    assert_fails(&g, 17, EXIT_BAD_MODEL, "group is 0");
+    with_ints(&attrs, "strides", "0,1");
+    g = conv_graph("1,1,8,8", "1,1,3,3", 9, &attrs);
+    assert_fails(&g, 17, EXIT_BAD_MODEL, "\"strides\" has 0");
+    with_ints(&attrs, "strides", "9223372036854775807,1");
+    g = conv_graph("1,1,8,8", "1,1,3,3", 9, &attrs);
+    assert_fails(&g, 17, EXIT_BAD_MODEL, "\"strides\" has 9223372036854775807");
+    with_string(&attrs, "auto_pad", "SAME_UPPER");
+    with_ints(&attrs, "pads", "1,1,1,1");
+    g = conv_graph("1,1,8,8", "1,1,3,3", 9, &attrs);
+    assert_fails(&g, 17, EXIT_BAD_MODEL, "both auto_pad and pads");
+    with_string(&attrs, "auto_pad", "SAME");
+    g = conv_graph("1,1,8,8", "1,1,3,3", 9, &attrs);
+    assert_fails(&g, 17, EXIT_BAD_MODEL, "auto_pad is \"SAME\"");
+}
+
+static void test_convs_that_are_not_2d(void **state) {
+    (void)state;
+    Buf g = conv_graph("", "1,1,1,1", 1, NULL);
+    assert_fails(&g, 17, EXIT_BAD_MODEL, "0 dimensions");
+    g = conv_graph("1,1,8", "1,1,3", 3, NULL);
+    assert_fails(&g, 17, EXIT_UNSUPPORTED, "only 2-d images");
+    g = conv_graph("1,1,8,8,8", "1,1,3,3,3", 27, NULL);
+    assert_fails(&g, 17, EXIT_UNSUPPORTED, "3 dimensions in space");
+    Buf attrs = {0};
+    with_ints(&attrs, "pads", "-1,0,0,0");
+    g = conv_graph("1,1,8,8", "1,1,3,3", 9, &attrs);
+    assert_fails(&g, 17, EXIT_UNSUPPORTED, "negative pads");
+}
+
+static void test_conv_types(void **state) {
+    (void)state;
+    Buf g = with_x("1,1,2,2");
+    add_ints(&g, "w", "1,2,3,4");
+    add_op(&g, "Conv", "x,w", NULL);
+    assert_fails(&g, 17, EXIT_BAD_MODEL, "input 1 is i64, and input 0 is f32");
+}
+
+/* ---- elementwise ----------------------------------------------------------------------------- */
+
+static void test_arithmetic(void **state) {
+    (void)state;
+    static const struct {
+        const char *op, *ir;
+        double want[4];
+    } cases[] = {{"Add", "add", {3, 6, 5, 8}},
+                 {"Sub", "sub", {-1, -2, 1, 0}},
+                 {"Mul", "mul", {2, 8, 6, 16}},
+                 {"Div", "div", {0.5, 0.5, 1.5, 1}}};
+    for (size_t i = 0; i < 4; i++) {
+        Buf g = with_x("2,2");
+        add_floats(&g, "c", "2", F(2, 4), 2);
+        add_op(&g, cases[i].op, "x,c", NULL);
+        assert_model(&g, 7, cases[i].ir, F(1, 2, 3, 4), "f32[2,2]", cases[i].want);
+    }
+    Buf g = with_x("2,2");
+    add_floats(&g, "c", "3", F(1, 2, 3), 3);
+    add_op(&g, "Add", "x,c", NULL);
+    assert_fails(&g, 7, EXIT_BAD_MODEL, "can't be broadcast");
+}
+
+static void test_activations(void **state) {
+    (void)state;
+    static const struct {
+        const char *op, *ir;
+        double want[3];
+    } cases[] = {{"Relu", "relu", {0, 0, 3}},
+                 {"Sigmoid", "sigmoid", {0.11920292202, 0.5, 0.95257412682}},
+                 {"HardSwish", "hard_swish", {-0.33333333333, 0, 3}},
+                 {"Swish", "silu", {-0.23840584404, 0, 2.85772238047}}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        Buf g = with_x("3");
+        add_op(&g, cases[i].op, "x", NULL);
+        assert_model(&g, 24, cases[i].ir, F(-2, 0, 3), "f32[3]", cases[i].want);
+    }
+}
+
+static void test_hard_sigmoid(void **state) {
+    (void)state;
+    Buf attrs = {0}, g = with_x("4");
+    with_float(&attrs, "alpha", 0.16666667f);
+    add_op(&g, "HardSigmoid", "x", &attrs);
+    assert_model(&g, 17, "hard_sigmoid", F(-4, 0, 1.5f, 4), "f32[4]", D(0, 0.5, 0.75, 1));
+    g = with_x("4");
+    add_op(&g, "HardSigmoid", "x", NULL); /* 0.2 x + 0.5 */
+    assert_model(&g, 17, "mul add clip", F(-4, 0, 1.5f, 4), "f32[4]", D(0, 0.5, 0.8, 1));
+}
+
+static void test_swish_with_alpha(void **state) {
+    (void)state;
+    Buf attrs = {0}, g = with_x("2");
+    with_float(&attrs, "alpha", 2);
+    add_op(&g, "Swish", "x", &attrs);
+    assert_model(&g, 24, "mul sigmoid mul", F(1, -1), "f32[2]", D(0.88079707798, -0.11920292202));
+}
+
+static void test_clip(void **state) {
+    (void)state;
+    Buf attrs = {0}, g = with_x("3");
+    with_float(&attrs, "max", 6);
+    add_op(&g, "Clip", "x", &attrs);
+    assert_model(&g, 10, "clip", F(-5, 3, 9), "f32[3]", D(-5, 3, 6));
+    g = with_x("3");
+    add_floats(&g, "low", "", F(0), 1);
+    add_op(&g, "Clip", "x,low", NULL);
+    assert_model(&g, 11, "clip", F(-5, 3, 9), "f32[3]", D(0, 3, 9));
+    g = with_x("3");
+    add_floats(&g, "high", "", F(6), 1);
+    add_op(&g, "Clip", "x,,high", NULL);
+    assert_model(&g, 13, "clip", F(-5, NAN, 9), "f32[3]", D(-5, NAN, 6));
+    g = with_x("3");
+    add_op(&g, "Clip", "x,x", NULL);
+    assert_fails(&g, 13, EXIT_UNSUPPORTED, "its minimum must be constant");
+    g = with_x("3");
+    add_op(&g, "Clip", "x,x", NULL);
+    assert_fails(&g, 13, EXIT_UNSUPPORTED, "fix open dimensions with --dim");
+}
+
+static void test_cast(void **state) {
+    (void)state;
+    Buf attrs = {0}, g = with_x("3");
+    with_int(&attrs, "to", ONNX_INT64);
+    add_op(&g, "Cast", "x", &attrs);
+    Imported m = import_graph(&g, 13, NULL); /* y is declared as a float: a warning */
+    assert_non_null(m.g);
+    assert_ops(&m, "cast");
+    assert_result(&m, F(-1.7f, 0, 2.5f), "i64[3]", D(-1, 0, 2));
+    imported_free(&m);
+    g = with_x("3");
+    with_int(&attrs, "to", 8);
+    add_op(&g, "Cast", "x", &attrs);
+    assert_fails(&g, 13, EXIT_UNSUPPORTED, "data type 8");
+}
+
+static void test_dropout(void **state) {
+    (void)state;
+    const uint8_t yes = 1, no = 0;
+    Buf attrs = {0}, g = with_x("2");
+    with_float(&attrs, "ratio", 0.5f);
+    add_op(&g, "Dropout", "x", &attrs);
+    assert_model(&g, 7, "identity", F(1, 2), "f32[2]", D(1, 2));
+    g = with_x("2");
+    Buf t = raw_tensor("t", ONNX_BOOL, "", &no, 1);
+    put_message(&g, 5, &t);
+    add_op(&g, "Dropout", "x,,t", NULL);
+    assert_model(&g, 13, "identity", F(1, 2), "f32[2]", D(1, 2));
+    g = with_x("2");
+    t = raw_tensor("t", ONNX_BOOL, "", &yes, 1);
+    put_message(&g, 5, &t);
+    add_op(&g, "Dropout", "x,,t", NULL);
+    assert_fails(&g, 13, EXIT_UNSUPPORTED, "training mode");
+}
+
+/* ---- normalisation, pooling, reduction ------------------------------------------------------- */
+
+static Buf batch_norm_graph(const char *outputs, Buf *attrs) {
+    Buf g = with_x("1,2,1,2");
+    add_floats(&g, "scale", "2", F(2, 1), 2);
+    add_floats(&g, "b", "2", F(0, 10), 2);
+    add_floats(&g, "mean", "2", F(1, 0), 2);
+    add_floats(&g, "var", "2", F(3, 0), 2);
+    add_node(&g, "BatchNormalization", "x,scale,b,mean,var", outputs, attrs);
+    add_y(&g);
+    return g;
+}
+
+static void test_batch_norm(void **state) {
+    (void)state;
+    Buf attrs = {0}, g;
+    for (int opset = 9; opset <= 15; opset += 6) {
+        with_float(&attrs, "epsilon", 1);
+        g = batch_norm_graph("y", &attrs);
+        assert_model(&g, opset, "batch_norm", F(1, 3, 5, 6), "f32[1,2,1,2]", D(0, 2, 15, 16));
+    }
+    g = batch_norm_graph("y,m,v,sm,sv", NULL);
+    assert_fails(&g, 9, EXIT_UNSUPPORTED, "training mode");
+    with_int(&attrs, "training_mode", 1);
+    g = batch_norm_graph("y,m,v", &attrs);
+    assert_fails(&g, 15, EXIT_UNSUPPORTED, "training mode");
+    with_int(&attrs, "spatial", 0);
+    g = batch_norm_graph("y", &attrs);
+    assert_fails(&g, 7, EXIT_UNSUPPORTED, "spatial = 0");
+}
+
+static void test_softmax(void **state) {
+    (void)state;
+    Buf attrs = {0}, g = with_x("2,2");
+    add_op(&g, "Softmax", "x", NULL);
+    assert_model(&g, 13, "softmax", F(0, 0, 0, logf(3)), "f32[2,2]", D(0.5, 0.5, 0.25, 0.75));
+    g = with_x("2,2"); /* along the first dimension */
+    with_int(&attrs, "axis", 0);
+    add_op(&g, "Softmax", "x", &attrs);
+    assert_model(&g, 13, "softmax", F(0, 0, 0, logf(3)), "f32[2,2]", D(0.5, 0.25, 0.5, 0.75));
+    g = with_x("1,2,2"); /* before opset 13, over all from axis 1 on */
+    add_op(&g, "Softmax", "x", NULL);
+    assert_model(&g, 12, "reshape softmax reshape", F(0, 0, 0, logf(5)), "f32[1,2,2]",
+                 D(0.125, 0.125, 0.125, 0.625));
+    g = with_x("2,2");
+    add_op(&g, "Softmax", "x", NULL);
+    assert_model(&g, 9, "softmax", F(0, 0, 0, logf(3)), "f32[2,2]", D(0.5, 0.5, 0.25, 0.75));
+    g = with_x("2,2");
+    with_int(&attrs, "axis", 2);
+    add_op(&g, "Softmax", "x", &attrs);
+    assert_fails(&g, 13, EXIT_BAD_MODEL, "axis 2 is outside");
+}
+
+static void test_pooling(void **state) {
+    (void)state;
+    Buf attrs = {0}, g = with_x("1,2,1,2");
+    add_op(&g, "GlobalAveragePool", "x", NULL);
+    assert_model(&g, 17, "global_avg_pool", F(1, 3, 5, 8), "f32[1,2,1,1]", D(2, 6.5));
+    g = with_x("1,2,1,2");
+    with_ints(&attrs, "kernel_shape", "1,2");
+    with_ints(&attrs, "strides", "1,2");
+    with_int(&attrs, "count_include_pad", 1);
+    add_op(&g, "AveragePool", "x", &attrs);
+    assert_model(&g, 17, "global_avg_pool", F(1, 3, 5, 8), "f32[1,2,1,1]", D(2, 6.5));
+    g = with_x("1,2,2,2");
+    with_ints(&attrs, "kernel_shape", "1,2");
+    add_op(&g, "AveragePool", "x", &attrs);
+    assert_fails(&g, 17, EXIT_UNSUPPORTED, "the window is 1x2, the plane 2x2");
+    g = with_x("1,2,2,2");
+    add_op(&g, "AveragePool", "x", NULL);
+    assert_fails(&g, 17, EXIT_BAD_MODEL, "\"kernel_shape\" is missing");
+}
+
+static void test_reduce_mean(void **state) {
+    (void)state;
+    Buf attrs = {0}, g = with_x("2,2");
+    with_ints(&attrs, "axes", "-1");
+    with_int(&attrs, "keepdims", 0);
+    add_op(&g, "ReduceMean", "x", &attrs);
+    assert_model(&g, 13, "reduce_mean", F(1, 3, 5, 8), "f32[2]", D(2, 6.5));
+    g = with_x("2,2");
+    add_op(&g, "ReduceMean", "x", NULL); /* all axes */
+    assert_model(&g, 13, "reduce_mean", F(1, 3, 5, 7), "f32[1,1]", D(4));
+    g = with_x("2,2");
+    add_ints(&g, "axes", "0");
+    add_op(&g, "ReduceMean", "x,axes", NULL);
+    assert_model(&g, 18, "reduce_mean", F(1, 3, 5, 8), "f32[1,2]", D(3, 5.5));
+    g = with_x("2");
+    with_int(&attrs, "noop_with_empty_axes", 1);
+    add_ints(&g, "axes", "");
+    add_op(&g, "ReduceMean", "x,axes", &attrs);
+    assert_model(&g, 18, "identity", F(1, 3), "f32[2]", D(1, 3));
+    g = with_x("2,2");
+    with_ints(&attrs, "axes", "1,-1");
+    add_op(&g, "ReduceMean", "x", &attrs);
+    assert_fails(&g, 13, EXIT_BAD_MODEL, "axis -1 is named twice");
+}
+
+/* ---- Gemm, MatMul ---------------------------------------------------------------------------- */
+
+/* x [1,2] by b, 3 outputs: rows or columns of b are 1 2, 3 4, 5 6. */
+static Buf gemm_graph(bool trans_b, const char *c_dims, size_t nc, Buf *attrs) {
+    Buf g = with_x("1,2");
+    if (trans_b)
+        add_floats(&g, "b", "3,2", F(1, 2, 3, 4, 5, 6), 6);
+    else
+        add_floats(&g, "b", "2,3", F(1, 3, 5, 2, 4, 6), 6);
+    if (c_dims)
+        add_floats(&g, "c", c_dims, F(10, 20, 30), nc);
+    with_int(attrs, "transB", trans_b);
+    add_op(&g, "Gemm", c_dims ? "x,b,c" : "x,b", attrs);
+    return g;
+}
+
+static void test_gemm(void **state) {
+    (void)state;
+    Buf attrs = {0}, g;
+    for (int trans = 0; trans < 2; trans++) {
+        g = gemm_graph(trans, "3", 3, &attrs);
+        assert_model(&g, 11, "dense", F(1, 10), "f32[1,3]", D(31, 63, 95));
+        g = gemm_graph(trans, NULL, 0, &attrs);
+        assert_model(&g, 11, "dense", F(1, 10), "f32[1,3]", D(21, 43, 65));
+        with_float(&attrs, "alpha", 2);
+        with_float(&attrs, "beta", 0.5f);
+        g = gemm_graph(trans, "1,3", 3, &attrs);
+        assert_model(&g, 11, "dense", F(1, 10), "f32[1,3]", D(47, 96, 145));
+    }
+    g = gemm_graph(true, "", 1, &attrs); /* one number for all */
+    assert_model(&g, 11, "dense", F(1, 10), "f32[1,3]", D(31, 53, 75));
+    with_float(&attrs, "beta", 0);
+    g = gemm_graph(true, "3", 3, &attrs);
+    assert_model(&g, 11, "dense", F(1, 10), "f32[1,3]", D(21, 43, 65));
+}
+
+static void test_gemm_with_a_transposed_and_a_computed_c(void **state) {
+    (void)state;
+    Buf attrs = {0}, g = with_x("2,1");
+    add_floats(&g, "b", "1,2", F(2, 3), 2); /* [K, N] of transA: x' is [1,2], so b must be [2,N] */
+    with_int(&attrs, "transA", 1);
+    with_int(&attrs, "transB", 1);
+    with_float(&attrs, "beta", 2);
+    add_op(&g, "Gemm", "x,b,x", &attrs);
+    assert_fails(&g, 13, EXIT_BAD_MODEL, "C does not broadcast");
+    g = with_x("1,1");
+    add_floats(&g, "b", "1,2", F(2, 3), 2);
+    with_float(&attrs, "beta", 2);
+    add_op(&g, "Gemm", "x,b,x", &attrs);
+    assert_model(&g, 13, "dense mul add", F(5), "f32[1,2]", D(20, 25));
+    g = with_x("2,1");
+    add_floats(&g, "b", "2,1", F(2, 3), 2);
+    with_int(&attrs, "transA", 1);
+    add_op(&g, "Gemm", "x,b", &attrs);
+    assert_model(&g, 13, "transpose dense", F(5, 7), "f32[1,1]", D(31));
+}
+
+static void test_bad_gemms(void **state) {
+    (void)state;
+    Buf g = with_x("1,2");
+    add_op(&g, "Gemm", "x,x", NULL);
+    assert_fails(&g, 13, EXIT_UNSUPPORTED, "its second matrix must be constant");
+    g = with_x("1,2,1");
+    add_floats(&g, "b", "2,1", F(1, 2), 2);
+    add_op(&g, "Gemm", "x,b", NULL);
+    assert_fails(&g, 13, EXIT_BAD_MODEL, "must be a matrix");
+    g = with_x("1,3");
+    add_floats(&g, "b", "2,1", F(1, 2), 2);
+    add_op(&g, "Gemm", "x,b", NULL);
+    assert_fails(&g, 13, EXIT_BAD_MODEL, "the weight has 2 inputs, the input has 3");
+}
+
+static void test_matmul(void **state) {
+    (void)state;
+    static const struct {
+        const char *x, *ops, *type;
+    } cases[] = {{"2,2", "dense", "f32[2,1]"},
+                 {"1,2,2", "reshape dense reshape", "f32[1,2,1]"},
+                 {"2,1,1,2", "reshape dense reshape", "f32[2,1,1,1]"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        Buf g = with_x(cases[i].x);
+        add_floats(&g, "b", "2,1", F(1, 10), 2);
+        add_op(&g, "MatMul", "x,b", NULL);
+        assert_model(&g, 13, cases[i].ops, F(1, 2, 3, 4), cases[i].type, D(21, 43));
+    }
+    Buf g = with_x("2"); /* a vector */
+    add_floats(&g, "b", "2,1", F(1, 10), 2);
+    add_op(&g, "MatMul", "x,b", NULL);
+    assert_model(&g, 13, "reshape dense reshape", F(1, 2), "f32[1]", D(21));
+    g = with_x("2,2");
+    add_floats(&g, "b", "1,2,1", F(1, 10), 2);
+    add_op(&g, "MatMul", "x,b", NULL);
+    assert_fails(&g, 13, EXIT_UNSUPPORTED, "constant matrix of 2 dimensions");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_conv),
+        cmocka_unit_test(test_conv_attributes),
+        cmocka_unit_test(test_auto_pad),
+        cmocka_unit_test(test_bad_convs),
+        cmocka_unit_test(test_convs_that_are_not_2d),
+        cmocka_unit_test(test_conv_types),
+        cmocka_unit_test(test_arithmetic),
+        cmocka_unit_test(test_activations),
+        cmocka_unit_test(test_hard_sigmoid),
+        cmocka_unit_test(test_swish_with_alpha),
+        cmocka_unit_test(test_clip),
+        cmocka_unit_test(test_cast),
+        cmocka_unit_test(test_dropout),
+        cmocka_unit_test(test_batch_norm),
+        cmocka_unit_test(test_softmax),
+        cmocka_unit_test(test_pooling),
+        cmocka_unit_test(test_reduce_mean),
+        cmocka_unit_test(test_gemm),
+        cmocka_unit_test(test_gemm_with_a_transposed_and_a_computed_c),
+        cmocka_unit_test(test_bad_gemms),
+        cmocka_unit_test(test_matmul),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
