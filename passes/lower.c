@@ -1,0 +1,260 @@
+/* lower.c: graph IR to loop IR: buffers, packed weights and the calls of `run`. What an op becomes
+ * is in the lower_*.c file of its row in lowerings.def. */
+#include "passes/lower.h"
+
+#include <string.h>
+
+/* ---- the table ------------------------------------------------------------------------------- */
+
+#define LOWERING(op, layout, lower, scratch, inplace)                                              \
+    bool lower_##lower(Lower *lo, Node *n);                                                        \
+    int64_t scratch_##scratch(const Node *n, const Target *t);                                     \
+    Value *inplace_##inplace(const Node *n);
+#include "passes/lowerings.def"
+#undef LOWERING
+
+int64_t scratch_none(const Node *n, const Target *t) {
+    (void)n, (void)t;
+    return 0;
+}
+
+Value *inplace_none(const Node *n) {
+    (void)n;
+    return NULL;
+}
+
+static const Lowering lowerings[OP_COUNT] = {
+#define LOWERING(op, layout, lower, scratch, inplace)                                              \
+    [OP_##op] = {LAYOUT_##layout, lower_##lower, scratch_##scratch, inplace_##inplace},
+#include "passes/lowerings.def"
+#undef LOWERING
+};
+
+const Lowering *lowering_of(Op op) {
+    return &lowerings[op];
+}
+
+InstOp act_inst(Act act) {
+    static const InstOp inst[ACT_COUNT] = {
+        [ACT_none] = INST_mov,
+#define ACT(id, expr, keeps_zero, source) [ACT_##id] = INST_act_##id,
+#include "ir/acts.def"
+#undef ACT
+    };
+    return inst[act];
+}
+
+/* ---- errors ---------------------------------------------------------------------------------- */
+
+static const char *operand_types(Arena *a, const Node *n) {
+    Buf b = {0};
+    for (int i = 0; i < n->noperands; i++) {
+        if (!node_in(n, i))
+            continue;
+        buf_puts(&b, b.len ? ", " : "");
+        type_print(&b, &node_in(n, i)->type);
+    }
+    const char *text = arena_strdup(a, buf_str(&b));
+    buf_free(&b);
+    return text;
+}
+
+bool lower_unsupported(Lower *lo, const Node *n, const char *reason) {
+    Diag *d = lo->cx->diag;
+    diag_error(d, EXIT_UNSUPPORTED, lo->cx->where, "node \"%s\" (%s) can't be compiled",
+               *n->origin ? n->origin : node_out(n)->name, op_info(n->op)->name);
+    diag_note(d, "inputs", "%s", operand_types(&d->arena, n));
+    diag_note(d, "reason", "%s", reason);
+    diag_note(d, "help", "`effnetc run --backend=interp` runs it without compiling");
+    return false;
+}
+
+/* ---- memory ---------------------------------------------------------------------------------- */
+
+/* A name for a buffer: unique among the module's, since values are unique in the graph. */
+static Buffer *new_buffer(Lower *lo, const Value *v, BufferKind kind, int64_t elems,
+                          int64_t offset) {
+    Buffer *b = module_buffer(lo->m, v->name, kind, v->type.dtype, elems, offset);
+    map_put(&lo->m->arena, &lo->buffers, v->name, b);
+    return b;
+}
+
+static void add_inputs(Lower *lo) {
+    for (size_t i = 0; i < lo->g->inputs.len; i++) {
+        const Value *v = lo->g->inputs.data[i];
+        Buffer *b = new_buffer(lo, v, BUF_INPUT, shape_elems(&v->type.shape), (int64_t)i);
+        b->onnx_name = arena_strdup(&lo->m->arena, v->name);
+        b->shape = v->type.shape;
+    }
+}
+
+static void add_outputs(Lower *lo) {
+    for (size_t i = 0; i < lo->g->outputs.len; i++) {
+        const Value *v = lo->g->outputs.data[i]->value;
+        Buffer *b = new_buffer(lo, v, BUF_OUTPUT, shape_elems(&v->type.shape), (int64_t)i);
+        b->onnx_name = arena_strdup(&lo->m->arena, lo->g->output_names.data[i]);
+        b->shape = v->type.shape;
+    }
+}
+
+static void add_arena(Lower *lo) {
+    FOR_EACH_NODE(lo->g, n) {
+        for (int i = 0; i < n->nresults; i++) {
+            const Value *v = n->results[i];
+            if (v->arena_offset < 0)
+                continue;
+            new_buffer(lo, v, BUF_ARENA, type_storage_elems(&v->type), v->arena_offset);
+            int64_t end = v->arena_offset + type_storage_bytes(&v->type);
+            lo->m->arena_bytes = end > lo->m->arena_bytes ? end : lo->m->arena_bytes;
+        }
+    }
+    lo->m->arena_bytes = round_up(lo->m->arena_bytes, ARENA_ALIGN);
+}
+
+static Buffer *weights_buffer(Lower *lo, const char *name, const float *data, int64_t n) {
+    static const char zeros[ARENA_ALIGN];
+    int64_t offset = (int64_t)lo->weights.len;
+    buf_write(&lo->weights, data, (size_t)n * sizeof *data);
+    int64_t end = (int64_t)lo->weights.len;
+    buf_write(&lo->weights, zeros, (size_t)(round_up(end, ARENA_ALIGN) - end));
+    return module_buffer(lo->m, name, BUF_WEIGHTS, DT_f32, n, offset);
+}
+
+Addr lower_weights(Lower *lo, const char *name, const float *data, int64_t n) {
+    return addr_of(&weights_buffer(lo, name, data, n)->reg, 0);
+}
+
+const float *lower_constant(Lower *lo, const Node *n, const Value *v) {
+    if (!v->constant || v->type.dtype != DT_f32) {
+        lower_unsupported(lo, n, "weights must be float32 constants");
+        return NULL;
+    }
+    if (!v->constant->data) {
+        diag_error(lo->cx->diag, EXIT_BAD_MODEL, lo->cx->where,
+                   "the elements of constant \"%s\" are missing", v->name);
+        diag_note(lo->cx->diag, "reason", "an IR text holds only the hash of large constants");
+        diag_note(lo->cx->diag, "help", "keep the dump's folder `constants` beside the file");
+        return NULL;
+    }
+    return v->constant->data;
+}
+
+View lower_view(const Lower *lo, const Value *v) {
+    Type t = v->type;
+    if (v->constant)
+        t.layout.block = lower_lanes(lo);
+    return view_of(&t);
+}
+
+/* A constant operand that is not a weight: packed as a blocked value without a halo. */
+static Buffer *constant_buffer(Lower *lo, const Value *v) {
+    View w = view_of(&v->type);
+    int64_t lanes = lower_lanes(lo), n = w.n * round_up(w.c, lanes) * w.h * w.w;
+    const float *data = v->constant->data;
+    Arena arena = {0};
+    float *packed = ARENA_ARRAY(&arena, n, float);
+    for (int64_t i = 0, hw = w.h * w.w; i < w.n * w.c * hw; i++) {
+        int64_t image = i / (w.c * hw), c = i / hw % w.c, pixel = i % hw;
+        packed[((image * ceil_div(w.c, lanes) + c / lanes) * hw + pixel) * lanes + c % lanes] =
+            data[i];
+    }
+    Buffer *b = weights_buffer(lo, v->name, packed, n);
+    arena_free(&arena);
+    map_put(&lo->m->arena, &lo->buffers, v->name, b);
+    return b;
+}
+
+Addr lower_base(Lower *lo, const Value *v) {
+    Buffer *b = map_get(&lo->buffers, v->name);
+    if (!b && v->constant)
+        b = constant_buffer(lo, v);
+    ensure(b);
+    return addr_of(&b->reg, 0);
+}
+
+Addr lower_addr(Lower *lo, const Value *v) {
+    View w = lower_view(lo, v);
+    Addr a = addr_offset(lower_base(lo, v), w.origin);
+    return lo->image && w.n > 1 ? addr_plus(a, lo->image, w.image) : a;
+}
+
+Addr lower_scratch(Lower *lo, const Node *n) {
+    ensure(n->nresults == 2);
+    return lower_base(lo, n->results[1]);
+}
+
+/* ---- run ------------------------------------------------------------------------------------- */
+
+void lower_batch_begin(Lower *lo, int64_t images) {
+    if (images > 1)
+        lo->image = build_for(&lo->run, "image", bound_const(0), bound_const(images), 1);
+}
+
+void lower_batch_end(Lower *lo) {
+    if (lo->image)
+        build_close(&lo->run);
+    lo->image = NULL;
+}
+
+void lower_call(Lower *lo, Kernel *k, const Arg *args, int nargs) {
+    build_call(&lo->run, module_share_kernel(lo->m, k), args, nargs, lo->origin);
+}
+
+static bool only_f32(Lower *lo, const Node *n) {
+    for (int i = 0; i < n->nresults; i++)
+        if (n->results[i]->type.dtype != DT_f32)
+            return lower_unsupported(lo, n, "only float32 has kernels");
+    for (int i = 0; i < n->noperands; i++)
+        if (node_in(n, i) && node_in(n, i)->type.dtype != DT_f32)
+            return lower_unsupported(lo, n, "only float32 has kernels");
+    return true;
+}
+
+static bool lower_node(Lower *lo, Node *n) {
+    const Lowering *l = lowering_of(n->op);
+    if (!l->lower)
+        return lower_unsupported(lo, n, "no kernel for this operator");
+    lo->origin = arena_strdup(&lo->m->arena, n->origin);
+    return only_f32(lo, n) && l->lower(lo, n);
+}
+
+/* Every value that lives in memory must have its place before ops are lowered. */
+static bool is_planned(Lower *lo) {
+    FOR_EACH_NODE(lo->g, n) {
+        if (node_out(n)->arena_offset >= 0 || value_is_graph_output(node_out(n)))
+            continue;
+        diag_error(lo->cx->diag, EXIT_USAGE, lo->cx->where, "value %%%s has no place in memory",
+                   node_out(n)->name);
+        diag_note(lo->cx->diag, "help",
+                  "run the passes layout, add-scratch and plan-memory before lower");
+        return false;
+    }
+    return true;
+}
+
+Module *lower_graph(Graph *g, PassContext *cx) {
+    Lower lo = {.g = g, .cx = cx};
+    if (!is_planned(&lo))
+        return NULL;
+    lo.m = module_new(g->name, cx->target);
+    static const char header[ARENA_ALIGN];
+    buf_write(&lo.weights, header, sizeof header);
+    add_inputs(&lo);
+    add_outputs(&lo);
+    add_arena(&lo);
+    lo.run = build_begin(lo.m->run);
+    bool ok = true;
+    FOR_EACH_NODE(g, n) {
+        ok &= lower_node(&lo, n);
+    }
+    if (ok) {
+        build_end(&lo.run);
+        lo.m->weights_bytes = (int64_t)lo.weights.len;
+        lo.m->weights = tensor_new(&lo.m->arena, DT_u8, SHAPE(lo.m->weights_bytes));
+        memcpy(tensor_mutable(lo.m->weights), lo.weights.data, lo.weights.len);
+    }
+    buf_free(&lo.weights);
+    if (!ok)
+        module_free(lo.m);
+    return ok ? lo.m : NULL;
+}

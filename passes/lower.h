@@ -1,0 +1,133 @@
+/* lower.h: what the lowerings of all ops share. Internal to passes/. */
+#ifndef EFFNETC_PASSES_LOWER_H
+#define EFFNETC_PASSES_LOWER_H
+
+#include "passes/passes.h"
+
+typedef enum LayoutRule { LAYOUT_NONE, LAYOUT_BLOCKED, LAYOUT_PLAIN, LAYOUT_ANY } LayoutRule;
+
+typedef struct Lower Lower;
+
+typedef struct Lowering {
+    LayoutRule layout;
+    bool (*lower)(Lower *lo, Node *n);                  /* false with an error in lo->cx->diag */
+    int64_t (*scratch)(const Node *n, const Target *t); /* NULL: none */
+    Value *(*inplace)(const Node *n);                   /* NULL: no; may return NULL */
+} Lowering;
+
+/* ---- lower.c --------------------------------------------------------------------------------- */
+
+/* The row of an op; layout == LAYOUT_NONE where the op has no lowering. */
+const Lowering *lowering_of(Op op);
+
+struct Lower {
+    Graph *g;
+    Module *m;
+    PassContext *cx;
+    Builder run;        /* the body of `run` */
+    Map buffers;        /* value name -> Buffer */
+    Buf weights;        /* packed weights, the 64-byte header included */
+    Reg *image;         /* index of the image in a batch loop; NULL outside */
+    const char *origin; /* of the node that is being lowered */
+};
+
+static inline int lower_lanes(const Lower *lo) {
+    return target_lanes(lo->cx->target);
+}
+
+/* Address of the first element of v's memory, and of logical element (0, 0, 0, 0) of the current
+ * image: behind the halo. v is a value of the graph; constants are packed into the weights. */
+Addr lower_base(Lower *lo, const Value *v);
+Addr lower_addr(Lower *lo, const Value *v);
+/* How v lies in memory: a constant is packed in blocks. */
+View lower_view(const Lower *lo, const Value *v);
+/* The scratch result of n. */
+Addr lower_scratch(Lower *lo, const Node *n);
+/* Packs n floats into the weights, 64-byte aligned; returns their address. */
+Addr lower_weights(Lower *lo, const char *name, const float *data, int64_t n);
+/* The elements of an f32 constant; NULL with an error where they were elided or aren't f32. */
+const float *lower_constant(Lower *lo, const Node *n, const Value *v);
+/* The instruction of a fused activation. */
+InstOp act_inst(Act act);
+/* Opens a loop over the images of a batch (none for one image), and closes it. */
+void lower_batch_begin(Lower *lo, int64_t images);
+void lower_batch_end(Lower *lo);
+/* Adds k to the module (or finds its twin) and calls it from `run`. */
+void lower_call(Lower *lo, Kernel *k, const Arg *args, int nargs);
+/* Reports that a form of n has no lowering: always false. */
+bool lower_unsupported(Lower *lo, const Node *n, const char *reason);
+
+/* ---- lower_halo.c ---------------------------------------------------------------------------- */
+
+/* Zeroes the halo of v's current image; calls nothing where it has none. */
+void lower_zero_halo(Lower *lo, const Value *v);
+/* Zeroes `width` (top, left, bottom, right: rows and columns) around the planes of v, the frame
+ * starting at `at`; v->h and v->w are the sizes inside, and v->row is the whole row. */
+void lower_zero_around(Lower *lo, Addr at, const View *v, const int64_t width[4]);
+/* Zeroes the spare lanes of v's last block; calls nothing where it has none. */
+void lower_zero_spare(Lower *lo, const Value *v);
+
+/* ---- lower_pool.c ---------------------------------------------------------------------------- */
+
+/* The mean of each plane of x (one image) to the vectors at `to`, `plane` elements apart. */
+void lower_pool_to(Lower *lo, const Value *x, Addr to, int64_t plane);
+
+/* ---- schedule.c: the shape of a kernel ------------------------------------------------------- */
+
+/* How a kernel tiles its output. Nothing but schedule.c decides about tiles. */
+typedef struct Schedule {
+    int mr;      /* pixels of a tile */
+    int mr_tail; /* pixels of the last tile of a row; 0: none */
+    int nv;      /* vectors of output channels of a tile */
+    int nv_tail; /* vectors of the last panel; 0: none */
+} Schedule;
+
+/* The fastest tiling, by the cost model, of `length` pixels (per row) by `vectors` vectors of
+ * output channels on t. */
+Schedule pick_schedule(int64_t length, int64_t vectors, const Target *t);
+/* Output columns per tile of a depthwise kernel of kw taps a row and stride sw: mr and mr_tail. */
+Schedule pick_dw_schedule(int64_t length, int64_t kw, int64_t sw, const Target *t);
+
+/* ---- lower_gemm.c: the kernel behind conv2d, dense and se ------------------------------------ */
+
+/* A run of output pixels times panels of output channels:
+ *
+ *     c[y, x, :] = act(bias + sum over (cb, i, j, l) of a[y*sh + i, x*sw + j, cb, l] * w) +
+ * residual
+ *
+ * `a` lies in blocks of `ablock` channels. Weights: [panel][bias, cb, i, j, l][nv * lanes]. */
+typedef struct Gemm {
+    const char *stem;   /* of the kernel's name: "conv3x3" */
+    int64_t kh, kw;     /* taps */
+    int64_t ablock;     /* channels per block of the input */
+    int64_t pixel_step; /* elements from one output pixel's first input to the next one's */
+    int64_t tap_step;   /* elements from a tap to the next in its row */
+    int64_t k;          /* input channels */
+    int64_t n;          /* output channels */
+    int64_t a_plane, a_row, a_tap_row; /* strides: input block, output row, row of taps */
+    int64_t c_plane, c_row;            /* strides of the output */
+    int64_t r_plane, r_row;            /* of the residual */
+    int64_t rows, length;              /* output rows, pixels in a row */
+    Act act;
+    bool residual, gate;
+    Addr a, c, r, g,
+        scratch; /* r, g: where residual, gate; scratch: where gate, k*kh*kw*nv*lanes + bias */
+    const char *weight_name;
+} Gemm;
+
+/* Element (output channel, input channel, tap row, tap column) of the weights. */
+typedef struct GemmWeights {
+    const float *w;    /* [n][k][kh][kw] */
+    const float *bias; /* [n] or NULL */
+} GemmWeights;
+
+/* Packs the weights once (they serve all images of a batch): returns their address. */
+Addr gemm_pack(Lower *lo, const Gemm *g, const GemmWeights *w);
+/* The bias of lanes behind the last output channel: with it the activation gives zero there. */
+float spare_bias(Act act);
+/* Emits the calls (one or two: the panels, and a narrower last one). */
+void gemm_call(Lower *lo, const Gemm *g, Addr weights);
+/* f32 elements of g->scratch. */
+int64_t gemm_scratch(const Gemm *g, const Target *t);
+
+#endif

@@ -1,0 +1,177 @@
+/* lower_conv.c: conv2d, dense and se as calls of the GEMM kernel. */
+#include "passes/lower.h"
+#include "passes/match.h"
+
+/* ---- conv2d ---------------------------------------------------------------------------------- */
+
+/* A 1x1 convolution of planes without a halo is one long row of pixels. */
+static bool is_one_row(const Node *n, const View *x, const View *y, const View *r) {
+    const ConvAttrs *a = conv_attrs(n);
+    bool pointwise = a->kernel.v[0] == 1 && a->kernel.v[1] == 1 && a->stride.v[0] == 1 &&
+                     a->stride.v[1] == 1 && !has_padding(n);
+    return pointwise && x->row == x->w * x->block && y->row == y->w * y->block &&
+           (!r || r->row == r->w * r->block);
+}
+
+/* Sizes and strides; the addresses are the caller's. */
+static Gemm conv_gemm(const Node *n) {
+    const ConvAttrs *a = conv_attrs(n);
+    const Value *residual = node_in(n, node_slot(n, "residual"));
+    View x = view_of(&node_in(n, 0)->type), y = view_of(&node_out(n)->type);
+    View r = residual ? view_of(&residual->type) : y;
+    bool one_row = is_one_row(n, &x, &y, &r);
+    return (Gemm){.kh = a->kernel.v[0],
+                  .kw = a->kernel.v[1],
+                  .ablock = x.block,
+                  .pixel_step = a->stride.v[1] * x.block,
+                  .tap_step = a->dilation.v[1] * x.block,
+                  .k = x.c,
+                  .n = y.c,
+                  .a_plane = x.plane,
+                  .a_row = a->stride.v[0] * x.row,
+                  .a_tap_row = a->dilation.v[0] * x.row,
+                  .c_plane = y.plane,
+                  .c_row = y.row,
+                  .r_plane = r.plane,
+                  .r_row = r.row,
+                  .rows = one_row ? 1 : y.h,
+                  .length = one_row ? y.h * y.w : y.w,
+                  .act = a->act,
+                  .residual = residual != NULL,
+                  .gate = node_in(n, node_slot(n, "scale")) != NULL,
+                  .weight_name = node_in(n, 1)->name};
+}
+
+/* The kernel's name: what is fixed in it besides the tile. */
+static const char *conv_stem(Lower *lo, const Node *n, const Gemm *g) {
+    const ConvAttrs *a = conv_attrs(n);
+    Buf b = {0};
+    buf_printf(&b, "conv%dx%d", (int)g->kh, (int)g->kw);
+    if (a->stride.v[1] != 1)
+        buf_printf(&b, "_s%d", (int)a->stride.v[1]);
+    if (a->dilation.v[1] != 1)
+        buf_printf(&b, "_d%d", (int)a->dilation.v[1]);
+    if (g->ablock != lower_lanes(lo))
+        buf_puts(&b, "_planar");
+    const char *stem = arena_strdup(&lo->m->arena, b.data);
+    buf_free(&b);
+    return stem;
+}
+
+int64_t scratch_conv2d(const Node *n, const Target *t) {
+    if (!node_in(n, node_slot(n, "scale")))
+        return 0;
+    Gemm g = conv_gemm(n);
+    return gemm_scratch(&g, t);
+}
+
+Value *inplace_residual(const Node *n) {
+    return node_in(n, node_slot(n, "residual"));
+}
+
+bool lower_conv2d(Lower *lo, Node *n) {
+    const ConvAttrs *a = conv_attrs(n);
+    if (a->group != 1)
+        return lower_unsupported(lo, n, "groups of several channels have no kernel");
+    Gemm g = conv_gemm(n);
+    if (g.gate && has_padding(n))
+        return lower_unsupported(lo, n, "a scale and padding together have no kernel");
+    const float *w = lower_constant(lo, n, node_in(n, 1));
+    const float *bias = node_in(n, 2) ? lower_constant(lo, n, node_in(n, 2)) : NULL;
+    if (!w || (node_in(n, 2) && !bias))
+        return false;
+    g.stem = conv_stem(lo, n, &g);
+    Addr packed = gemm_pack(lo, &g, &(GemmWeights){w, bias});
+    View x = view_of(&node_in(n, 0)->type);
+    lower_batch_begin(lo, x.n);
+    g.a =
+        addr_offset(lower_addr(lo, node_in(n, 0)), -(a->pad.v[0] * x.row + a->pad.v[1] * x.block));
+    g.c = lower_addr(lo, node_out(n));
+    if (g.residual)
+        g.r = lower_addr(lo, node_in(n, node_slot(n, "residual")));
+    if (g.gate) {
+        g.g = lower_addr(lo, node_in(n, node_slot(n, "scale")));
+        g.scratch = lower_scratch(lo, n);
+    }
+    gemm_call(lo, &g, packed);
+    lower_zero_halo(lo, node_out(n));
+    lower_batch_end(lo);
+    return true;
+}
+
+/* ---- dense ----------------------------------------------------------------------------------- */
+
+/* A vector of k channels times a matrix: one pixel. */
+static Gemm vector_gemm(const char *stem, int64_t k, int64_t n, int lanes, Act act,
+                        const char *weights) {
+    return (Gemm){.stem = stem,
+                  .kh = 1,
+                  .kw = 1,
+                  .ablock = lanes,
+                  .pixel_step = lanes,
+                  .tap_step = lanes,
+                  .k = k,
+                  .n = n,
+                  .a_plane = lanes,
+                  .c_plane = lanes,
+                  .rows = 1,
+                  .length = 1,
+                  .act = act,
+                  .weight_name = weights};
+}
+
+bool lower_dense(Lower *lo, Node *n) {
+    const float *w = lower_constant(lo, n, node_in(n, 1));
+    const float *bias = node_in(n, 2) ? lower_constant(lo, n, node_in(n, 2)) : NULL;
+    if (!w || (node_in(n, 2) && !bias))
+        return false;
+    View x = view_of(&node_in(n, 0)->type), y = view_of(&node_out(n)->type);
+    Gemm g =
+        vector_gemm("dense", x.c, y.c, lower_lanes(lo), dense_attrs(n)->act, node_in(n, 1)->name);
+    g.a_plane = x.plane; /* a halo around the one pixel is skipped */
+    Addr packed = gemm_pack(lo, &g, &(GemmWeights){w, bias});
+    lower_batch_begin(lo, x.n);
+    g.a = lower_addr(lo, node_in(n, 0));
+    g.c = lower_addr(lo, node_out(n));
+    gemm_call(lo, &g, packed);
+    lower_batch_end(lo);
+    return true;
+}
+
+/* ---- se -------------------------------------------------------------------------------------- */
+
+/* Scratch: the pooled channels, then the squeezed ones, each in whole vectors. */
+int64_t scratch_se(const Node *n, const Target *t) {
+    int lanes = target_lanes(t);
+    return round_up(node_in(n, 0)->type.shape.dim[1], lanes) +
+           round_up(node_in(n, 1)->type.shape.dim[0], lanes);
+}
+
+bool lower_se(Lower *lo, Node *n) {
+    const SeAttrs *a = se_attrs(n);
+    const float *data[5] = {NULL};
+    for (int i = 1; i < 5; i++)
+        if (!(data[i] = lower_constant(lo, n, node_in(n, i))))
+            return false;
+    int lanes = lower_lanes(lo);
+    int64_t channels = node_in(n, 0)->type.shape.dim[1],
+            squeezed = node_in(n, 1)->type.shape.dim[0];
+    View y = view_of(&node_out(n)->type);
+    Gemm squeeze = vector_gemm("dense", channels, squeezed, lanes, a->act, node_in(n, 1)->name);
+    Gemm excite = vector_gemm("dense", squeezed, channels, lanes, a->gate, node_in(n, 3)->name);
+    Addr w1 = gemm_pack(lo, &squeeze, &(GemmWeights){data[1], data[2]});
+    Addr w2 = gemm_pack(lo, &excite, &(GemmWeights){data[3], data[4]});
+    Addr scratch = lower_scratch(lo, n);
+
+    lower_batch_begin(lo, node_in(n, 0)->type.shape.dim[0]);
+    lower_pool_to(lo, node_in(n, 0), scratch, lanes);
+    squeeze.a = scratch;
+    squeeze.c = excite.a = addr_offset(scratch, round_up(channels, lanes));
+    excite.c = lower_addr(lo, node_out(n));
+    excite.c_plane = y.plane;
+    gemm_call(lo, &squeeze, w1);
+    gemm_call(lo, &excite, w2);
+    lower_zero_halo(lo, node_out(n));
+    lower_batch_end(lo);
+    return true;
+}

@@ -1,0 +1,196 @@
+/* lower_copy.c: ops that move elements: reorder, reshape, pad. */
+#include "passes/lower.h"
+
+/* ---- rows that are contiguous on both sides -------------------------------------------------- */
+
+/* Copies `planes` planes of `rows` rows of `length` elements: the first `whole` of a row in
+ * vectors, the rest one by one. */
+static Kernel *rows_kernel(Lower *lo) {
+    Kernel *k = kernel_new(lo->m, "copy_rows");
+    Reg *a = kernel_param_ptr(k, "a", DT_f32), *c = kernel_param_ptr(k, "c", DT_f32);
+    Reg *planes = kernel_param_i64(k, "planes"), *a_plane = kernel_param_i64(k, "a_plane");
+    Reg *c_plane = kernel_param_i64(k, "c_plane"), *rows = kernel_param_i64(k, "rows");
+    Reg *a_row = kernel_param_i64(k, "a_row"), *c_row = kernel_param_i64(k, "c_row");
+    Reg *whole = kernel_param_i64(k, "whole"), *length = kernel_param_i64(k, "length");
+    int lanes = lower_lanes(lo);
+    Builder b = build_begin(k);
+    Reg *ap = build_lea(&b, "ap", addr_of(a, 0)), *cp = build_lea(&b, "cp", addr_of(c, 0));
+    build_for(&b, "p", bound_const(0), bound_reg(planes), 1);
+    Reg *ar = build_lea(&b, "ar", addr_of(ap, 0)), *cr = build_lea(&b, "cr", addr_of(cp, 0));
+    build_for(&b, "y", bound_const(0), bound_reg(rows), 1);
+    if (lanes > 1) {
+        Reg *x = build_for(&b, "x", bound_const(0), bound_reg(whole), lanes);
+        build_store(&b, addr_plus(addr_of(cr, 0), x, 1),
+                    build_load(&b, "v", lanes, addr_plus(addr_of(ar, 0), x, 1)));
+        build_close(&b);
+    }
+    Reg *x = build_for(&b, "i", bound_reg(whole), bound_reg(length), 1);
+    build_store(&b, addr_plus(addr_of(cr, 0), x, 1),
+                build_load(&b, "s", 1, addr_plus(addr_of(ar, 0), x, 1)));
+    build_close(&b);
+    build_lea_to(&b, ar, addr_plus(addr_of(ar, 0), a_row, 1));
+    build_lea_to(&b, cr, addr_plus(addr_of(cr, 0), c_row, 1));
+    build_close(&b);
+    build_lea_to(&b, ap, addr_plus(addr_of(ap, 0), a_plane, 1));
+    build_lea_to(&b, cp, addr_plus(addr_of(cp, 0), c_plane, 1));
+    build_close(&b);
+    build_end(&b);
+    return k;
+}
+
+/* A block of memory as rows_kernel sees it. */
+typedef struct Rows {
+    Addr at;
+    int64_t plane, row;
+} Rows;
+
+static void copy_rows(Lower *lo, Rows from, Rows to, int64_t planes, int64_t rows, int64_t length) {
+    int64_t lanes = lower_lanes(lo), whole = lanes == 1 ? 0 : length / lanes * lanes;
+    const Arg args[] = {arg_addr(from.at), arg_addr(to.at), arg_i64(planes),   arg_i64(from.plane),
+                        arg_i64(to.plane), arg_i64(rows),   arg_i64(from.row), arg_i64(to.row),
+                        arg_i64(whole),    arg_i64(length)};
+    lower_call(lo, rows_kernel(lo), args, sizeof args / sizeof *args);
+}
+
+/* ---- between plain and blocked --------------------------------------------------------------- */
+
+typedef struct Lanes {
+    Reg *base, *block, *lane, *row, *pixel; /* pointer, and strides */
+} Lanes;
+
+static Lanes lanes_params(Kernel *k, char side) {
+    const char *base = side == 'a' ? "a" : "c";
+    Arena *a = &k->module->arena;
+    Lanes l = {.base = kernel_param_ptr(k, base, DT_f32)};
+    l.block = kernel_param_i64(k, arena_printf(a, "%s_block", base));
+    l.lane = kernel_param_i64(k, arena_printf(a, "%s_lane", base));
+    l.row = kernel_param_i64(k, arena_printf(a, "%s_row", base));
+    l.pixel = kernel_param_i64(k, arena_printf(a, "%s_pixel", base));
+    return l;
+}
+
+static void step(Builder *b, Reg *p, Reg *by) {
+    build_lea_to(b, p, addr_plus(addr_of(p, 0), by, 1));
+}
+
+static Kernel *lanes_kernel(Lower *lo) {
+    Kernel *k = kernel_new(lo->m, "copy_lanes");
+    Lanes a = lanes_params(k, 'a'), c = lanes_params(k, 'c');
+    Reg *blocks = kernel_param_i64(k, "blocks"), *channels = kernel_param_i64(k, "channels");
+    Reg *rows = kernel_param_i64(k, "rows"), *columns = kernel_param_i64(k, "columns");
+    Builder bb = build_begin(k), *b = &bb;
+    Reg *block = build_const_i(b, "block", ltype(DT_i64, 1), lower_lanes(lo));
+    Reg *left = build_op(b, INST_mov, "left", channels, NULL, NULL);
+    Reg *ab = build_lea(b, "ab", addr_of(a.base, 0)), *cb = build_lea(b, "cb", addr_of(c.base, 0));
+    build_for(b, "n", bound_const(0), bound_reg(blocks), 1);
+    Reg *count = build_op(b, INST_min, "count", left, block, NULL);
+    Reg *ar = build_lea(b, "ar", addr_of(ab, 0)), *cr = build_lea(b, "cr", addr_of(cb, 0));
+    build_for(b, "y", bound_const(0), bound_reg(rows), 1);
+    Reg *ax = build_lea(b, "ax", addr_of(ar, 0)), *cx = build_lea(b, "cx", addr_of(cr, 0));
+    build_for(b, "x", bound_const(0), bound_reg(columns), 1);
+    Reg *al = build_lea(b, "al", addr_of(ax, 0)), *cl = build_lea(b, "cl", addr_of(cx, 0));
+    build_for(b, "l", bound_const(0), bound_reg(count), 1);
+    build_store(b, addr_of(cl, 0), build_load(b, "v", 1, addr_of(al, 0)));
+    step(b, al, a.lane);
+    step(b, cl, c.lane);
+    build_close(b);
+    step(b, ax, a.pixel);
+    step(b, cx, c.pixel);
+    build_close(b);
+    step(b, ar, a.row);
+    step(b, cr, c.row);
+    build_close(b);
+    step(b, ab, a.block);
+    step(b, cb, c.block);
+    build_op_to(b, INST_sub, left, left, block, NULL);
+    build_close(b);
+    build_end(b);
+    return k;
+}
+
+/* Address and strides of one side, in blocks of `lanes` channels. */
+static int push_side(Arg *args, Addr at, const View *v, int lanes) {
+    bool blocked = v->block == lanes;
+    args[0] = arg_addr(at);
+    args[1] = arg_i64(blocked ? v->plane : lanes * v->plane);
+    args[2] = arg_i64(blocked ? 1 : v->plane);
+    args[3] = arg_i64(v->row);
+    args[4] = arg_i64(v->block);
+    return 5;
+}
+
+static void copy_lanes(Lower *lo, Addr from, const View *x, Addr to, const View *y) {
+    int lanes = lower_lanes(lo), n = 0;
+    Arg args[14];
+    n += push_side(args + n, from, x, lanes);
+    n += push_side(args + n, to, y, lanes);
+    args[n++] = arg_i64(ceil_div(x->c, lanes));
+    args[n++] = arg_i64(x->c);
+    args[n++] = arg_i64(x->h);
+    args[n++] = arg_i64(x->w);
+    lower_call(lo, lanes_kernel(lo), args, n);
+}
+
+/* ---- ops ------------------------------------------------------------------------------------- */
+
+static bool has_halo(const View *v) {
+    return v->plane != v->h * v->w * v->block;
+}
+
+bool lower_reorder(Lower *lo, Node *n) {
+    const Value *from = node_in(n, 0), *to = node_out(n);
+    int rank = from->type.shape.rank;
+    if (rank != 2 && rank != 4)
+        return lower_unsupported(lo, n, "only tensors of rank 2 and 4 have blocked layouts");
+    View x = view_of(&from->type), y = view_of(&to->type);
+    lower_batch_begin(lo, x.n);
+    Addr a = lower_addr(lo, from), c = lower_addr(lo, to);
+    if (x.block == y.block)
+        copy_rows(lo, (Rows){a, x.plane, x.row}, (Rows){c, y.plane, y.row}, x.blocks, x.h,
+                  x.w * x.block);
+    else if (x.h * x.w == 1 && !has_halo(&x) && !has_halo(&y))
+        copy_rows(lo, (Rows){a, 0, 0}, (Rows){c, 0, 0}, 1, 1, x.c);
+    else
+        copy_lanes(lo, a, &x, c, &y);
+    lower_zero_spare(lo, to);
+    lower_zero_halo(lo, to);
+    lower_batch_end(lo);
+    return true;
+}
+
+/* Plain to plain: reshape. */
+bool lower_copy(Lower *lo, Node *n) {
+    int64_t elems = shape_elems(&node_out(n)->type.shape);
+    copy_rows(lo, (Rows){lower_base(lo, node_in(n, 0)), 0, 0},
+              (Rows){lower_base(lo, node_out(n)), 0, 0}, 1, 1, elems);
+    return true;
+}
+
+/* The padding and the halo around it are one frame of zeros around the copied rows. */
+static void zero_padding(Lower *lo, const Value *to, const PadAttrs *p) {
+    const int *halo = to->type.layout.halo;
+    View inner = view_of(&to->type);
+    Addr start = addr_offset(lower_addr(lo, to), -inner.origin);
+    int64_t width[4] = {p->before.v[2] + halo[0], p->before.v[3] + halo[1], p->after.v[2] + halo[2],
+                        p->after.v[3] + halo[3]};
+    inner.h -= p->before.v[2] + p->after.v[2];
+    inner.w -= p->before.v[3] + p->after.v[3];
+    lower_zero_around(lo, start, &inner, width);
+}
+
+bool lower_pad(Lower *lo, Node *n) {
+    const PadAttrs *p = pad_attrs(n);
+    if (p->before.n != 4 || p->before.v[0] || p->before.v[1] || p->after.v[0] || p->after.v[1] ||
+        p->value != 0)
+        return lower_unsupported(lo, n, "only zeros around height and width have a kernel");
+    const Value *from = node_in(n, 0), *to = node_out(n);
+    View x = view_of(&from->type), y = view_of(&to->type);
+    lower_batch_begin(lo, x.n);
+    Addr inside =
+        addr_offset(lower_addr(lo, to), p->before.v[2] * y.row + p->before.v[3] * y.block);
+    copy_rows(lo, (Rows){lower_addr(lo, from), x.plane, x.row}, (Rows){inside, y.plane, y.row},
+              x.blocks, x.h, x.w * x.block);
+    zero_padding(lo, to, p);
+    lower_batch_end(lo);
+    return true;
+}

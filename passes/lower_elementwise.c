@@ -1,0 +1,117 @@
+/* lower_elementwise.c: activations and arithmetic that no fusion took over, vector by vector. An
+ * operand of one pixel per plane is read again and again with a step of zero. */
+#include "passes/lower.h"
+
+static const InstOp binary_inst[OP_COUNT] = {
+    [OP_add] = INST_add, [OP_sub] = INST_sub, [OP_mul] = INST_mul, [OP_div] = INST_div};
+
+typedef struct Operand {
+    Reg *base, *plane, *row, *pixel; /* of the kernel: pointer, and strides */
+    Reg *p, *r, *x;                  /* of the loops: plane, row, pixel */
+} Operand;
+
+static Operand declare(Kernel *k, const char *name) {
+    Arena *a = &k->module->arena;
+    Operand o = {.base = kernel_param_ptr(k, name, DT_f32)};
+    o.plane = kernel_param_i64(k, arena_printf(a, "%s_plane", name));
+    o.row = kernel_param_i64(k, arena_printf(a, "%s_row", name));
+    o.pixel = kernel_param_i64(k, arena_printf(a, "%s_pixel", name));
+    return o;
+}
+
+static void step(Builder *b, Reg *p, Reg *by) {
+    build_lea_to(b, p, addr_plus(addr_of(p, 0), by, 1));
+}
+
+static void compute(Builder *b, Op op, Operand *o, int n, int lanes) {
+    Act act;
+    Reg *x = build_load(b, "x", lanes, addr_of(o[0].x, 0));
+    if (op_is_act(op, &act))
+        x = build_op(b, act_inst(act), "y", x, NULL, NULL);
+    else
+        x = build_op(b, binary_inst[op], "y", x, build_load(b, "x2", lanes, addr_of(o[1].x, 0)),
+                     NULL);
+    build_store(b, addr_of(o[n - 1].x, 0), x);
+}
+
+/* Operands o[0..n-1), result o[n-1]. */
+static Kernel *build_kernel(Lower *lo, Op op, int n) {
+    static const char *const names[] = {"a", "b", "c"};
+    Kernel *k = kernel_new(lo->m, op_info(op)->name);
+    Operand o[3];
+    for (int i = 0; i < n; i++)
+        o[i] = declare(k, names[i == n - 1 ? 2 : i]);
+    Reg *blocks = kernel_param_i64(k, "blocks"), *rows = kernel_param_i64(k, "rows");
+    Reg *columns = kernel_param_i64(k, "columns");
+    Builder bb = build_begin(k), *b = &bb;
+    for (int i = 0; i < n; i++)
+        o[i].p = build_lea(b, "p", addr_of(o[i].base, 0));
+    build_for(b, "cb", bound_const(0), bound_reg(blocks), 1);
+    for (int i = 0; i < n; i++)
+        o[i].r = build_lea(b, "r", addr_of(o[i].p, 0));
+    build_for(b, "y", bound_const(0), bound_reg(rows), 1);
+    for (int i = 0; i < n; i++)
+        o[i].x = build_lea(b, "px", addr_of(o[i].r, 0));
+    build_for(b, "x", bound_const(0), bound_reg(columns), 1);
+    compute(b, op, o, n, lower_lanes(lo));
+    for (int i = 0; i < n; i++)
+        step(b, o[i].x, o[i].pixel);
+    build_close(b);
+    for (int i = 0; i < n; i++)
+        step(b, o[i].r, o[i].row);
+    build_close(b);
+    for (int i = 0; i < n; i++)
+        step(b, o[i].p, o[i].plane);
+    build_close(b);
+    build_end(b);
+    return k;
+}
+
+/* Whether an operand can be read with steps of zero where the result has more than it. */
+static bool broadcasts(const Shape *s, const Shape *to) {
+    if (s->rank != to->rank || s->dim[1] != to->dim[1] ||
+        (s->dim[0] != to->dim[0] && s->dim[0] != 1))
+        return false;
+    return s->rank == 2 || (s->dim[2] == to->dim[2] && s->dim[3] == to->dim[3]) ||
+           (s->dim[2] == 1 && s->dim[3] == 1);
+}
+
+static int push(Lower *lo, Arg *args, const Value *v, const View *result) {
+    View w = lower_view(lo, v);
+    bool one_pixel = w.h * w.w == 1 && result->h * result->w != 1;
+    args[0] = arg_addr(lower_addr(lo, v));
+    args[1] = arg_i64(w.plane);
+    args[2] = arg_i64(one_pixel ? 0 : w.row);
+    args[3] = arg_i64(one_pixel ? 0 : w.block);
+    return 4;
+}
+
+bool lower_elementwise(Lower *lo, Node *n) {
+    const Value *y = node_out(n);
+    int rank = y->type.shape.rank;
+    if (rank != 2 && rank != 4)
+        return lower_unsupported(lo, n, "only tensors of rank 2 and 4 have a kernel");
+    for (int i = 0; i < n->noperands; i++)
+        if (!broadcasts(&node_in(n, i)->type.shape, &y->type.shape))
+            return lower_unsupported(lo, n, "only one value per channel broadcasts in a kernel");
+    View v = view_of(&y->type);
+    Arg args[16];
+    int nargs = 0;
+    lower_batch_begin(lo, v.n);
+    for (int i = 0; i < n->noperands; i++)
+        nargs += push(lo, args + nargs, node_in(n, i), &v);
+    nargs += push(lo, args + nargs, y, &v);
+    args[nargs++] = arg_i64(v.blocks);
+    args[nargs++] = arg_i64(v.h);
+    args[nargs++] = arg_i64(v.w);
+    lower_call(lo, build_kernel(lo, n->op, n->noperands + 1), args, nargs);
+    lower_zero_spare(lo, y);
+    lower_zero_halo(lo, y);
+    lower_batch_end(lo);
+    return true;
+}
+
+/* Its own memory is read before it is written, element by element. */
+Value *inplace_first(const Node *n) {
+    return node_in(n, 0);
+}

@@ -1,0 +1,407 @@
+/* lower_gemm.c: the kernel behind conv2d, dense and se: a register tile of mr pixels by nv vectors
+ * of output channels, all of K in registers, bias as the first value, activation and residual in
+ * the epilogue.
+ *
+ *   for each panel of nv vectors            weights of a panel: [bias, K][nv * lanes]
+ *     [gate: panel scaled into scratch]
+ *     for each row
+ *       for each tile of mr pixels          acc[m][v] = bias[v]
+ *         for each block, tap row, tap, l   acc[m][v] += a[m] * w[v]
+ *       one tile of mr_tail pixels
+ *
+ * Sizes and strides are run-time arguments, so one kernel serves many layers. */
+#include "passes/lower.h"
+
+#include <math.h>
+
+enum { MAX_ACC = 64 };
+
+typedef struct GemmKernel {
+    Builder b;
+    const Gemm *g;
+    int lanes, nv;
+    LType vec;
+    Reg *a, *w, *c, *r, *gate, *scratch; /* pointers to the first element */
+    Reg *k, *k_blocks, *a_plane, *a_row, *a_tap_row;
+    Reg *panels, *w_panel, *c_plane, *c_row, *c_panel, *r_plane, *r_row, *r_panel;
+    Reg *rows, *tiles;
+    Reg *block_size;   /* ablock as a register, where ablock > 1 */
+    Reg *acc[MAX_ACC]; /* [pixel][vector] */
+} GemmKernel;
+
+static int panel_width(const GemmKernel *gk) {
+    return gk->nv * gk->lanes;
+}
+
+/* p = p + step */
+static void advance(Builder *b, Reg *p, Reg *step) {
+    build_lea_to(b, p, addr_plus(addr_of(p, 0), step, 1));
+}
+
+static void advance_by(Builder *b, Reg *p, int64_t step) {
+    build_lea_to(b, p, addr_of(p, step));
+}
+
+static Reg *copy_pointer(Builder *b, const char *name, Reg *p) {
+    return build_lea(b, name, addr_of(p, 0));
+}
+
+/* ---- loops over K ---------------------------------------------------------------------------- */
+
+/* One step along K: `at` is the address of the first pixel's input, w that of the weights. */
+static void multiply_step(GemmKernel *gk, Addr at, Reg *w, int mr) {
+    Builder *b = &gk->b;
+    Reg *wv[MAX_ACC];
+    for (int v = 0; v < gk->nv; v++)
+        wv[v] = build_load(b, "w", gk->lanes, addr_of(w, v * gk->lanes));
+    for (int m = 0; m < mr; m++) {
+        Addr pixel = addr_offset(at, m * gk->g->pixel_step);
+        Reg *x = gk->lanes == 1 ? build_load(b, "x", 1, pixel)
+                                : build_splat_load(b, "x", gk->lanes, pixel);
+        for (int v = 0; v < gk->nv; v++) {
+            Reg *acc = gk->acc[m * gk->nv + v];
+            build_op_to(b, INST_fma, acc, x, wv[v], acc);
+        }
+    }
+    advance_by(b, w, panel_width(gk));
+}
+
+/* One tap of one block: the lanes 0..count at `tap`, or one channel where count == NULL. */
+static void multiply_tap(GemmKernel *gk, Addr tap, Reg *w, int mr, Reg *count) {
+    if (!count) {
+        multiply_step(gk, tap, w, mr);
+        return;
+    }
+    Reg *l = build_for(&gk->b, "l", bound_const(0), bound_reg(count), 1);
+    multiply_step(gk, addr_plus(tap, l, 1), w, mr);
+    build_close(&gk->b);
+}
+
+/* The taps of one row: a loop, since unrolled taps share inputs, and compilers keep those in
+ * registers that the tile needs. */
+static void tap_row(GemmKernel *gk, Reg *row, Reg *w, int mr, Reg *count) {
+    const Gemm *g = gk->g;
+    if (g->kw == 1) {
+        multiply_tap(gk, addr_of(row, 0), w, mr, count);
+        return;
+    }
+    Reg *j = build_for(&gk->b, "j", bound_const(0), bound_const(g->kw), 1);
+    Reg *tap = build_lea(&gk->b, "tap", addr_plus(addr_of(row, 0), j, g->tap_step));
+    multiply_tap(gk, addr_of(tap, 0), w, mr, count);
+    build_close(&gk->b);
+}
+
+/* All of K for the input that starts at `at`; w moves on behind the last weight. */
+static void loop_over_k(GemmKernel *gk, Reg *at, Reg *w, int mr) {
+    Builder *b = &gk->b;
+    const Gemm *g = gk->g;
+    Reg *block = copy_pointer(b, "block", at);
+    Reg *left = g->ablock > 1 ? build_op(b, INST_mov, "left", gk->k, NULL, NULL) : NULL;
+    build_for(b, "cb", bound_const(0), bound_reg(gk->k_blocks), 1);
+    Reg *count = left ? build_op(b, INST_min, "count", left, gk->block_size, NULL) : NULL;
+    if (g->kh == 1) {
+        tap_row(gk, block, w, mr, count);
+    } else {
+        Reg *row = copy_pointer(b, "row", block);
+        build_for(b, "i", bound_const(0), bound_const(g->kh), 1);
+        tap_row(gk, row, w, mr, count);
+        advance(b, row, gk->a_tap_row);
+        build_close(b);
+    }
+    advance(b, block, gk->a_plane);
+    if (left)
+        build_op_to(b, INST_sub, left, left, gk->block_size, NULL);
+    build_close(b);
+}
+
+/* ---- tiles ----------------------------------------------------------------------------------- */
+
+static void start_tile(GemmKernel *gk, Reg *panel, int mr) {
+    for (int v = 0; v < gk->nv; v++)
+        build_load_to(&gk->b, gk->acc[v], addr_of(panel, v * gk->lanes));
+    for (int m = 1; m < mr; m++)
+        for (int v = 0; v < gk->nv; v++)
+            build_op_to(&gk->b, INST_mov, gk->acc[m * gk->nv + v], gk->acc[v], NULL, NULL);
+}
+
+/* Address of pixel m, vector v in a tensor of blocks `plane` apart. */
+static Addr tile_addr(const GemmKernel *gk, Reg *tile, Reg *plane, int m, int v) {
+    Addr a = addr_of(tile, m * gk->lanes);
+    return v ? addr_plus(a, plane, v) : a;
+}
+
+static void finish_tile(GemmKernel *gk, Reg *c, Reg *r, int mr) {
+    Builder *b = &gk->b;
+    for (int m = 0; m < mr; m++) {
+        for (int v = 0; v < gk->nv; v++) {
+            Reg *acc = gk->acc[m * gk->nv + v];
+            if (gk->g->act != ACT_none)
+                build_op_to(b, act_inst(gk->g->act), acc, acc, NULL, NULL);
+            if (r) {
+                Reg *x = build_load(b, "res", gk->lanes, tile_addr(gk, r, gk->r_plane, m, v));
+                build_op_to(b, INST_add, acc, acc, x, NULL);
+            }
+            build_store(b, tile_addr(gk, c, gk->c_plane, m, v), acc);
+        }
+    }
+}
+
+static void tile(GemmKernel *gk, Reg *panel, Reg *at, Reg *c, Reg *r, int mr) {
+    start_tile(gk, panel, mr);
+    Reg *w = build_lea(&gk->b, "wk", addr_of(panel, panel_width(gk)));
+    loop_over_k(gk, at, w, mr);
+    finish_tile(gk, c, r, mr);
+}
+
+static void row_of_tiles(GemmKernel *gk, const Schedule *s, Reg *panel, Reg *a_row, Reg *c_row,
+                         Reg *r_row) {
+    Builder *b = &gk->b;
+    Reg *at = copy_pointer(b, "at", a_row), *ct = copy_pointer(b, "ct", c_row);
+    Reg *rt = r_row ? copy_pointer(b, "rt", r_row) : NULL;
+    build_for(b, "t", bound_const(0), bound_reg(gk->tiles), 1);
+    tile(gk, panel, at, ct, rt, s->mr);
+    advance_by(b, at, s->mr * gk->g->pixel_step);
+    advance_by(b, ct, s->mr * gk->lanes);
+    if (rt)
+        advance_by(b, rt, s->mr * gk->lanes);
+    build_close(b);
+    if (s->mr_tail)
+        tile(gk, panel, at, ct, rt, s->mr_tail);
+}
+
+/* ---- panels ---------------------------------------------------------------------------------- */
+
+/* One weight row (of all vectors) times the gate of its channel, into scratch. */
+static void scale_step(GemmKernel *gk, Addr gate, Reg *from, Reg *to) {
+    Builder *b = &gk->b;
+    Reg *s =
+        gk->lanes == 1 ? build_load(b, "s", 1, gate) : build_splat_load(b, "s", gk->lanes, gate);
+    for (int v = 0; v < gk->nv; v++) {
+        Reg *x = build_load(b, "ws", gk->lanes, addr_of(from, v * gk->lanes));
+        build_store(b, addr_of(to, v * gk->lanes), build_op(b, INST_mul, "ws", x, s, NULL));
+    }
+    advance_by(b, from, panel_width(gk));
+    advance_by(b, to, panel_width(gk));
+}
+
+/* The weight rows of one tap and one block of `count` channels; one channel where it is NULL. */
+static void scale_block(GemmKernel *gk, Reg *gate, Reg *from, Reg *to, Reg *count) {
+    if (!count) {
+        scale_step(gk, addr_of(gate, 0), from, to);
+        return;
+    }
+    Reg *l = build_for(&gk->b, "gl", bound_const(0), bound_reg(count), 1);
+    scale_step(gk, addr_plus(addr_of(gate, 0), l, 1), from, to);
+    build_close(&gk->b);
+}
+
+/* Copies the panel into scratch, each weight times its input channel's gate (the bias is not). */
+static void scale_panel(GemmKernel *gk, Reg *panel) {
+    Builder *b = &gk->b;
+    const Gemm *g = gk->g;
+    for (int v = 0; v < gk->nv; v++)
+        build_store(b, addr_of(gk->scratch, v * gk->lanes),
+                    build_load(b, "bias", gk->lanes, addr_of(panel, v * gk->lanes)));
+    Reg *from = build_lea(b, "from", addr_of(panel, panel_width(gk)));
+    Reg *to = build_lea(b, "to", addr_of(gk->scratch, panel_width(gk)));
+    Reg *gate = copy_pointer(b, "gp", gk->gate);
+    Reg *left = g->ablock > 1 ? build_op(b, INST_mov, "gleft", gk->k, NULL, NULL) : NULL;
+    build_for(b, "gb", bound_const(0), bound_reg(gk->k_blocks), 1);
+    Reg *count = left ? build_op(b, INST_min, "gcount", left, gk->block_size, NULL) : NULL;
+    if (g->kh * g->kw > 1)
+        build_for(b, "gt", bound_const(0), bound_const(g->kh * g->kw), 1);
+    scale_block(gk, gate, from, to, count);
+    if (g->kh * g->kw > 1)
+        build_close(b);
+    if (left)
+        build_op_to(b, INST_sub, left, left, gk->block_size, NULL);
+    advance_by(b, gate, g->ablock);
+    build_close(b);
+}
+
+static void panel_body(GemmKernel *gk, const Schedule *s, Reg *panel, Reg *c, Reg *r) {
+    Builder *b = &gk->b;
+    if (gk->gate)
+        scale_panel(gk, panel);
+    Reg *a_row = copy_pointer(b, "ar", gk->a), *c_row = copy_pointer(b, "cr", c);
+    Reg *r_row = r ? copy_pointer(b, "rr", r) : NULL;
+    build_for(b, "y", bound_const(0), bound_reg(gk->rows), 1);
+    row_of_tiles(gk, s, gk->gate ? gk->scratch : panel, a_row, c_row, r_row);
+    advance(b, a_row, gk->a_row);
+    advance(b, c_row, gk->c_row);
+    if (r_row)
+        advance(b, r_row, gk->r_row);
+    build_close(b);
+}
+
+static void kernel_body(GemmKernel *gk, const Schedule *s) {
+    Builder *b = &gk->b;
+    if (gk->g->ablock > 1)
+        gk->block_size = build_const_i(b, "block_size", ltype(DT_i64, 1), gk->g->ablock);
+    Reg *panel = copy_pointer(b, "wp", gk->w), *c = copy_pointer(b, "cp", gk->c);
+    Reg *r = gk->r ? copy_pointer(b, "rp", gk->r) : NULL;
+    build_for(b, "n", bound_const(0), bound_reg(gk->panels), 1);
+    panel_body(gk, s, panel, c, r);
+    advance(b, panel, gk->w_panel);
+    advance(b, c, gk->c_panel);
+    if (r)
+        advance(b, r, gk->r_panel);
+    build_close(b);
+}
+
+/* ---- kernels and calls ----------------------------------------------------------------------- */
+
+static const char *kernel_name(Lower *lo, const Gemm *g, const Schedule *s, int nv) {
+    Buf b = {0};
+    buf_printf(&b, "%s_%dx%d", g->stem, s->mr, nv);
+    if (s->mr_tail)
+        buf_printf(&b, "_t%d", s->mr_tail);
+    if (g->act != ACT_none)
+        buf_printf(&b, "_%s", act_name(g->act));
+    buf_puts(&b, g->residual ? "_res" : "");
+    buf_puts(&b, g->gate ? "_gate" : "");
+    const char *name = arena_strdup(&lo->m->arena, b.data);
+    buf_free(&b);
+    return name;
+}
+
+/* The order of parameters is that of the arguments in call_panels. */
+static void declare_params(GemmKernel *gk, Kernel *k) {
+    const Gemm *g = gk->g;
+    gk->a = kernel_param_ptr(k, "a", DT_f32);
+    gk->w = kernel_param_ptr(k, "w", DT_f32);
+    gk->c = kernel_param_ptr(k, "c", DT_f32);
+    if (g->residual)
+        gk->r = kernel_param_ptr(k, "r", DT_f32);
+    if (g->gate) {
+        gk->gate = kernel_param_ptr(k, "g", DT_f32);
+        gk->scratch = kernel_param_ptr(k, "scratch", DT_f32);
+    }
+    gk->k = kernel_param_i64(k, "k");
+    gk->k_blocks = kernel_param_i64(k, "k_blocks");
+    gk->a_plane = kernel_param_i64(k, "a_plane");
+    gk->a_row = kernel_param_i64(k, "a_row");
+    gk->a_tap_row = kernel_param_i64(k, "a_tap_row");
+    gk->panels = kernel_param_i64(k, "panels");
+    gk->w_panel = kernel_param_i64(k, "w_panel");
+    gk->c_plane = kernel_param_i64(k, "c_plane");
+    gk->c_row = kernel_param_i64(k, "c_row");
+    gk->c_panel = kernel_param_i64(k, "c_panel");
+    if (g->residual) {
+        gk->r_plane = kernel_param_i64(k, "r_plane");
+        gk->r_row = kernel_param_i64(k, "r_row");
+        gk->r_panel = kernel_param_i64(k, "r_panel");
+    }
+    gk->rows = kernel_param_i64(k, "rows");
+    gk->tiles = kernel_param_i64(k, "tiles");
+}
+
+static Kernel *build_kernel(Lower *lo, const Gemm *g, const Schedule *s, int nv) {
+    Kernel *k = kernel_new(lo->m, kernel_name(lo, g, s, nv));
+    int lanes = lower_lanes(lo);
+    GemmKernel gk = {.g = g, .lanes = lanes, .nv = nv, .vec = ltype(DT_f32, lanes)};
+    declare_params(&gk, k);
+    ensure(s->mr * nv <= MAX_ACC);
+    for (int i = 0; i < s->mr * nv; i++)
+        gk.acc[i] = kernel_reg(k, arena_printf(&lo->m->arena, "acc%d_%d", i / nv, i % nv), gk.vec);
+    gk.b = build_begin(k);
+    kernel_body(&gk, s);
+    build_end(&gk.b);
+    return k;
+}
+
+static int64_t panel_elems(const Gemm *g, int64_t width) {
+    return width * (1 + g->k * g->kh * g->kw);
+}
+
+/* Panels `first` and on, `count` of them, nv vectors wide. */
+static void call_panels(Lower *lo, const Gemm *g, const Schedule *s, Addr w, int64_t first_vector,
+                        int64_t count, int nv) {
+    int lanes = lower_lanes(lo);
+    Arg args[24];
+    int n = 0;
+    args[n++] = arg_addr(g->a);
+    args[n++] = arg_addr(w);
+    args[n++] = arg_addr(addr_offset(g->c, first_vector * g->c_plane));
+    if (g->residual)
+        args[n++] = arg_addr(addr_offset(g->r, first_vector * g->r_plane));
+    if (g->gate) {
+        args[n++] = arg_addr(g->g);
+        args[n++] = arg_addr(g->scratch);
+    }
+    const int64_t before[] = {
+        g->k,  ceil_div(g->k, g->ablock),  g->a_plane, g->a_row, g->a_tap_row,
+        count, panel_elems(g, nv * lanes), g->c_plane, g->c_row, nv * g->c_plane};
+    for (size_t i = 0; i < sizeof before / sizeof *before; i++)
+        args[n++] = arg_i64(before[i]);
+    if (g->residual) {
+        args[n++] = arg_i64(g->r_plane);
+        args[n++] = arg_i64(g->r_row);
+        args[n++] = arg_i64(nv * g->r_plane);
+    }
+    args[n++] = arg_i64(g->rows);
+    args[n++] = arg_i64(g->length / s->mr);
+    lower_call(lo, build_kernel(lo, g, s, nv), args, n);
+}
+
+static Schedule gemm_schedule(const Gemm *g, const Target *t) {
+    return pick_schedule(g->length, ceil_div(g->n, target_lanes(t)), t);
+}
+
+void gemm_call(Lower *lo, const Gemm *g, Addr weights) {
+    int lanes = lower_lanes(lo);
+    int64_t vectors = ceil_div(g->n, lanes);
+    Schedule s = gemm_schedule(g, lo->cx->target);
+    int64_t panels = vectors / s.nv;
+    call_panels(lo, g, &s, weights, 0, panels, s.nv);
+    if (s.nv_tail) {
+        Addr rest = addr_offset(weights, panels * panel_elems(g, s.nv * lanes));
+        call_panels(lo, g, &s, rest, panels * s.nv, 1, s.nv_tail);
+    }
+}
+
+int64_t gemm_scratch(const Gemm *g, const Target *t) {
+    return panel_elems(g, gemm_schedule(g, t).nv * target_lanes(t));
+}
+
+/* ---- packing --------------------------------------------------------------------------------- */
+
+/* Spare output lanes must end as zero. Activations keep zero, or tend to zero at minus infinity. */
+float spare_bias(Act act) {
+    return act == ACT_none || act_keeps_zero(act) ? 0 : -INFINITY;
+}
+
+static float weight_at(const Gemm *g, const float *w, int64_t n, int64_t c, int64_t tap) {
+    return n < g->n ? w[(n * g->k + c) * g->kh * g->kw + tap] : 0;
+}
+
+/* One panel of `width` output channels from `first` on; returns the place behind it. */
+static float *pack_panel(const Gemm *g, const GemmWeights *gw, int64_t first, int64_t width,
+                         float *out) {
+    for (int64_t i = 0; i < width; i++) {
+        float bias = gw->bias && first + i < g->n ? gw->bias[first + i] : 0;
+        *out++ = first + i < g->n ? bias : spare_bias(g->act);
+    }
+    for (int64_t cb = 0; cb < g->k; cb += g->ablock)
+        for (int64_t tap = 0; tap < g->kh * g->kw; tap++)
+            for (int64_t c = cb; c < cb + g->ablock && c < g->k; c++)
+                for (int64_t i = 0; i < width; i++)
+                    *out++ = weight_at(g, gw->w, first + i, c, tap);
+    return out;
+}
+
+Addr gemm_pack(Lower *lo, const Gemm *g, const GemmWeights *gw) {
+    int lanes = lower_lanes(lo);
+    int64_t vectors = ceil_div(g->n, lanes);
+    Schedule s = gemm_schedule(g, lo->cx->target);
+    Arena arena = {0};
+    float *packed = ARENA_ARRAY(&arena, panel_elems(g, vectors * lanes), float), *out = packed;
+    for (int64_t v = 0; v < vectors; v += s.nv) {
+        int64_t wide = v + s.nv <= vectors ? s.nv : s.nv_tail;
+        out = pack_panel(g, gw, v * lanes, wide * lanes, out);
+    }
+    ensure(out - packed == panel_elems(g, vectors * lanes));
+    Addr a = lower_weights(lo, g->weight_name, packed, out - packed);
+    arena_free(&arena);
+    return a;
+}

@@ -1,0 +1,108 @@
+/* lower_pool.c: the mean over each plane, for global_avg_pool and se.
+ *
+ * Four partial sums a row hide the latency of the additions; rows are summed up one by one, which
+ * also keeps the rounding error of large planes small. */
+#include "passes/lower.h"
+
+enum { PARTS = 4 };
+
+typedef struct PoolKernel {
+    Builder b;
+    int lanes;
+    Reg *a, *inverse, *c;
+    Reg *blocks, *a_plane, *a_row, *rows, *quads, *rest, *c_plane;
+    Reg *part[PARTS];
+} PoolKernel;
+
+static void add_pixels(PoolKernel *k, Reg *p, Reg *times, int width) {
+    Builder *b = &k->b;
+    build_for(b, "x", bound_const(0), bound_reg(times), 1);
+    for (int i = 0; i < width; i++) {
+        Reg *v = build_load(b, "v", k->lanes, addr_of(p, i * k->lanes));
+        build_op_to(b, INST_add, k->part[i], k->part[i], v, NULL);
+    }
+    build_lea_to(b, p, addr_of(p, width * k->lanes));
+    build_close(b);
+}
+
+static void add_row(PoolKernel *k, Reg *row, Reg *zero, Reg *total) {
+    Builder *b = &k->b;
+    for (int i = 0; i < PARTS; i++)
+        build_op_to(b, INST_mov, k->part[i], zero, NULL, NULL);
+    Reg *p = build_lea(b, "p", addr_of(row, 0));
+    add_pixels(k, p, k->quads, PARTS);
+    add_pixels(k, p, k->rest, 1);
+    build_op_to(b, INST_add, k->part[0], k->part[0], k->part[1], NULL);
+    build_op_to(b, INST_add, k->part[2], k->part[2], k->part[3], NULL);
+    build_op_to(b, INST_add, k->part[0], k->part[0], k->part[2], NULL);
+    build_op_to(b, INST_add, total, total, k->part[0], NULL);
+}
+
+static void kernel_body(PoolKernel *k) {
+    Builder *b = &k->b;
+    LType vec = ltype(DT_f32, k->lanes);
+    Reg *zero = build_const_f(b, "zero", vec, 0);
+    Reg *inverse = k->lanes == 1 ? build_load(b, "scale", 1, addr_of(k->inverse, 0))
+                                 : build_splat_load(b, "scale", k->lanes, addr_of(k->inverse, 0));
+    Reg *ap = build_lea(b, "ap", addr_of(k->a, 0)), *cp = build_lea(b, "cp", addr_of(k->c, 0));
+    build_for(b, "cb", bound_const(0), bound_reg(k->blocks), 1);
+    Reg *total = build_op(b, INST_mov, "total", zero, NULL, NULL);
+    Reg *row = build_lea(b, "row", addr_of(ap, 0));
+    build_for(b, "y", bound_const(0), bound_reg(k->rows), 1);
+    add_row(k, row, zero, total);
+    build_lea_to(b, row, addr_plus(addr_of(row, 0), k->a_row, 1));
+    build_close(b);
+    build_store(b, addr_of(cp, 0), build_op(b, INST_mul, "mean", total, inverse, NULL));
+    build_lea_to(b, ap, addr_plus(addr_of(ap, 0), k->a_plane, 1));
+    build_lea_to(b, cp, addr_plus(addr_of(cp, 0), k->c_plane, 1));
+    build_close(b);
+}
+
+static Kernel *build_kernel(Lower *lo) {
+    Kernel *k = kernel_new(lo->m, "mean");
+    PoolKernel pk = {.lanes = lower_lanes(lo)};
+    pk.a = kernel_param_ptr(k, "a", DT_f32);
+    pk.inverse = kernel_param_ptr(k, "inverse", DT_f32);
+    pk.c = kernel_param_ptr(k, "c", DT_f32);
+    pk.blocks = kernel_param_i64(k, "blocks");
+    pk.a_plane = kernel_param_i64(k, "a_plane");
+    pk.a_row = kernel_param_i64(k, "a_row");
+    pk.rows = kernel_param_i64(k, "rows");
+    pk.quads = kernel_param_i64(k, "quads");
+    pk.rest = kernel_param_i64(k, "rest");
+    pk.c_plane = kernel_param_i64(k, "c_plane");
+    for (int i = 0; i < PARTS; i++)
+        pk.part[i] =
+            kernel_reg(k, arena_printf(&lo->m->arena, "part%d", i), ltype(DT_f32, pk.lanes));
+    pk.b = build_begin(k);
+    kernel_body(&pk);
+    build_end(&pk.b);
+    return k;
+}
+
+void lower_pool_to(Lower *lo, const Value *x, Addr to, int64_t plane) {
+    View v = view_of(&x->type);
+    float inverse = (float)(1.0 / (double)(v.h * v.w));
+    const Arg args[] = {arg_addr(lower_addr(lo, x)),
+                        arg_addr(lower_weights(lo, "inverse", &inverse, 1)),
+                        arg_addr(to),
+                        arg_i64(v.blocks),
+                        arg_i64(v.plane),
+                        arg_i64(v.row),
+                        arg_i64(v.h),
+                        arg_i64(v.w / PARTS),
+                        arg_i64(v.w % PARTS),
+                        arg_i64(plane)};
+    lower_call(lo, build_kernel(lo), args, sizeof args / sizeof *args);
+}
+
+bool lower_pool(Lower *lo, Node *n) {
+    const Value *y = node_out(n);
+    if (y->type.shape.rank != 4)
+        return lower_unsupported(lo, n, "only two-dimensional planes have a kernel");
+    lower_batch_begin(lo, y->type.shape.dim[0]);
+    lower_pool_to(lo, node_in(n, 0), lower_addr(lo, y), view_of(&y->type).plane);
+    lower_zero_halo(lo, y);
+    lower_batch_end(lo);
+    return true;
+}

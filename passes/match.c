@@ -1,0 +1,66 @@
+/* match.c: small helpers that graph passes share. */
+#include "passes/match.h"
+
+Node *new_node(Graph *g, Op op, Node *at, Value *const *operands, int n) {
+    Node *fresh = node_new(g, op, at, node_out(at)->name, operands, n);
+    fresh->origin = at->origin;
+    return fresh;
+}
+
+Node *new_before(Graph *g, Op op, Node *at, Value *const *operands, int n) {
+    Node *fresh = new_node(g, op, at, operands, n);
+    node_infer_or_die(fresh);
+    return fresh;
+}
+
+Value *new_reshape(Graph *g, Node *at, Value *x, Shape shape) {
+    Node *r = new_node(g, OP_reshape, at, (Value *[]){x}, 1);
+    size_t size = (size_t)shape.rank * sizeof(int64_t);
+    reshape_attrs(r)->shape = (Ints){arena_copy(&g->arena, shape.dim, size), shape.rank};
+    node_infer_or_die(r);
+    return node_out(r);
+}
+
+void replace_node(Graph *g, Node *n, Value *v) {
+    value_replace(node_out(n), v);
+    node_erase(g, n);
+}
+
+bool has_weights(const Node *n) {
+    return n->op == OP_conv2d || n->op == OP_dwconv2d || n->op == OP_dense;
+}
+
+Act *fused_act(const Node *n) {
+    if (!has_weights(n))
+        return NULL;
+    return n->op == OP_dense ? &dense_attrs(n)->act : &conv_attrs(n)->act;
+}
+
+Node *sole_producer_with_weights(const Value *v) {
+    Node *n = v->def;
+    return n && has_weights(n) && value_single_user(v) ? n : NULL;
+}
+
+const float *constant_f32(const Value *v) {
+    return v && v->constant && v->type.dtype == DT_f32 ? v->constant->data : NULL;
+}
+
+Value *new_constant_f32(Graph *g, const char *base, Shape shape, float **data) {
+    Tensor *t = tensor_new(&g->arena, DT_f32, shape);
+    *data = tensor_mutable(t);
+    return graph_constant(g, graph_unique_name(g, base), t);
+}
+
+bool has_padding(const Node *conv) {
+    const int64_t *pad = conv_attrs(conv)->pad.v;
+    return pad[0] || pad[1] || pad[2] || pad[3];
+}
+
+bool is_conv_1x1(const Node *n) {
+    if (n->op != OP_conv2d)
+        return false;
+    const ConvAttrs *a = conv_attrs(n);
+    return a->kernel.v[0] == 1 && a->kernel.v[1] == 1 && a->stride.v[0] == 1 &&
+           a->stride.v[1] == 1 && a->group == 1 && !has_padding(n) &&
+           !node_in(n, node_slot(n, "scale")) && !node_in(n, node_slot(n, "residual"));
+}

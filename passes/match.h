@@ -1,0 +1,33 @@
+/* match.h: small helpers that graph passes share. Internal to passes/. */
+#ifndef EFFNETC_PASSES_MATCH_H
+#define EFFNETC_PASSES_MATCH_H
+
+#include "passes/passes.h"
+
+/* ---- match.c --------------------------------------------------------------------------------- */
+
+/* A new node before `at` that takes over its origin and is named after its result; without types
+ * (set attributes, then node_infer_or_die), or inferred. */
+Node *new_node(Graph *g, Op op, Node *at, Value *const *operands, int n);
+Node *new_before(Graph *g, Op op, Node *at, Value *const *operands, int n);
+Value *new_reshape(Graph *g, Node *at, Value *x, Shape shape);
+
+/* v takes the place of n's first result, and n goes. */
+void replace_node(Graph *g, Node *n, Value *v);
+
+/* conv2d, dwconv2d, dense: the ops with weights in slot 1 and an optional bias in slot 2. */
+bool has_weights(const Node *n);
+/* Their activation; NULL for other ops. */
+Act *fused_act(const Node *n);
+/* The conv2d, dwconv2d or dense that makes v for one user alone; NULL otherwise. */
+Node *sole_producer_with_weights(const Value *v);
+
+/* A float32 constant with known elements, else NULL. */
+const float *constant_f32(const Value *v);
+/* A new f32 constant named after `base`. Data is owned by the graph's arena. */
+Value *new_constant_f32(Graph *g, const char *base, Shape shape, float **data);
+bool has_padding(const Node *conv); /* conv2d or dwconv2d */
+bool is_conv_1x1(
+    const Node *n); /* conv2d, 1x1, stride 1, no padding, one group, no scale or residual */
+
+#endif

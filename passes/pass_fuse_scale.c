@@ -1,0 +1,40 @@
+/* fuse-scale: a factor per channel and image goes into the convolution behind it:
+ * conv2d(mul(x, g)) with g [N,C,1,1] becomes conv2d x, scale=g.
+ *
+ * Needs: fuse-se, fuse-act. Leaves alone: a product that something else reads, grouped
+ * convolutions, one that has a scale already, and one with padding: the kernels scale the weights,
+ * and a padded 0 times a gate that is not finite would be NaN. */
+#include "passes/match.h"
+
+static bool is_per_channel(const Value *g, const Value *x) {
+    const Shape *gs = &g->type.shape, *xs = &x->type.shape;
+    return gs->rank == 4 && xs->rank == 4 && gs->dim[0] == xs->dim[0] && gs->dim[1] == xs->dim[1] &&
+           gs->dim[2] == 1 && gs->dim[3] == 1;
+}
+
+static bool fuse(Graph *g, Node *conv, Node *mul) {
+    for (int i = 0; i < 2; i++) {
+        Value *x = node_in(mul, i), *scale = node_in(mul, 1 - i);
+        if (!is_per_channel(scale, x))
+            continue;
+        node_set_operand(conv, 0, x);
+        node_set_operand(conv, node_slot(conv, "scale"), scale);
+        conv->origin = origin_join(g, mul->origin, conv->origin);
+        return true;
+    }
+    return false;
+}
+
+bool pass_fuse_scale(Graph *g, PassContext *cx) {
+    (void)cx;
+    FOR_EACH_NODE(g, n) {
+        if (n->op != OP_conv2d || conv_attrs(n)->group != 1 || has_padding(n) ||
+            node_in(n, node_slot(n, "scale")))
+            continue;
+        Node *mul = node_in(n, 0)->def;
+        if (mul && mul->op == OP_mul && value_single_user(node_out(mul)))
+            fuse(g, n, mul);
+    }
+    graph_dce(g);
+    return true;
+}

@@ -1,0 +1,101 @@
+/* layout: where each value's elements lie.
+ *
+ *   graph inputs and outputs   plain, as the caller has them
+ *   results of blocked ops     nchwNc, N the target's vector width (lowerings.def says which ops)
+ *   inputs of convolutions     a halo as wide as the padding of all that read them
+ *
+ * A reorder is put where a value and its reader differ: in front of the stem, which reads single
+ * channels (a block would be mostly spare lanes), and behind the last op. Needs: the fusions.
+ * Leaves alone: constants, which their users pack. */
+#include "passes/lower.h"
+
+static bool is_data(const Value *v) {
+    return v && !v->constant;
+}
+
+/* Ranks 2 and 4 have blocked layouts; other tensors stay plain. */
+static bool can_block(const Value *v) {
+    return v->type.dtype == DT_f32 && (v->type.shape.rank == 2 || v->type.shape.rank == 4);
+}
+
+/* ---- blocks ---------------------------------------------------------------------------------- */
+
+static void block_results(Graph *g, int lanes) {
+    FOR_EACH_NODE(g, n) {
+        if (lowering_of(n->op)->layout == LAYOUT_BLOCKED && can_block(node_out(n)))
+            node_out(n)->type.layout.block = lanes;
+    }
+}
+
+/* The block that n wants to read the operand in `slot` in. */
+static int wanted_block(const Node *n, int slot, int lanes) {
+    const Value *v = node_in(n, slot);
+    if (lowering_of(n->op)->layout != LAYOUT_BLOCKED || !can_block(v))
+        return 0;
+    bool stem = n->op == OP_conv2d && slot == 0 && v->type.layout.block == 0 &&
+                v->type.shape.dim[1] < lanes;
+    return stem ? 1 : lanes;
+}
+
+static Value *reordered(Graph *g, Value *v, int block, Node *before) {
+    for (const Use *u = v->uses; u; u = u->next)
+        if (u->user && u->user->op == OP_reorder && node_out(u->user)->type.layout.block == block)
+            return node_out(u->user);
+    Node *r = node_new(g, OP_reorder, before, v->name, (Value *[]){v}, 1);
+    node_infer_or_die(r);
+    node_out(r)->type.layout.block = block;
+    return node_out(r);
+}
+
+static void reorder_operands(Graph *g, int lanes) {
+    FOR_EACH_NODE(g, n) {
+        for (int i = 0; lowering_of(n->op)->layout != LAYOUT_ANY && i < n->noperands; i++) {
+            Value *v = node_in(n, i);
+            if (!is_data(v))
+                continue;
+            int block = wanted_block(n, i, lanes);
+            if (v->type.layout.block != block)
+                node_set_operand(n, i, reordered(g, v, block, n));
+        }
+    }
+}
+
+/* Each graph output becomes a plain value of its own that a node makes. */
+static void reorder_outputs(Graph *g) {
+    for (size_t i = 0; i < g->outputs.len; i++) {
+        Use *out = g->outputs.data[i];
+        Value *v = out->value;
+        bool shared = false;
+        for (size_t k = 0; k < i; k++)
+            shared |= g->outputs.data[k]->value == v;
+        if (v->def && v->type.layout.block == 0 && !shared)
+            continue;
+        Node *r = node_new(g, OP_reorder, NULL, v->name, (Value *[]){v}, 1);
+        node_infer_or_die(r);
+        graph_set_output(g, i, node_out(r));
+    }
+}
+
+/* ---- halos ----------------------------------------------------------------------------------- */
+
+static void widen_halo(Value *v, const Dim4 *pad) {
+    for (int i = 0; i < 4; i++)
+        if (v->type.layout.halo[i] < pad->v[i])
+            v->type.layout.halo[i] = (int)pad->v[i];
+}
+
+static void add_halos(Graph *g) {
+    FOR_EACH_NODE(g, n) {
+        if (n->op == OP_conv2d || n->op == OP_dwconv2d)
+            widen_halo(node_in(n, 0), &conv_attrs(n)->pad);
+    }
+}
+
+bool pass_layout(Graph *g, PassContext *cx) {
+    int lanes = target_lanes(cx->target);
+    block_results(g, lanes);
+    reorder_operands(g, lanes);
+    reorder_outputs(g);
+    add_halos(g);
+    return true;
+}

@@ -1,0 +1,160 @@
+/* plan-memory: a static arena offset for every value that is neither the caller's nor a constant.
+ *
+ * Values whose lives overlap get disjoint memory. Best fit, largest first: each value goes into the
+ * smallest gap that holds it between those that are placed already and alive with it. Where the
+ * lowering allows it, a result takes over the memory of an operand that dies (in place).
+ *
+ * Needs: layout, add-scratch. Offsets are multiples of ARENA_ALIGN. */
+#include "passes/lower.h"
+
+#include <stdlib.h>
+
+/* Values that share memory: one, or a chain of in-place results. */
+typedef struct Region {
+    VEC(Value *) values;
+    int first, last; /* nodes, by index: where it is made, where it is last read */
+    int64_t bytes;
+    int64_t offset; /* -1: not placed yet */
+} Region;
+
+typedef struct Planner {
+    Arena arena;
+    Graph *g;
+    VEC(Region *) regions;
+    Map of; /* value name -> Region */
+} Planner;
+
+static int last_use(const Value *v) {
+    int last = v->def->mark;
+    for (const Use *u = v->uses; u; u = u->next)
+        if (u->user && u->user->mark > last)
+            last = u->user->mark;
+    return last;
+}
+
+/* The region that n's first result takes over: the operand that the lowering names, if it
+ * dies here, is read through no other slot, and lies in memory as the result will. */
+static Region *inplace_region(const Planner *p, const Node *n) {
+    const Lowering *l = lowering_of(n->op);
+    const Value *v = l->inplace ? l->inplace(n) : NULL;
+    Region *b = v ? map_get(&p->of, v->name) : NULL;
+    if (!b || b->last != n->mark || !type_equal(&v->type, &node_out(n)->type))
+        return NULL;
+    int reads = 0;
+    for (int i = 0; i < n->noperands; i++)
+        reads += node_in(n, i) == v;
+    return reads == 1 ? b : NULL;
+}
+
+static void add_value(Planner *p, const Node *n, Value *v) {
+    if (value_is_graph_output(v))
+        return;
+    Region *b = v == node_out(n) ? inplace_region(p, n) : NULL;
+    if (!b) {
+        b = ARENA_NEW(&p->arena, Region);
+        *b = (Region){.first = n->mark, .last = n->mark, .offset = -1};
+        b->bytes = round_up(type_storage_bytes(&v->type), ARENA_ALIGN);
+        vec_push(&p->arena, &p->regions, b);
+    }
+    vec_push(&p->arena, &b->values, v);
+    if (last_use(v) > b->last)
+        b->last = last_use(v);
+    map_put(&p->arena, &p->of, v->name, b);
+}
+
+static void find_regions(Planner *p) {
+    int index = 0;
+    FOR_EACH_NODE(p->g, n) {
+        n->mark = index++;
+    }
+    FOR_EACH_NODE(p->g, n) {
+        for (int i = 0; i < n->nresults; i++)
+            add_value(p, n, n->results[i]);
+    }
+}
+
+static bool overlap(const Region *a, const Region *b) {
+    return a->first <= b->last && b->first <= a->last;
+}
+
+static int by_size(const void *x, const void *y) {
+    const Region *a = *(Region *const *)x, *b = *(Region *const *)y;
+    if (a->bytes != b->bytes)
+        return a->bytes < b->bytes ? 1 : -1;
+    return a->first - b->first;
+}
+
+static int by_offset(const void *x, const void *y) {
+    const Region *a = *(Region *const *)x, *b = *(Region *const *)y;
+    if (a->offset != b->offset)
+        return a->offset < b->offset ? -1 : 1;
+    return a->first - b->first;
+}
+
+/* The start of the smallest gap between `n` placed regions (in order of offset) that holds
+ * `bytes`; behind the last one where there is none. */
+static int64_t best_gap(Region *const *placed, size_t n, int64_t bytes) {
+    int64_t end = 0, best = -1, best_size = INT64_MAX;
+    for (size_t i = 0; i < n; i++) {
+        int64_t gap = placed[i]->offset - end;
+        if (gap >= bytes && gap < best_size) {
+            best = end;
+            best_size = gap;
+        }
+        if (placed[i]->offset + placed[i]->bytes > end)
+            end = placed[i]->offset + placed[i]->bytes;
+    }
+    return best >= 0 ? best : end;
+}
+
+static void place_all(Planner *p) {
+    size_t n = p->regions.len;
+    Region **order = arena_copy(&p->arena, p->regions.data, n * sizeof *order);
+    Region **near = ARENA_ARRAY(&p->arena, n, Region *);
+    qsort(order, n, sizeof *order, by_size);
+    for (size_t i = 0; i < n; i++) {
+        size_t count = 0;
+        for (size_t k = 0; k < i; k++)
+            if (overlap(order[i], order[k]))
+                near[count++] = order[k];
+        qsort(near, count, sizeof *near, by_offset);
+        order[i]->offset = best_gap(near, count, order[i]->bytes);
+    }
+}
+
+static int64_t most_alive(const Planner *p, int nodes) {
+    int64_t most = 0;
+    for (int i = 0; i < nodes; i++) {
+        int64_t alive = 0;
+        for (size_t k = 0; k < p->regions.len; k++)
+            if (p->regions.data[k]->first <= i && i <= p->regions.data[k]->last)
+                alive += p->regions.data[k]->bytes;
+        most = alive > most ? alive : most;
+    }
+    return most;
+}
+
+bool pass_plan_memory(Graph *g, PassContext *cx) {
+    (void)cx;
+    Planner p = {.g = g};
+    find_regions(&p);
+    if (p.regions.len)
+        place_all(&p);
+    for (size_t i = 0; i < p.regions.len; i++)
+        for (size_t k = 0; k < p.regions.data[i]->values.len; k++)
+            p.regions.data[i]->values.data[k]->arena_offset = p.regions.data[i]->offset;
+    arena_free(&p.arena);
+    return true;
+}
+
+MemoryPlan plan_summary(Graph *g) {
+    Planner p = {.g = g};
+    find_regions(&p);
+    MemoryPlan plan = {.lower_bound = most_alive(&p, graph_node_count(g))};
+    for (size_t i = 0; i < p.regions.len; i++) {
+        int64_t end = p.regions.data[i]->values.data[0]->arena_offset + p.regions.data[i]->bytes;
+        plan.arena_bytes = end > plan.arena_bytes ? end : plan.arena_bytes;
+    }
+    arena_free(&p.arena);
+    return plan;
+}

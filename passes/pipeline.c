@@ -1,0 +1,39 @@
+/* pipeline.c: which passes run, in which order. */
+#include "passes/passes.h"
+
+/* Needed for lowering whatever the optimisation level: the lowerings expect canonical ops. */
+static const char *const level0[] = {
+    "fold-constants", "canonicalise", "layout",      "add-scratch",
+    "plan-memory",    "lower",        "expand-math", "expand-fma",
+};
+
+static const char *const level2[] = {
+    /* the graph as it was meant */
+    "fold-constants",
+    "canonicalise",
+
+    /* few, fused operators */
+    "fuse-silu",
+    "fold-batch-norm",
+    "fuse-pad",
+    "fuse-act",
+    "fuse-se",
+    "fuse-scale",
+    "fuse-residual",
+
+    /* memory */
+    "layout",
+    "add-scratch",
+    "plan-memory",
+
+    /* loops */
+    "lower",
+    "expand-math",
+    "expand-fma",
+};
+
+const char *const *pipeline(int opt_level, int *n) {
+    *n = opt_level == 0 ? (int)(sizeof level0 / sizeof *level0)
+                        : (int)(sizeof level2 / sizeof *level2);
+    return opt_level == 0 ? level0 : level2;
+}
