@@ -1,0 +1,169 @@
+/* c_printer.h: what the files of the C printer share. Private to codegen/. Sections follow the
+ * files; emit_c.c shows how they work together. */
+#ifndef EFFNETC_CODEGEN_C_PRINTER_H
+#define EFFNETC_CODEGEN_C_PRINTER_H
+
+#include "codegen/codegen.h"
+
+/* ---- c_names.c: identifiers and comments ----------------------------------------------------- */
+
+/* The identifiers of one scope; those of `outer` are taken too. */
+typedef struct CNames {
+    const struct CNames *outer;
+    Map taken;
+} CNames;
+
+bool c_names_has(const CNames *n, const char *name);
+/* c_identifier(text), with a number behind it where that is taken; taken from now on. */
+const char *c_names_add(Arena *a, CNames *n, const char *text);
+/* text, or what to call a function of that name: not as a library function is called. */
+const char *c_function_name(Arena *a, const char *text);
+/* NAME in upper case: the prefix of macros and enumerators. */
+const char *c_upper(Arena *a, const char *name);
+/* Appends text so that it stays inside a comment: no line breaks, comment ends or trigraphs. */
+void c_put_comment(Buf *b, const char *text);
+/* Appends head, the items with commas between them, and tail; lines break before column 100 and
+ * go on at `indent` spaces. */
+typedef VEC(const char *) CItems;
+void c_put_list(Buf *b, int indent, const char *head, const CItems *items, const char *tail);
+
+/* ---- c_types.c: names of types --------------------------------------------------------------- */
+
+/* Which vector types a file uses: bit log2(lanes) of each row. */
+typedef struct CTypes {
+    unsigned aligned[DT_COUNT];   /* v8f32 */
+    unsigned unaligned[DT_COUNT]; /* v8f32_u: for loads and stores at any element */
+} CTypes;
+
+const char *c_type_suffix(Arena *a, LType t);        /* "f32", "v8f32": ends the names of macros */
+const char *c_type(Arena *a, CTypes *used, LType t); /* "float", "v8f32", i64: "ptrdiff_t" */
+const char *c_type_unaligned(Arena *a, CTypes *used, LType t);
+/* The unsigned type that arithmetic of t wraps in, of at least 32 bits for scalars. */
+const char *c_type_wrap(Arena *a, CTypes *used, LType t);
+void c_put_typedefs(Buf *b, const CTypes *used);
+int64_t ltype_bytes(LType t);
+
+/* ---- c_expr.c: literals, addresses, templates ------------------------------------------------ */
+
+/* A C expression for a constant, exact to the bit. Needs bitcast_* of the prelude for NaN and
+ * infinity: they are requested through p. */
+typedef struct CPrinter CPrinter;
+const char *c_literal_f(CPrinter *p, DType dt, double value);
+const char *c_literal_i(Arena *a, DType dt, int64_t value);
+
+/* The values of the variables of a template; NULL: the template must not use it. */
+typedef struct CBindings {
+    LType type;          /* $t $u $k $w $m $r $l $h $L $H */
+    LType from;          /* of operand 0, for conversions: $f $j */
+    InstOp op;           /* $m */
+    const char *dst;     /* $d */
+    const char *src[3];  /* $0 $1 $2 */
+    const char *imm;     /* $i */
+    const char *element; /* $a */
+    const char *pointer; /* $p */
+} CBindings;
+
+/* Appends a template of ir/insts.def or codegen/c_prelude.def. */
+void c_expand(CPrinter *p, Buf *b, const char *text, const CBindings *v);
+
+/* ---- c_prelude.c: macros and inline functions of the generated file -------------------------- */
+
+typedef struct CMacro {
+    InstOp op;
+    LType to, from; /* from: conversions only, else equal to `to` */
+    const char *name;
+} CMacro;
+
+/* The text that defines op on a type for a target, or NULL: this printer can't do it. */
+const char *c_prelude_find(const Target *t, InstOp op, LType to, LType from);
+/* The name of the macro, which is defined in the file from now on. */
+const char *c_macro(CPrinter *p, InstOp op, LType to, LType from);
+/* Appends pragmas, includes, typedefs and the macros that were asked for. */
+void c_put_prelude(CPrinter *p, Buf *b);
+void c_put_epilogue(CPrinter *p, Buf *b);
+
+/* ---- c_scope.c: what is known about a function before it is printed -------------------------- */
+
+typedef struct CVar {
+    const char *name; /* in C */
+    bool used;        /* it occurs */
+    bool read;        /* its value is read: no warning about an unused variable */
+    bool stored;      /* pointers: something stores through it, so it can't point to const */
+    bool hoisted;     /* declared at the top: its uses are not all behind its first assignment */
+    int home;         /* the block that declares it, while printing or analysing; 0: none yet */
+} CVar;
+
+/* One kernel, or the run body. */
+typedef struct CFunc {
+    const Kernel *kernel;
+    const char *name; /* in C */
+    CNames names;
+    CVar *regs;     /* by Reg.index */
+    CVar *buffers;  /* by Reg.index of buffers: shared by all functions */
+    CItems origins; /* of the calls of a kernel, each once */
+    int blocks;     /* counts blocks while walking */
+    bool *open;     /* by block, 1..blocks: the walk is inside it */
+} CFunc;
+
+CVar *c_var(const CFunc *f, const Reg *r);
+/* Fills in everything but the names: which registers are read, stored through, hoisted. Callees
+ * come before their callers. Leaves f as it is before its first statement: in TOP_BLOCK. */
+void c_analyse(CPrinter *p, CFunc *f);
+/* The same walk while printing: whether an assignment to r here is its declaration. */
+enum { TOP_BLOCK = 1 };
+int c_scope_enter(CFunc *f);
+void c_scope_leave(CFunc *f, int block);
+bool c_scope_declares(CFunc *f, const Reg *r, int block);
+
+/* ---- emit_abi.c: the public functions -------------------------------------------------------- */
+
+/* A parameter of NAME_run. */
+typedef struct CParam {
+    const char *name, *type; /* "const float *" */
+    const Buffer *buffer;    /* NULL: weights or arena */
+    int64_t align;           /* bytes */
+    bool needed;             /* NULL is refused */
+} CParam;
+
+typedef VEC(CParam) CParams;
+
+/* File scope, and within it the parameters of NAME_run, which no kernel can see. */
+typedef struct CScopes {
+    CNames file, args;
+} CScopes;
+
+/* The parameters in order. `scopes` is empty before; their names and all public ones are taken in
+ * it from now on, so that the source, the header and the contract agree. */
+CParams c_params(Arena *a, CScopes *scopes, const Module *m, const EmitInfo *info);
+/* Appends "name(type a, type b)" with the parameters, and a tail. */
+void c_put_signature(Arena *a, Buf *b, const char *head, const CParams *params, const char *tail);
+/* Appends NAME_check_weights and NAME_run, which calls NAME_body. */
+void c_put_public(CPrinter *p, Buf *b);
+/* Appends the comment that both files begin with. */
+void c_put_banner(Buf *b, const Module *m, const EmitInfo *info);
+
+/* ---- emit_c.c -------------------------------------------------------------------------------- */
+
+struct CPrinter {
+    Arena arena;
+    const Module *m;
+    const EmitInfo *info;
+    CScopes scopes;
+    CParams params; /* of NAME_run and NAME_body */
+    VEC(CFunc *) kernels;
+    CFunc *run;
+    Map funcs;     /* kernel name -> CFunc */
+    CVar *buffers; /* by Reg.index */
+    CTypes types;  /* asked for so far */
+    VEC(CMacro *) macros;
+    Map macro_names;    /* name -> CMacro */
+    Buf code;           /* kernels: printed before it is known what the prelude must define */
+    CFunc *func;        /* being printed */
+    int indent;         /* spaces */
+    const char *origin; /* the last comment printed, so that runs of calls share one */
+};
+
+/* Fills in everything that is known before printing: names and what c_analyse finds. */
+void c_prepare(CPrinter *p, const Module *m, const EmitInfo *info);
+
+#endif

@@ -1,0 +1,260 @@
+/* emit_abi.c: what users of generated code see: NAME.h, and the public functions of NAME.c. */
+#include "codegen/c_printer.h"
+
+#include <string.h>
+
+enum { BLOCK_ALIGN = 64 }; /* of the weights and the arena */
+
+/* Bits 15 and 6 of MXCSR. */
+#define FLUSH_BITS "0x8040u"
+
+/* ---- parameters ------------------------------------------------------------------------------ */
+
+static const Buffer *find_buffer(const Module *m, BufferKind kind, int64_t which) {
+    for (size_t i = 0; i < m->buffers.len; i++)
+        if (m->buffers.data[i]->kind == kind && m->buffers.data[i]->offset == which)
+            return m->buffers.data[i];
+    return NULL;
+}
+
+static void add_buffers(Arena *a, CNames *args, CParams *out, const Module *m, BufferKind kind) {
+    const Buffer *b;
+    for (int64_t i = 0; (b = find_buffer(m, kind, i)); i++) {
+        const char *type = dtype_c_name(b->reg.type.dtype);
+        CParam p = {.buffer = b, .align = dtype_bytes(b->reg.type.dtype), .needed = b->elems > 0};
+        p.name = c_names_add(a, args, b->onnx_name ? b->onnx_name : b->reg.name);
+        p.type = arena_printf(a, "%s%s *", kind == BUF_INPUT ? "const " : "", type);
+        vec_push(a, out, p);
+    }
+}
+
+static void take(Arena *a, CNames *file, const char *name) {
+    char *copy = arena_strdup(a, name);
+    map_put(a, &file->taken, copy, copy);
+}
+
+static void take_public(Arena *a, CNames *file, const char *name) {
+    static const char *const functions[] = {"run", "body", "word", "check_weights"};
+    static const char *const macros[] = {"H",
+                                         "ARENA_BYTES",
+                                         "WEIGHTS_BYTES",
+                                         "OK",
+                                         "ERROR_NULL",
+                                         "ERROR_SIZE",
+                                         "ERROR_FORMAT",
+                                         "ERROR_VERSION",
+                                         "ERROR_CHECKSUM",
+                                         "ERROR_MISALIGNED"};
+    for (size_t i = 0; i < sizeof functions / sizeof *functions; i++)
+        take(a, file, arena_printf(a, "%s_%s", name, functions[i]));
+    for (size_t i = 0; i < sizeof macros / sizeof *macros; i++)
+        take(a, file, arena_printf(a, "%s_%s", c_upper(a, name), macros[i]));
+}
+
+CParams c_params(Arena *a, CScopes *scopes, const Module *m, const EmitInfo *info) {
+    CParams out = {0};
+    scopes->args.outer = &scopes->file;
+    take_public(a, &scopes->file, info->name);
+    take(a, &scopes->args, "weights");
+    take(a, &scopes->args, "arena");
+    take(a, &scopes->args, "mode"); /* a local of NAME_run */
+    CParam weights = {"weights", "const void *", NULL, BLOCK_ALIGN, m->weights_bytes > 0};
+    CParam arena = {"arena", "void *", NULL, BLOCK_ALIGN, m->arena_bytes > 0};
+    vec_push(a, &out, weights);
+    add_buffers(a, &scopes->args, &out, m, BUF_INPUT);
+    add_buffers(a, &scopes->args, &out, m, BUF_OUTPUT);
+    vec_push(a, &out, arena);
+    return out;
+}
+
+void c_put_signature(Arena *a, Buf *b, const char *head, const CParams *params, const char *tail) {
+    CItems items = {0};
+    for (size_t i = 0; i < params->len; i++)
+        vec_push(a, &items, arena_printf(a, "%s%s", params->data[i].type, params->data[i].name));
+    c_put_list(b, (int)strlen(head), head, &items, tail);
+}
+
+/* ---- NAME_check_weights
+ * -------------------------------------------------------------------------- */
+
+/* The magic of codegen/weights.c as a little-endian number: "EFFNETCW". */
+#define MAGIC "0x574354454e464645u"
+
+static void put_checks(CPrinter *p, Buf *b, const char *name, const char *up) {
+    buf_printf(b,
+               "    if (%s_word(bytes) != " MAGIC ") /* \"EFFNETCW\" */\n"
+               "        return %s_ERROR_FORMAT;\n"
+               "    if (%s_word(bytes + 8) != %d)\n"
+               "        return %s_ERROR_VERSION;\n"
+               "    if (%s_word(bytes + 16) != size)\n"
+               "        return %s_ERROR_FORMAT;\n",
+               name, up, name, WEIGHTS_VERSION, up, name, up);
+    buf_printf(b,
+               "    uint64_t sum = 0xcbf29ce484222325u; /* FNV-1a over 64-bit words */\n"
+               "    for (size_t i = %d; i < size; i += 8)\n"
+               "        sum = (sum ^ %s_word(bytes + i)) * 0x100000001b3u;\n",
+               WEIGHTS_HEADER, name);
+    buf_printf(b, "    if (%s_word(bytes + 24) != sum", name);
+    if (p->m->weights)
+        buf_printf(
+            b, " || sum != 0x%016llxu",
+            (unsigned long long)weights_checksum(p->m->weights->data, (size_t)p->m->weights_bytes));
+    buf_printf(b, ")\n        return %s_ERROR_CHECKSUM;\n", up);
+}
+
+static void put_check_weights(CPrinter *p, Buf *b) {
+    const char *name = p->info->name, *up = c_upper(&p->arena, name);
+    bool any = p->m->weights_bytes > 0;
+    ensure(p->m->weights_bytes % 8 == 0);
+    if (any)
+        buf_printf(b,
+                   "/* Eight bytes, the lowest first. */\n"
+                   "static uint64_t %s_word(const unsigned char *p) {\n"
+                   "    uint64_t word = 0;\n"
+                   "    for (int i = 0; i < 8; i++)\n"
+                   "        word |= (uint64_t)p[i] << (8 * i);\n"
+                   "    return word;\n"
+                   "}\n\n",
+                   name);
+    buf_printf(b, "int %s_check_weights(const void *weights, size_t size) {\n", name);
+    if (!any) {
+        buf_printf(b, "    (void)weights;\n    return size ? %s_ERROR_SIZE : %s_OK;\n}\n\n", up,
+                   up);
+        return;
+    }
+    buf_printf(b,
+               "    const unsigned char *bytes = (const unsigned char *)weights;\n"
+               "    if (!weights)\n"
+               "        return %s_ERROR_NULL;\n"
+               "    if (size != %s_WEIGHTS_BYTES)\n"
+               "        return %s_ERROR_SIZE;\n"
+               "    if ((uintptr_t)weights %% %d != 0)\n"
+               "        return %s_ERROR_MISALIGNED;\n",
+               up, up, up, BLOCK_ALIGN, up);
+    put_checks(p, b, name, up);
+    buf_printf(b, "    return %s_OK;\n}\n\n", up);
+}
+
+/* ---- NAME_run -------------------------------------------------------------------------------- */
+
+static void put_param_checks(Buf *b, const CParams *params) {
+    for (size_t i = 0; i < params->len; i++) {
+        const CParam *p = &params->data[i];
+        if (p->needed)
+            buf_printf(b, "    if (!%s)\n        return %zu;\n", p->name, i + 1);
+        if (p->needed && p->align > 1)
+            buf_printf(b, "    if ((uintptr_t)%s %% %lld != 0)\n        return -%zu;\n", p->name,
+                       (long long)p->align, i + 1);
+    }
+}
+
+/* The mode is set here and not in the body: compilers move arithmetic across its instructions. */
+static void put_run(CPrinter *p, Buf *b) {
+    bool flush = p->m->target->flush_to_zero;
+    ensure(!flush || !strncmp(p->m->target->triple, "x86_64-", 7));
+    const char *head = arena_printf(&p->arena, "int %s_run(", p->info->name);
+    c_put_signature(&p->arena, b, head, &p->params, ") {\n");
+    put_param_checks(b, &p->params);
+    if (flush)
+        buf_puts(b, "    unsigned mode = _mm_getcsr();\n"
+                    "    /* Denormal results and operands become zero. */\n"
+                    "    _mm_setcsr(mode | " FLUSH_BITS ");\n");
+    CItems names = {0};
+    for (size_t i = 0; i < p->params.len; i++)
+        vec_push(&p->arena, &names, p->params.data[i].name);
+    head = arena_printf(&p->arena, "    %s_body(", p->info->name);
+    c_put_list(b, 8, head, &names, ");\n");
+    if (flush)
+        buf_puts(b, "    _mm_setcsr(mode);\n");
+    buf_puts(b, "    return 0;\n}\n");
+}
+
+void c_put_public(CPrinter *p, Buf *b) {
+    put_check_weights(p, b);
+    put_run(p, b);
+}
+
+/* ---- the header ------------------------------------------------------------------------------ */
+
+void c_put_banner(Buf *b, const Module *m, const EmitInfo *info) {
+    buf_puts(b, "/* ");
+    c_put_comment(b, info->model);
+    buf_printf(b, ", compiled by effnetc %s for %s.\n", info->version, m->target->name);
+    buf_printf(b, " * %lld multiply-adds, %lld parameters. */\n", (long long)info->macs,
+               (long long)info->parameters);
+}
+
+/* "input: f32[1,3,224,224]" as the ONNX file has it, and its ONNX name. */
+static void put_tensor_line(Buf *b, const CParam *p) {
+    const Buffer *buf = p->buffer;
+    buf_printf(b, " *   %s: %s[", p->name, dtype_name(buf->reg.type.dtype));
+    for (int i = 0; i < buf->shape.rank; i++)
+        buf_printf(b, "%s%lld", i ? "," : "", (long long)buf->shape.dim[i]);
+    buf_puts(b, "]");
+    if (buf->onnx_name) {
+        buf_puts(b, ", \"");
+        c_put_comment(b, buf->onnx_name);
+        buf_puts(b, "\" of the model");
+    }
+    buf_puts(b, "\n");
+}
+
+static void put_codes(Buf *b, const char *name, const char *up) {
+    buf_printf(b,
+               "/* Results of %s_check_weights. */\n"
+               "enum {\n"
+               "    %s_OK = 0,\n"
+               "    %s_ERROR_NULL = 1,       /* no pointer */\n"
+               "    %s_ERROR_SIZE = 2,       /* not %s_WEIGHTS_BYTES */\n"
+               "    %s_ERROR_MISALIGNED = 3, /* not at a multiple of %d bytes */\n"
+               "    %s_ERROR_FORMAT = 4,     /* not a weights file */\n"
+               "    %s_ERROR_VERSION = 5,    /* of another format version */\n"
+               "    %s_ERROR_CHECKSUM = 6    /* damaged, or of another model */\n"
+               "};\n\n",
+               name, up, up, up, up, up, BLOCK_ALIGN, up, up, up);
+}
+
+static void put_run_comment(Buf *b, const CParams *params, const char *up) {
+    buf_puts(b, "/* Runs the model once. Re-entrant; keeps nothing.\n"
+                " *\n");
+    if (params->data[0].needed)
+        buf_printf(b, " *   weights: %s_WEIGHTS_BYTES bytes, %d-byte aligned\n", up, BLOCK_ALIGN);
+    else
+        buf_puts(b, " *   weights: not used, may be NULL\n");
+    for (size_t i = 1; i + 1 < params->len; i++)
+        put_tensor_line(b, &params->data[i]);
+    if (params->data[params->len - 1].needed)
+        buf_printf(b,
+                   " *   arena: %s_ARENA_BYTES bytes of scratch memory, %d-byte aligned; contents\n"
+                   " *     irrelevant before and after\n",
+                   up, BLOCK_ALIGN);
+    else
+        buf_puts(b, " *   arena: not used, may be NULL\n");
+    buf_puts(
+        b, " *\n"
+           " * Tensors are dense and row-major. Returns 0, N where the N-th argument is NULL (the\n"
+           " * first is 1), or -N where it is misaligned. */\n");
+}
+
+void emit_c_header(Buf *out, const Module *m, const EmitInfo *info) {
+    Arena a = {0};
+    CScopes scopes = {0};
+    CParams params = c_params(&a, &scopes, m, info);
+    const char *name = info->name, *up = c_upper(&a, name);
+    c_put_banner(out, m, info);
+    buf_printf(out,
+               "#ifndef %s_H\n#define %s_H\n\n#include <stddef.h>\n#include <stdint.h>\n\n"
+               "#define %s_ARENA_BYTES   %lld\n#define %s_WEIGHTS_BYTES %lld\n\n"
+               "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n",
+               up, up, up, (long long)m->arena_bytes, up, (long long)m->weights_bytes);
+    put_codes(out, name, up);
+    buf_printf(
+        out,
+        "/* Whether `size` bytes at `weights` are this model's weights: 0, or what is wrong. */\n"
+        "int %s_check_weights(const void *weights, size_t size);\n\n",
+        name);
+    put_run_comment(out, &params, up);
+    c_put_signature(&a, out, arena_printf(&a, "int %s_run(", name), &params, ");\n");
+    buf_puts(out, "\n#ifdef __cplusplus\n}\n#endif\n\n#endif\n");
+    arena_free(&a);
+}

@@ -1,0 +1,104 @@
+/* emit_json.c: NAME.json, the machine-readable contract of the generated files.
+ *
+ * Keys are in a fixed order. 64-bit sums are strings of hexadecimal digits: JSON readers keep only
+ * 53 bits of a number. */
+#include "codegen/c_printer.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+
+static void set(json_t *object, const char *key, json_t *value) {
+    if (!value || json_object_set_new(object, key, value))
+        die("no JSON for \"%s\"", key);
+}
+
+/* Names come from files: what is not UTF-8 is escaped as in comments. */
+static json_t *text(const char *s) {
+    json_t *j = json_string(s);
+    if (j)
+        return j;
+    Buf b = {0};
+    c_put_comment(&b, s);
+    j = json_string(buf_str(&b));
+    buf_free(&b);
+    return j;
+}
+
+static json_t *shape(const Shape *s) {
+    json_t *dims = json_array();
+    for (int i = 0; i < s->rank; i++)
+        if (json_array_append_new(dims, json_integer(s->dim[i])))
+            die("no JSON for a shape");
+    return dims;
+}
+
+static json_t *tensors(const CParams *params, BufferKind kind) {
+    json_t *list = json_array();
+    for (size_t i = 0; i < params->len; i++) {
+        const CParam *p = &params->data[i];
+        if (!p->buffer || p->buffer->kind != kind)
+            continue;
+        json_t *t = json_object();
+        set(t, "name", text(p->buffer->onnx_name ? p->buffer->onnx_name : p->name));
+        set(t, "argument", json_string(p->name));
+        set(t, "dtype", json_string(dtype_name(p->buffer->reg.type.dtype)));
+        set(t, "shape", shape(&p->buffer->shape));
+        set(t, "layout", json_string("row-major"));
+        set(t, "elements", json_integer(p->buffer->elems));
+        if (json_array_append_new(list, t))
+            die("no JSON for a tensor");
+    }
+    return list;
+}
+
+static json_t *weights(const Module *m) {
+    json_t *w = json_object();
+    set(w, "bytes", json_integer(m->weights_bytes));
+    set(w, "alignment", json_integer(64));
+    if (m->weights && m->weights_bytes)
+        set(w, "checksum",
+            json_sprintf("%016llx", (unsigned long long)weights_checksum(
+                                        m->weights->data, (size_t)m->weights_bytes)));
+    return w;
+}
+
+static json_t *arena(const Module *m) {
+    json_t *a = json_object();
+    set(a, "bytes", json_integer(m->arena_bytes));
+    set(a, "alignment", json_integer(64));
+    return a;
+}
+
+static json_t *files(const EmitInfo *info) {
+    json_t *f = json_object();
+    set(f, "source", json_sprintf("%s.c", info->name));
+    set(f, "header", json_sprintf("%s.h", info->name));
+    set(f, "weights", json_sprintf("%s.weights.bin", info->name));
+    return f;
+}
+
+void emit_json(Buf *out, const Module *m, const EmitInfo *info) {
+    Arena a = {0};
+    CScopes scopes = {0};
+    CParams params = c_params(&a, &scopes, m, info);
+    json_t *root = json_object();
+    set(root, "name", json_string(info->name));
+    set(root, "model", text(info->model));
+    set(root, "version", json_string(info->version));
+    set(root, "target", json_string(m->target->name));
+    set(root, "inputs", tensors(&params, BUF_INPUT));
+    set(root, "outputs", tensors(&params, BUF_OUTPUT));
+    set(root, "arena", arena(m));
+    set(root, "weights", weights(m));
+    set(root, "macs", json_integer(info->macs));
+    set(root, "parameters", json_integer(info->parameters));
+    set(root, "files", files(info));
+    char *s = json_dumps(root, JSON_INDENT(2) | JSON_PRESERVE_ORDER | JSON_ENSURE_ASCII);
+    if (!s)
+        die("no JSON for %s", info->name);
+    buf_puts(out, s);
+    buf_putc(out, '\n');
+    free(s);
+    json_decref(root);
+    arena_free(&a);
+}

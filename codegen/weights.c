@@ -1,0 +1,50 @@
+/* weights.c: the header of a weights file.
+ *
+ *     0  "EFFNETCW"
+ *     8  format version, u32, and 4 zero bytes
+ *    16  size of the whole file, u64
+ *    24  checksum of what lies behind the header, u64
+ *    32  zeros
+ *    64  the packed weights
+ *
+ * Numbers are little-endian. Generated code reads the same layout in NAME_check_weights. */
+#include "codegen/codegen.h"
+
+#include <string.h>
+
+static uint64_t read_word(const uint8_t *p) {
+    uint64_t word = 0;
+    for (int i = 0; i < 8; i++)
+        word |= (uint64_t)p[i] << (8 * i);
+    return word;
+}
+
+static void write_word(uint8_t *p, uint64_t word) {
+    for (int i = 0; i < 8; i++)
+        p[i] = (uint8_t)(word >> (8 * i));
+}
+
+/* FNV-1a with 64-bit words in place of bytes (Fowler, Noll, Vo: offset basis and prime for 64
+ * bits): eight times faster, and any damaged word still changes the sum. */
+uint64_t weights_checksum(const void *weights, size_t size) {
+    const uint8_t *bytes = weights;
+    uint64_t sum = 0xcbf29ce484222325u;
+    ensure(size % 8 == 0);
+    for (size_t i = WEIGHTS_HEADER; i < size; i += 8)
+        sum = (sum ^ read_word(bytes + i)) * 0x100000001b3u;
+    return sum;
+}
+
+void seal_weights(Module *m) {
+    if (m->weights_bytes == 0)
+        return;
+    ensure(m->weights && m->weights_bytes >= WEIGHTS_HEADER);
+    uint8_t *bytes = tensor_mutable(m->weights);
+    size_t size = (size_t)m->weights_bytes;
+    memset(bytes, 0, WEIGHTS_HEADER);
+    memcpy(bytes, "EFFNETCW", 8);
+    write_word(bytes + 8, WEIGHTS_VERSION);
+    write_word(bytes + 16, size);
+    write_word(bytes + 24, weights_checksum(bytes, size));
+    m->weights->hash = 0;
+}

@@ -1,0 +1,189 @@
+/* c_compile.c: generated C, compiled and run by tests. */
+#include "tests/lib/c_compile.h"
+
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ALIGN = 64 };
+
+static bool run_command(const char *command) {
+    fflush(NULL);
+    return system(command) == 0;
+}
+
+bool c_have(const char *compiler) {
+    char command[256];
+    snprintf(command, sizeof command, "command -v %s >/dev/null 2>&1", compiler);
+    return run_command(command);
+}
+
+bool c_shell(const CBuild *p, const char *format, ...) {
+    Buf b = {0};
+    buf_printf(&b, "cd '%s' && ", p->dir);
+    va_list ap;
+    va_start(ap, format);
+    buf_vprintf(&b, format, ap);
+    va_end(ap);
+    bool ok = run_command(buf_str(&b));
+    buf_free(&b);
+    return ok;
+}
+
+/* ---- files ----------------------------------------------------------------------------------- */
+
+static bool make_folder(CBuild *p) {
+    const char *temp = getenv("TMPDIR");
+    snprintf(p->dir, sizeof p->dir, "%s/effnetc-test-XXXXXX", temp && *temp ? temp : ".");
+    return mkdtemp(p->dir) != NULL;
+}
+
+static void add_file(CBuild *p, Outputs *o, const char *ending, const void *data, size_t size) {
+    outputs_add(o, arena_printf(&p->arena, "%s/%s%s", p->dir, p->name, ending), data, size);
+}
+
+/* int call(void *const *v) { return NAME_run(v[0], ...); }: any number of arguments. */
+static void put_caller(Buf *b, const CBuild *p) {
+    size_t n = 2;
+    for (size_t i = 0; i < p->module->buffers.len; i++) {
+        BufferKind kind = p->module->buffers.data[i]->kind;
+        n += kind == BUF_INPUT || kind == BUF_OUTPUT;
+    }
+    buf_printf(b, "#include \"%s.h\"\n\nint call(void *const *v);\n\n", p->name);
+    buf_printf(b, "int call(void *const *v) {\n    return %s_run(", p->name);
+    for (size_t i = 0; i < n; i++)
+        buf_printf(b, "%sv[%zu]", i ? ", " : "", i);
+    buf_puts(b, ");\n}\n");
+}
+
+static bool write_files(CBuild *p) {
+    const Module *m = p->module;
+    EmitInfo info = {.name = p->name, .model = "test.onnx", .version = "test"};
+    Buf source = {0}, header = {0}, json = {0}, caller = {0};
+    Outputs o = {0};
+    Diag d = {0};
+    bool ok = emit_c_check(m, m->name, &d);
+    if (ok) {
+        emit_c_source(&source, m, &info);
+        emit_c_header(&header, m, &info);
+        emit_json(&json, m, &info);
+        put_caller(&caller, p);
+        add_file(p, &o, ".c", source.data, source.len);
+        add_file(p, &o, ".h", header.data, header.len);
+        add_file(p, &o, ".json", json.data, json.len);
+        add_file(p, &o, "_call.c", caller.data, caller.len);
+        if (m->weights)
+            add_file(p, &o, ".weights.bin", m->weights->data, (size_t)m->weights_bytes);
+        ok = outputs_commit(&o, &d);
+    }
+    diag_print(&d, stderr, false);
+    outputs_free(&o);
+    diag_free(&d);
+    buf_free(&source);
+    buf_free(&header);
+    buf_free(&json);
+    buf_free(&caller);
+    return ok;
+}
+
+const char *c_read(CBuild *p, const char *file) {
+    Diag d = {0};
+    MappedFile f = {0};
+    char *text = NULL;
+    if (file_map(&f, arena_printf(&p->arena, "%s/%s", p->dir, file), &d))
+        text = arena_strndup(&p->arena, (const char *)f.data, f.size);
+    diag_print(&d, stderr, false);
+    file_unmap(&f);
+    diag_free(&d);
+    return text ? text : "";
+}
+
+/* ---- compile, load, run ---------------------------------------------------------------------- */
+
+static bool compile(CBuild *p, const char *compiler, const char *flags) {
+    const char *warnings = "-Wall -Wextra -Wconversion -pedantic -Werror";
+    const char *target = p->module->target->c_flags;
+    return c_shell(p, "%s -O2 %s %s %s -fPIC -c %s.c -o %s.o", compiler, warnings, target, flags,
+                   p->name, p->name) &&
+           c_shell(p, "%s %s -shared -fPIC %s.o %s_call.c -o %s.so", compiler, flags, p->name,
+                   p->name, p->name);
+}
+
+/* ISO C has no conversion from void * to a function pointer; POSIX wants this one. */
+static void find_symbol(void *library, const char *name, void *function) {
+    void *symbol = dlsym(library, name);
+    memcpy(function, &symbol, sizeof symbol);
+}
+
+static bool load(CBuild *p) {
+    p->library =
+        dlopen(arena_printf(&p->arena, "%s/%s.so", p->dir, p->name), RTLD_NOW | RTLD_LOCAL);
+    if (!p->library) {
+        fprintf(stderr, "%s\n", dlerror());
+        return false;
+    }
+    find_symbol(p->library, "call", &p->call);
+    find_symbol(p->library, arena_printf(&p->arena, "%s_check_weights", p->name),
+                &p->check_weights);
+    return p->call && p->check_weights;
+}
+
+CBuild *c_build(const Module *m, const char *compiler, const char *flags) {
+    CBuild *p = calloc(1, sizeof *p);
+    if (!p)
+        return NULL;
+    p->module = m;
+    p->name = c_identifier(&p->arena, m->name);
+    if (make_folder(p) && write_files(p) && compile(p, compiler, flags) && load(p))
+        return p;
+    fprintf(stderr, "c_build: %s with %s %s failed\n", p->name, compiler, flags);
+    c_free(p);
+    return NULL;
+}
+
+static void *aligned_copy(const void *data, int64_t size, int fill) {
+    size_t bytes = (size_t)round_up(size > 0 ? size : 1, ALIGN);
+    void *p = aligned_alloc(ALIGN, bytes);
+    ensure(p);
+    memset(p, fill, bytes);
+    if (data)
+        memcpy(p, data, (size_t)size);
+    return p;
+}
+
+static size_t add_arguments(const Module *m, BufferKind kind, void **to, const void *const *from) {
+    size_t n = 0;
+    for (size_t i = 0; i < m->buffers.len; i++)
+        if (m->buffers.data[i]->kind == kind) {
+            memcpy(&to[n], &from[n], sizeof *to);
+            n++;
+        }
+    return n;
+}
+
+int c_run(const CBuild *p, const void *const *inputs, void *const *outputs) {
+    const Module *m = p->module;
+    void **arguments = calloc(m->buffers.len + 2, sizeof *arguments);
+    ensure(arguments);
+    size_t n = 1;
+    arguments[0] = aligned_copy(m->weights ? m->weights->data : NULL, m->weights_bytes, 0);
+    n += add_arguments(m, BUF_INPUT, arguments + n, inputs);
+    n += add_arguments(m, BUF_OUTPUT, arguments + n, (const void *const *)outputs);
+    arguments[n] = aligned_copy(NULL, m->arena_bytes, 0xff);
+    int result = p->call(arguments);
+    free(arguments[0]);
+    free(arguments[n]);
+    free(arguments);
+    return result;
+}
+
+void c_free(CBuild *p) {
+    if (!p)
+        return;
+    if (p->library)
+        dlclose(p->library);
+    if (*p->dir)
+        c_shell(p, "rm -r \"$PWD\"");
+    arena_free(&p->arena);
+    free(p);
+}

@@ -1,0 +1,34 @@
+/* c_compile.h: for tests: compiles the C that a module becomes, loads it and runs it. */
+#ifndef EFFNETC_TESTS_C_COMPILE_H
+#define EFFNETC_TESTS_C_COMPILE_H
+
+#include "codegen/codegen.h"
+
+/* Generated files in a folder of their own, compiled and loaded into this process. */
+typedef struct CBuild {
+    const Module *module; /* the caller's; must outlive this */
+    char dir[256];        /* holds NAME.c, NAME.h, NAME.json, NAME.weights.bin and NAME.so */
+    const char *name;     /* of the module, as a C identifier */
+    void *library;
+    int (*call)(void *const *arguments);
+    int (*check_weights)(const void *weights, size_t size);
+    Arena arena;
+} CBuild;
+
+/* Whether a compiler of that name can be run: "gcc", "clang", "g++". */
+bool c_have(const char *compiler);
+
+/* Emits C for m and compiles it with `compiler`, -O2, warnings as errors, the target's own flags
+ * and `flags`. NULL with the reason on stderr. The module's weights, if any, must be sealed. */
+CBuild *c_build(const Module *m, const char *compiler, const char *flags);
+/* Runs it once on inputs and outputs in the order of the module, with a copy of the weights and an
+ * arena filled with NaN patterns. Returns what NAME_run returns. */
+int c_run(const CBuild *p, const void *const *inputs, void *const *outputs);
+/* Runs a shell command in the folder of p, a printf format; true where it ends with 0. */
+bool c_shell(const CBuild *p, const char *format, ...) PRINTF_LIKE(2, 3);
+/* The text of a file in the folder of p. */
+const char *c_read(CBuild *p, const char *file);
+/* Unloads it and removes its folder. */
+void c_free(CBuild *p);
+
+#endif
