@@ -1,0 +1,88 @@
+/* png.c: PNG by libpng, from memory. The only file that knows libpng. */
+#include "runtime/runtime.h"
+
+#include <png.h>
+#include <setjmp.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* All that must survive a longjmp lives here: locals that change after setjmp would not. */
+typedef struct PngReader {
+    png_structp png;
+    png_infop info;
+    const uint8_t *data;
+    size_t size, at;
+    rt_image *out;
+    rt_error *err;
+    png_bytep *rows;
+    int code;
+} PngReader;
+
+static void on_error(png_structp png, png_const_charp message) {
+    PngReader *r = png_get_error_ptr(png);
+    r->code = rt_fail(r->err, RT_ERROR_FORMAT, "broken PNG: %s", message);
+    png_longjmp(png, 1);
+}
+
+static void on_warning(png_structp png, png_const_charp message) {
+    (void)png;
+    (void)message;
+}
+
+static void on_read(png_structp png, png_bytep out, size_t n) {
+    PngReader *r = png_get_io_ptr(png);
+    if (n > r->size - r->at)
+        png_error(png, "the file ends too early");
+    memcpy(out, r->data + r->at, n);
+    r->at += n;
+}
+
+/* Has libpng turn whatever it finds into 8-bit RGB. */
+static void set_transforms(png_structp png) {
+    png_set_expand(png);
+    png_set_scale_16(png);
+    png_set_gray_to_rgb(png);
+    png_set_strip_alpha(png);
+    png_set_interlace_handling(png);
+}
+
+/* Everything that may longjmp. */
+static void decode(PngReader *r) {
+    png_set_user_limits(r->png, RT_MAX_SIDE, RT_MAX_SIDE);
+    png_set_read_fn(r->png, r, on_read);
+    png_read_info(r->png, r->info);
+    r->code = rt_image_alloc(r->out, png_get_image_width(r->png, r->info),
+                             png_get_image_height(r->png, r->info), r->err);
+    if (r->code != RT_OK)
+        return;
+    set_transforms(r->png);
+    png_read_update_info(r->png, r->info);
+    size_t stride = (size_t)r->out->width * 3;
+    if (png_get_rowbytes(r->png, r->info) != stride)
+        png_error(r->png, "not RGB after conversion");
+    r->rows = calloc((size_t)r->out->height, sizeof *r->rows);
+    if (!r->rows)
+        png_error(r->png, "out of memory");
+    for (int y = 0; y < r->out->height; y++)
+        r->rows[y] = r->out->rgb + (size_t)y * stride;
+    png_read_image(r->png, r->rows);
+    png_read_end(r->png, NULL);
+}
+
+int rt_png_decode(rt_image *out, const uint8_t *data, size_t size, rt_error *err) {
+    PngReader r = {.data = data, .size = size, .out = out, .err = err};
+    *out = (rt_image){0};
+    r.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &r, on_error, on_warning);
+    r.info = r.png ? png_create_info_struct(r.png) : NULL;
+    if (!r.info) {
+        png_destroy_read_struct(&r.png, NULL, NULL);
+        return rt_fail(err, RT_ERROR_IO, "out of memory");
+    }
+    if (setjmp(png_jmpbuf(r.png)) == 0)
+        decode(&r);
+    png_destroy_read_struct(&r.png, &r.info, NULL);
+    free(r.rows);
+    if (r.code != RT_OK)
+        rt_image_free(out);
+    return r.code;
+}

@@ -1,0 +1,149 @@
+/* runtime.h: what a program may link beside generated code: arrays from .npy files, pictures,
+ * Pillow's resize, preprocessing, labels. It stands alone: it includes nothing of the compiler.
+ * Sections follow the files.
+ *
+ * Every function that can fail returns RT_OK (0) or a negative code, and puts a sentence into *err
+ * (which may be NULL). After a failure the result is empty and need not be freed. */
+#ifndef EFFNETC_RUNTIME_H
+#define EFFNETC_RUNTIME_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- error.c ----------------------------------------------------------------------------------
+ */
+
+enum {
+    RT_OK = 0,
+    RT_ERROR_IO = -1,          /* the system refused: no such file, no memory */
+    RT_ERROR_FORMAT = -2,      /* the file is broken */
+    RT_ERROR_UNSUPPORTED = -3, /* the file is fine, but of a kind that is not read here */
+    RT_ERROR_ARGUMENT = -4     /* the caller asked for something impossible */
+};
+
+typedef struct rt_error {
+    char text[240];
+} rt_error;
+
+/* Formats the sentence and returns `code`, so that `return rt_fail(err, ...)` reads well. */
+#if defined(__GNUC__)
+__attribute__((format(printf, 3, 4)))
+#endif
+int rt_fail(rt_error *err, int code, const char *fmt, ...);
+
+/* Reads a whole file into *data (free() it), at most RT_MAX_FILE bytes. */
+int rt_read_file(uint8_t **data, size_t *size, const char *path, rt_error *err);
+#define RT_MAX_FILE ((size_t)1 << 33)
+
+/* ---- npy.c: NumPy's array files ---------------------------------------------------------------
+ */
+
+enum { RT_MAX_RANK = 8 };
+
+/* A row-major, little-endian array. kind and itemsize are NumPy's: f2 f4 f8, i1 i2 i4 i8,
+ * u1 u2 u4 u8, b1. */
+typedef struct rt_array {
+    char kind;
+    int itemsize;
+    int rank;
+    int64_t dim[RT_MAX_RANK];
+    void *data; /* owned: rt_array_free */
+    size_t bytes;
+} rt_array;
+
+/* Formats 1.0, 2.0 and 3.0. Fortran order, big endian and other kinds are refused. */
+int rt_npy_read(rt_array *out, const char *path, rt_error *err);
+int rt_npy_decode(rt_array *out, const void *data, size_t size, rt_error *err);
+/* Makes a whole file of format 1.0 in *data (free() it). */
+int rt_npy_encode(uint8_t **data, size_t *size, const rt_array *a, rt_error *err);
+int rt_npy_write(const char *path, const rt_array *a, rt_error *err);
+void rt_array_free(rt_array *a);
+
+/* ---- image.c, png.c, jpeg.c, ppm.c: pictures --------------------------------------------------
+ */
+
+enum { RT_MAX_SIDE = 32767, RT_MAX_PIXELS = 1 << 26 };
+
+/* 8-bit RGB, rows from the top, no padding: height * width * 3 bytes. */
+typedef struct rt_image {
+    int width, height;
+    uint8_t *rgb; /* owned: rt_image_free */
+} rt_image;
+
+/* PNG, JPEG (not CMYK), binary PPM and PGM, told apart by their first bytes. Grey becomes RGB,
+ * alpha is dropped, 16 bits a sample become 8; colour profiles and EXIF rotation are ignored. */
+int rt_image_read(rt_image *out, const char *path, rt_error *err);
+int rt_image_decode(rt_image *out, const void *data, size_t size, rt_error *err);
+/* Whether these first bytes are those of a picture that rt_image_decode knows. */
+bool rt_image_is_known(const void *data, size_t size);
+/* Allocates the pixels, after checking the limits. */
+int rt_image_alloc(rt_image *out, int64_t width, int64_t height, rt_error *err);
+void rt_image_free(rt_image *im);
+
+int rt_png_decode(rt_image *out, const uint8_t *data, size_t size, rt_error *err);
+int rt_jpeg_decode(rt_image *out, const uint8_t *data, size_t size, rt_error *err);
+int rt_ppm_decode(rt_image *out, const uint8_t *data, size_t size, rt_error *err);
+
+/* ---- resize.c ---------------------------------------------------------------------------------
+ */
+
+typedef enum rt_filter { RT_BILINEAR, RT_BICUBIC } rt_filter;
+
+/* Resizes as Pillow's Image.resize does, to the bit: the filter is widened when shrinking. (From
+ * version 13 on Pillow filters columns before rows where that is much cheaper; models were trained
+ * with the order of the versions before, which is the one here.) */
+int rt_resize(rt_image *out, const rt_image *in, int width, int height, rt_filter filter,
+              rt_error *err);
+
+/* ---- preprocess.c -----------------------------------------------------------------------------
+ */
+
+/* How a picture becomes a tensor: cut and scaled to height x width, then (x - mean) / std of
+ * channel values 0..255. A zeroed struct but for the size stretches the whole picture and keeps
+ * 0..255; a std of 0 counts as 1. */
+typedef struct rt_preprocess {
+    int width, height; /* of the tensor */
+    double crop;       /* 0, or: first cut out a centred square, this part of the shorter side */
+    int resize;        /* 0, or: first scale the shorter side to this, then cut out the centre */
+    rt_filter filter;
+    float mean[3], std[3]; /* in the order of the tensor's channels */
+    bool nhwc;             /* [height][width][3] instead of [3][height][width] */
+    bool bgr;
+} rt_preprocess;
+
+/* Cuts out a part; it must lie within `in`. */
+int rt_crop(rt_image *out, const rt_image *in, int left, int top, int width, int height,
+            rt_error *err);
+/* The geometry alone: crop and resize. */
+int rt_fit(rt_image *out, const rt_image *in, const rt_preprocess *p, rt_error *err);
+/* The values alone: out has 3 * in->height * in->width floats. */
+void rt_normalise(float *out, const rt_image *in, const rt_preprocess *p);
+/* Both: out has 3 * p->height * p->width floats. */
+int rt_preprocess_image(float *out, const rt_image *in, const rt_preprocess *p, rt_error *err);
+
+/* ---- labels.c ---------------------------------------------------------------------------------
+ */
+
+typedef struct rt_labels {
+    char **name; /* name[class]; NULL where a class has none */
+    size_t count;
+} rt_labels;
+
+/* A JSON array of strings, a JSON object {"0": "name", ...} or {"0": ["id", "name"], ...}, or a
+ * text file with one label a line. */
+int rt_labels_read(rt_labels *out, const char *path, rt_error *err);
+int rt_labels_decode(rt_labels *out, const void *data, size_t size, rt_error *err);
+/* The label of a class, or "". */
+const char *rt_label(const rt_labels *l, size_t index);
+void rt_labels_free(rt_labels *l);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
