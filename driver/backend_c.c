@@ -1,0 +1,248 @@
+/* backend_c.c: the generated C, built by a C compiler and loaded into this process.
+ *
+ * In a new folder under TMPDIR: the generated NAME.c and NAME.h, and a wrapper that gives NAME_run
+ * one signature for any number of arguments. The folder is gone before the code first runs. */
+#include "driver/driver.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+typedef int Entry(const void *weights, const void *const *in, void *const *out, void *arena);
+typedef int CheckWeights(const void *weights, size_t size);
+
+enum { ALIGNMENT = 64 };
+
+struct CProgram {
+    void *library;
+    Entry *entry;
+    void *weights, *arena;
+    size_t arena_bytes;
+};
+
+/* ---- programs ---- */
+
+/* In the child: standard input is empty, all output goes to the log. */
+_Noreturn static void child(const char *const *argv, const char *log) {
+    int in = open("/dev/null", O_RDONLY);
+    int out = open(log, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    if (in >= 0 && out >= 0 && dup2(in, 0) >= 0 && dup2(out, 1) >= 0 && dup2(out, 2) >= 0)
+        execvp(argv[0], (char *const *)argv);
+    _exit(127);
+}
+
+int run_program(const char *const *argv, const char *log) {
+    int status;
+    pid_t pid = fork();
+    if (pid < 0)
+        return 127;
+    if (pid == 0)
+        child(argv, log);
+    while (waitpid(pid, &status, 0) < 0)
+        if (errno != EINTR)
+            return 127;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+/* Appends the words of a command line; no quoting, as in make's CC. */
+static void push_words(Arena *a, effnetc_strings *argv, const char *words) {
+    while (*(words += strspn(words, " \t"))) {
+        size_t n = strcspn(words, " \t");
+        strings_push(a, argv, arena_strndup(a, words, n));
+        words += n;
+    }
+}
+
+/* ---- the folder ---- */
+
+/* What is made in the temporary folder; all of it is removed again. */
+typedef struct Workshop {
+    Arena *arena;
+    const char *dir, *source, *header, *wrapper, *library, *log;
+} Workshop;
+
+static bool workshop_open(Workshop *w, effnetc_model *m) {
+    const char *tmp = getenv("TMPDIR"); /* POSIX has the folder below on every system */
+    Arena *a = w->arena = &m->arena;
+    char *dir = arena_printf(a, "%s/effnetc-XXXXXX", tmp && *tmp ? tmp : "/tmp");
+    if (!mkdtemp(dir)) {
+        diag_error(m->diag, EXIT_IO, dir, "no temporary folder can be made: %s", strerror(errno));
+        diag_note(m->diag, "help", "TMPDIR says where they go");
+        return false;
+    }
+    w->dir = dir;
+    w->source = arena_printf(a, "%s/%s.c", dir, m->name);
+    w->header = arena_printf(a, "%s/%s.h", dir, m->name);
+    w->wrapper = arena_printf(a, "%s/effnetc-entry.c", dir);
+    w->library = arena_printf(a, "%s/effnetc-entry.so", dir);
+    w->log = arena_printf(a, "%s/effnetc-log", dir);
+    return true;
+}
+
+static void workshop_close(const Workshop *w) {
+    unlink(w->source);
+    unlink(w->header);
+    unlink(w->wrapper);
+    unlink(w->library);
+    unlink(w->log);
+    rmdir(w->dir);
+}
+
+/* ---- building ---- */
+
+static void print_wrapper(Buf *b, const effnetc_model *m) {
+    buf_printf(b,
+               "#include \"%s.h\"\n"
+               "int effnetc_entry(const void *weights, const void *const *in, void *const *out,\n"
+               "                  void *arena);\n"
+               "int effnetc_check(const void *weights, size_t size);\n"
+               "int effnetc_entry(const void *weights, const void *const *in, void *const *out,\n"
+               "                  void *arena) {\n"
+               "    return %s_run(weights",
+               m->name, m->name);
+    for (size_t i = 0; i < m->inputs.len; i++)
+        buf_printf(b, ", in[%zu]", i);
+    for (size_t i = 0; i < m->outputs.len; i++)
+        buf_printf(b, ", out[%zu]", i);
+    buf_printf(b,
+               ", arena);\n"
+               "}\n"
+               "int effnetc_check(const void *weights, size_t size) {\n"
+               "    return %s_check_weights(weights, size);\n"
+               "}\n",
+               m->name);
+}
+
+static bool write_sources(const Workshop *w, effnetc_model *m) {
+    Outputs out = {0};
+    Buf wrapper = {0};
+    print_wrapper(&wrapper, m);
+    outputs_add(&out, w->wrapper, wrapper.data, wrapper.len);
+    bool ok = emit_c_files(m, &out, w->dir, false) && outputs_commit(&out, m->diag);
+    outputs_free(&out);
+    buf_free(&wrapper);
+    return ok;
+}
+
+/* The compiler's first lines, as notes of the newest diagnostic. */
+static void quote_log(const Workshop *w, Diag *d) {
+    enum { MAX_LINES = 8 };
+    char line[240];
+    FILE *f = fopen(w->log, "r");
+    for (int i = 0; f && i < MAX_LINES && fgets(line, sizeof line, f); i++) {
+        line[strcspn(line, "\n")] = 0;
+        diag_note(d, "cc", "%s", line);
+    }
+    if (f)
+        fclose(f);
+}
+
+static bool build(const Workshop *w, effnetc_model *m) {
+    const char *cc = m->options.cc ? m->options.cc : getenv("CC");
+    effnetc_strings argv = {0};
+    push_words(w->arena, &argv, cc && *cc ? cc : "cc");
+    push_words(w->arena, &argv, "-O2 -fPIC -shared");
+    push_words(w->arena, &argv, m->target->c_flags);
+    const char *const rest[] = {"-o", w->library, w->source, w->wrapper, NULL};
+    for (size_t i = 0; i < sizeof rest / sizeof *rest; i++)
+        strings_push(w->arena, &argv, rest[i]);
+    int code = run_program(argv.items, w->log);
+    if (code == 0)
+        return true;
+    if (code == 127) {
+        diag_error(m->diag, EXIT_IO, "effnetc", "the C compiler \"%s\" can't be run",
+                   argv.items[0]);
+        diag_note(m->diag, "help", "name another one with --cc or CC");
+    } else {
+        diag_error(m->diag, EXIT_INTERNAL, m->path, "\"%s\" refused the generated C (exit code %d)",
+                   argv.items[0], code);
+        quote_log(w, m->diag);
+        diag_note(m->diag, "help",
+                  "--cc or CC names another compiler; if it is this one's fault, "
+                  "please report it with the model");
+    }
+    return false;
+}
+
+/* ---- loading ---- */
+
+/* ISO C has no cast from an object pointer to a function pointer; POSIX asks for this one. */
+static bool find_symbol(void *library, const char *name, void *function) {
+    void *symbol = dlsym(library, name);
+    memcpy(function, &symbol, sizeof symbol);
+    return symbol != NULL;
+}
+
+static bool load(const Workshop *w, CProgram *p, effnetc_model *m) {
+    CheckWeights *check = NULL;
+    const Module *module = m->program.module;
+    p->library = dlopen(w->library, RTLD_NOW | RTLD_LOCAL);
+    if (!p->library || !find_symbol(p->library, "effnetc_entry", &p->entry) ||
+        !find_symbol(p->library, "effnetc_check", &check)) {
+        diag_error(m->diag, EXIT_IO, m->path, "the compiled code can't be loaded: %s", dlerror());
+        return false;
+    }
+    int code = check(p->weights, (size_t)module->weights_bytes);
+    if (code != 0)
+        diag_error(m->diag, EXIT_INTERNAL, m->path,
+                   "the generated code refuses its own weights: check %d failed", code);
+    return code == 0;
+}
+
+static void *aligned(size_t size) {
+    void *p = aligned_alloc(ALIGNMENT, (size_t)round_up((int64_t)size + 1, ALIGNMENT));
+    if (!p)
+        die("out of memory for %zu bytes", size);
+    return p;
+}
+
+static void allocate(CProgram *p, const Module *module) {
+    size_t weights = (size_t)module->weights_bytes;
+    p->arena_bytes = (size_t)module->arena_bytes;
+    p->arena = aligned(p->arena_bytes);
+    p->weights = aligned(weights);
+    memcpy(p->weights, module->weights->data, weights);
+}
+
+static bool runs_here(effnetc_model *m) {
+    if (target_runs_here(m->target))
+        return true;
+    diag_error(m->diag, EXIT_UNSUPPORTED, "effnetc", "this machine can't run code for %s",
+               m->target->name);
+    diag_note(m->diag, "help", "--backend=loop-interp runs it anywhere; this machine is %s",
+              target_native()->name);
+    return false;
+}
+
+CProgram *c_program_open(effnetc_model *m) {
+    Workshop w = {0};
+    if (!runs_here(m) || !workshop_open(&w, m))
+        return NULL;
+    CProgram *p = ARENA_NEW(&m->arena, CProgram);
+    allocate(p, m->program.module);
+    bool ok = write_sources(&w, m) && build(&w, m) && load(&w, p, m);
+    workshop_close(&w);
+    if (ok)
+        return p;
+    c_program_close(p);
+    return NULL;
+}
+
+bool c_program_run(CProgram *p, effnetc_model *m, const void *const *in, void *const *out) {
+    memset(p->arena, 0xff, p->arena_bytes); /* NaN: a result that depends on it shows */
+    int code = p->entry(p->weights, in, out, p->arena);
+    if (code != 0)
+        diag_error(m->diag, EXIT_INTERNAL, m->path, "the generated code returned %d", code);
+    return code == 0;
+}
+
+void c_program_close(CProgram *p) {
+    if (p->library)
+        dlclose(p->library);
+    free(p->weights);
+    free(p->arena);
+}

@@ -1,0 +1,115 @@
+/* cmd_compile.c: effnetc compile: a model to C, or to the text of an IR. */
+#include "driver/driver.h"
+
+#include <string.h>
+
+typedef struct CompileOptions {
+    CommonOptions common;
+    effnetc_options compiler;
+    effnetc_strings emit;
+    const char *out;
+} CompileOptions;
+
+static const Option rows[] = {
+    {NULL, 'o', OPT_TEXT, offsetof(CompileOptions, out), "DIR",
+     "where files go; - is standard output, for one IR", 0, 0},
+    {"emit", 0, OPT_LIST, offsetof(CompileOptions, emit), "c,graph-ir,loop-ir",
+     "what is written (default: c)", 0, 0},
+    {"name", 0, OPT_TEXT, offsetof(CompileOptions, compiler.name), "NAME",
+     "prefix of files and of C names (default: from MODEL)", 0, 0},
+};
+static const OptionGroup own = OPTION_GROUP(rows);
+
+/* What --emit knows. Kinds with no bit are words of the design that this version does not have. */
+typedef struct EmitKind {
+    const char *name;
+    unsigned bit;
+} EmitKind;
+
+static const EmitKind kinds[] = {
+    {"c", EFFNETC_C},
+    {"graph-ir", EFFNETC_GRAPH_IR},
+    {"loop-ir", EFFNETC_LOOP_IR},
+    {"obj", 0},
+    {"asm", 0},
+    {"llvm", 0},
+    {"shared", 0},
+};
+enum { NKINDS = sizeof kinds / sizeof *kinds };
+
+static const EmitKind *find_kind(const char *name) {
+    for (size_t i = 0; i < NKINDS; i++)
+        if (!strcmp(kinds[i].name, name))
+            return &kinds[i];
+    return NULL;
+}
+
+/* The bit of one word of --emit; 0 with an error. */
+static unsigned emit_bit(const char *word, Diag *d) {
+    const EmitKind *k = find_kind(word);
+    const char *names[NKINDS];
+    size_t n = 0;
+    if (k && k->bit)
+        return k->bit;
+    for (size_t i = 0; i < NKINDS; i++)
+        if (kinds[i].bit)
+            names[n++] = kinds[i].name;
+    if (k) {
+        diag_error(d, EXIT_UNSUPPORTED, "effnetc", "--emit=%s is not supported by this version",
+                   word);
+        diag_note(d, "help", "--emit=c, and a C compiler makes it from that");
+    } else {
+        diag_error(d, EXIT_USAGE, "effnetc", "--emit=%s: there is no such output", word);
+        note_nearest(d, word, names, n, "it takes c, graph-ir and loop-ir");
+    }
+    return 0;
+}
+
+static unsigned emit_bits(effnetc_strings words, Diag *d) {
+    unsigned bits = words.count ? 0 : EFFNETC_C;
+    for (size_t i = 0; i < words.count; i++)
+        bits |= emit_bit(words.items[i], d);
+    return bits;
+}
+
+/* Asked before any work: where output goes. */
+static const char *output_folder(const CompileOptions *o, unsigned what, Diag *d) {
+    if (o->out)
+        return o->out;
+    if (what == EFFNETC_GRAPH_IR || what == EFFNETC_LOOP_IR)
+        return "-";
+    diag_error(d, EXIT_USAGE, "effnetc", "compile needs to know where the files go");
+    diag_note(d, "help", "give a folder with -o DIR");
+    return NULL;
+}
+
+static void run(Context *cx, const void *options) {
+    const CompileOptions *o = options;
+    unsigned what = emit_bits(o->emit, &cx->diag);
+    const char *dir = output_folder(o, what, &cx->diag);
+    if (cx->diag.errors)
+        return;
+    effnetc_model *m = model_open(&o->compiler, &cx->diag);
+    if (effnetc_load(m, o->common.args.items[0]) && effnetc_compile(m))
+        effnetc_emit(m, what, dir);
+    effnetc_free(m);
+}
+
+static void defaults(void *options) {
+    ((CompileOptions *)options)->compiler = effnetc_default_options();
+}
+
+const Command command_compile = {
+    .name = "compile",
+    .args = "MODEL",
+    .summary = "compile a model to C (NAME.c, NAME.h, NAME.weights.bin, NAME.json)",
+    .about = "`effnetc MODEL -o DIR` means the same.",
+    .groups = {{&own, 0},
+               {&compiler_options, offsetof(CompileOptions, compiler)},
+               {&pass_options, offsetof(CompileOptions, compiler)}},
+    .size = sizeof(CompileOptions),
+    .defaults = defaults,
+    .min_args = 1,
+    .max_args = 1,
+    .run = run,
+};

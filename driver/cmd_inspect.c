@@ -1,0 +1,163 @@
+/* cmd_inspect.c: effnetc inspect: what a model is and costs, on a target. */
+#include "driver/driver.h"
+
+#include <jansson.h>
+#include <string.h>
+
+typedef struct InspectOptions {
+    CommonOptions common;
+    effnetc_options compiler;
+    bool json;
+} InspectOptions;
+
+static const Option rows[] = {
+    {"json", 0, OPT_FLAG, offsetof(InspectOptions, json), NULL, "print JSON", 0, 0},
+};
+static const OptionGroup own = OPTION_GROUP(rows);
+
+/* Elements of a node's constant operands. */
+static int64_t node_parameters(const Node *n) {
+    int64_t count = 0;
+    for (int i = 0; i < n->noperands; i++) {
+        const Value *v = node_in(n, i);
+        if (v && v->constant)
+            count += shape_elems(&v->type.shape);
+    }
+    return count;
+}
+
+/* ---- text ---- */
+
+static void print_tensors(const char *title, const effnetc_tensor *t, size_t n, Arena *a) {
+    for (size_t i = 0; i < n; i++) {
+        Type type = type_plain(tensor_dtype(&t[i]), shape_of(t[i].rank, t[i].dims));
+        printf("%-11s %s %s\n", i ? "" : title, t[i].name, type_str(a, &type));
+    }
+}
+
+static void print_head(effnetc_model *m, const MemoryPlan *plan) {
+    const Module *module = m->program.module;
+    printf("%-11s %s\n%-11s %s, -O%d\n", "model", base_name(m->path), "target", m->target->name,
+           m->options.opt_level);
+    print_tensors("inputs", m->inputs.data, m->inputs.len, &m->arena);
+    print_tensors("outputs", m->outputs.data, m->outputs.len, &m->arena);
+    printf("%-11s %lld\n", "parameters", (long long)m->parameters);
+    printf("%-11s %lld\n", "MACs", (long long)m->macs);
+    printf("%-11s %lld bytes\n", "weights", (long long)module->weights_bytes);
+    printf("%-11s %lld bytes (lower bound %lld)\n", "arena", (long long)module->arena_bytes,
+           (long long)plan->lower_bound);
+}
+
+/* "features.0/Conv (+2)": the first of the ONNX nodes that were fused, and how many more. */
+static const char *short_origin(const char *origin, Arena *a) {
+    int more = 0;
+    for (const char *p = origin; *p; p++)
+        more += *p == '+';
+    if (!more)
+        return origin;
+    return arena_printf(a, "%.*s (+%d)", (int)strcspn(origin, "+"), origin, more);
+}
+
+static void print_node(const Node *n, int64_t total, Arena *a) {
+    Type type = type_plain(node_out(n)->type.dtype, node_out(n)->type.shape);
+    int64_t macs = node_macs(n);
+    printf("%-16s %-24s %12lld %6.2f%% %10lld  %s\n", op_info(n->op)->name, type_str(a, &type),
+           (long long)macs, total ? 100.0 * (double)macs / (double)total : 0,
+           (long long)node_parameters(n), short_origin(n->origin, a));
+}
+
+static void print_text(effnetc_model *m, const MemoryPlan *plan) {
+    int64_t total = graph_macs(m->program.graph);
+    print_head(m, plan);
+    printf("\n%-16s %-24s %12s %7s %10s  %s\n", "op", "output", "MACs", "share", "weights", "from");
+    FOR_EACH_NODE(m->program.graph, n)
+    print_node(n, total, &m->arena);
+}
+
+/* ---- JSON ---- */
+
+static json_t *json_dims(int rank, const int64_t *dims) {
+    json_t *a = json_array();
+    for (int i = 0; i < rank; i++)
+        json_array_append_new(a, json_integer(dims[i]));
+    return a;
+}
+
+/* ONNX names may be any bytes; JSON is UTF-8. */
+static json_t *json_text(const char *s) {
+    json_t *t = json_string(s);
+    if (t)
+        return t;
+    Buf b = {0};
+    buf_put_escaped(&b, s);
+    t = json_string(buf_str(&b));
+    buf_free(&b);
+    return t;
+}
+
+static json_t *json_tensors(const effnetc_tensor *t, size_t n) {
+    json_t *a = json_array();
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(a, json_pack("{s:o, s:s, s:o}", "name", json_text(t[i].name), "dtype",
+                                           t[i].dtype, "shape", json_dims(t[i].rank, t[i].dims)));
+    return a;
+}
+
+static json_t *json_nodes(const Graph *g) {
+    json_t *a = json_array();
+    FOR_EACH_NODE(g, n) {
+        const Type *t = &node_out(n)->type;
+        json_array_append_new(
+            a, json_pack("{s:s, s:s, s:o, s:I, s:I, s:o}", "op", op_info(n->op)->name, "dtype",
+                         dtype_name(t->dtype), "shape", json_dims(t->shape.rank, t->shape.dim),
+                         "macs", (json_int_t)node_macs(n), "weights",
+                         (json_int_t)node_parameters(n), "from", json_text(n->origin)));
+    }
+    return a;
+}
+
+static void print_json(effnetc_model *m, const MemoryPlan *plan) {
+    const Module *module = m->program.module;
+    json_t *root = json_pack(
+        "{s:o, s:s, s:i, s:o, s:o, s:I, s:I, s:{s:I, s:I, s:I}, s:o}", "model",
+        json_text(base_name(m->path)), "target", m->target->name, "opt_level", m->options.opt_level,
+        "inputs", json_tensors(m->inputs.data, m->inputs.len), "outputs",
+        json_tensors(m->outputs.data, m->outputs.len), "parameters", (json_int_t)m->parameters,
+        "macs", (json_int_t)m->macs, "memory", "weights_bytes", (json_int_t)module->weights_bytes,
+        "arena_bytes", (json_int_t)module->arena_bytes, "arena_lower_bound",
+        (json_int_t)plan->lower_bound, "ops", json_nodes(m->program.graph));
+    ensure(root);
+    json_dumpf(root, stdout, JSON_INDENT(2));
+    putchar('\n');
+    json_decref(root);
+}
+
+static void run(Context *cx, const void *options) {
+    const InspectOptions *o = options;
+    effnetc_model *m = model_open(&o->compiler, &cx->diag);
+    if (effnetc_load(m, o->common.args.items[0]) && effnetc_compile(m)) {
+        MemoryPlan plan = plan_summary(m->program.graph);
+        if (o->json)
+            print_json(m, &plan);
+        else
+            print_text(m, &plan);
+    }
+    effnetc_free(m);
+}
+
+static void defaults(void *options) {
+    ((InspectOptions *)options)->compiler = effnetc_default_options();
+}
+
+const Command command_inspect = {
+    .name = "inspect",
+    .args = "MODEL",
+    .summary = "print a model's inputs, outputs, parameters, MACs, memory, and its fused ops",
+    .about = "MACs of the head are the model's as loaded; the table is of the compiled graph.",
+    .groups = {{&own, 0}, {&compiler_options, offsetof(InspectOptions, compiler)}},
+    .size = sizeof(InspectOptions),
+    .defaults = defaults,
+    .min_args = 1,
+    .max_args = 1,
+    .run = run,
+};

@@ -1,0 +1,108 @@
+/* compile.c: a loaded model through the passes to loop IR; the options of all that. */
+#include "driver/driver.h"
+
+#include <string.h>
+
+static const Option compiler_rows[] = {
+    {"target", 0, OPT_TEXT, offsetof(effnetc_options, target), "NAME",
+     "a row of `effnetc targets` (default: native)", 0, 0},
+    {"dim", 0, OPT_REPEAT, offsetof(effnetc_options, dims), "NAME=N",
+     "value of a symbolic dimension", 0, 0},
+    {NULL, 'O', OPT_INT, offsetof(effnetc_options, opt_level), "0..3",
+     "optimisation level (default: 2)", 0, 3},
+    {"disable-pass", 0, OPT_LIST, offsetof(effnetc_options, disabled), "PASS,...",
+     "leave these passes out", 0, 0},
+    {"remarks", 0, OPT_FLAG, offsetof(effnetc_options, remarks), NULL,
+     "say what each pass did, and why some things were not done", 0, 0},
+};
+const OptionGroup compiler_options = OPTION_GROUP(compiler_rows);
+
+static const Option pass_rows[] = {
+    {"print-ir-after", 0, OPT_TEXT, offsetof(effnetc_options, print_after), "PASS|all|changed",
+     "print the IR after a pass, on standard error", 0, 0},
+    {"dump-ir-dir", 0, OPT_TEXT, offsetof(effnetc_options, dump_dir), "DIR",
+     "write the IR after every pass into a folder", 0, 0},
+    {"ir-constants", 0, OPT_CHOICE, offsetof(effnetc_options, ir_constants), "elided|inline|file",
+     "how constants of IR text are written (default: elided)", 0, 0},
+    {"time-passes", 0, OPT_FLAG, offsetof(effnetc_options, time_passes), NULL,
+     "print the time that each pass took", 0, 0},
+    {"verify-passes", 0, OPT_FLAG, offsetof(effnetc_options, verify_passes), NULL,
+     "check the IR and its values after each pass", 0, 0},
+};
+const OptionGroup pass_options = OPTION_GROUP(pass_rows);
+
+static RunnerOptions runner_options(effnetc_model *m) {
+    const effnetc_options *o = &m->options;
+    RunnerOptions r = {.print_after = o->print_after,
+                       .dump_dir = o->dump_dir,
+                       .disabled = o->disabled.items,
+                       .ndisabled = (int)o->disabled.count,
+                       .time = o->time_passes,
+                       .stats = o->remarks,
+                       .verify_each = o->verify_passes,
+                       .verify_values = o->verify_passes,
+                       .log = o->log,
+                       .header = arena_printf(&m->arena, "-O%d", o->opt_level)};
+    if (o->ir_constants && !strcmp(o->ir_constants, "inline"))
+        r.constants = CONSTANTS_INLINE;
+#ifndef NDEBUG
+    r.verify_each = true;
+#endif
+    return r;
+}
+
+/* A pass name to print after that never runs would print nothing and say nothing. */
+static bool check_print_after(effnetc_model *m, const char *const *names, int n) {
+    enum { MAX_NAMES = 64 };
+    const char *known[MAX_NAMES] = {"all", "changed"}, *name = m->options.print_after;
+    size_t count = 2;
+    for (int i = 0; i < n && count < MAX_NAMES; i++)
+        known[count++] = names[i];
+    for (size_t i = 0; i < count; i++)
+        if (!name || !strcmp(known[i], name))
+            return true;
+    diag_error(m->diag, EXIT_USAGE, "effnetc", "--print-ir-after: no pass \"%s\" runs at -O%d",
+               name, m->options.opt_level);
+    note_nearest(m->diag, name, known, count, "`effnetc passes` lists all");
+    return false;
+}
+
+/* Remarks are for who asks. */
+static void drop_remarks(Diag *d) {
+    size_t kept = 0;
+    for (size_t i = 0; i < d->items.len; i++)
+        if (d->items.data[i]->kind != DIAG_REMARK)
+            d->items.data[kept++] = d->items.data[i];
+    d->items.len = kept;
+}
+
+static bool compile(effnetc_model *m) {
+    int n;
+    const char *const *names = pipeline(m->options.opt_level, &n);
+    PassContext cx = {.target = m->target, .where = m->path, .diag = m->diag};
+    RunnerOptions options = runner_options(m);
+    if (!check_print_after(m, names, n) || !model_source(m))
+        return false;
+    m->program.graph = m->source;
+    m->source = NULL;
+    if (!run_passes(&m->program, names, n, &cx, &options))
+        return false;
+    if (!m->program.module) {
+        diag_error(m->diag, EXIT_USAGE, m->path, "without the pass lower there is no code");
+        diag_note(m->diag, "help",
+                  "leave it out of --disable-pass; `effnetc opt` runs single passes");
+        return false;
+    }
+    seal_weights(m->program.module);
+    return true;
+}
+
+bool effnetc_compile(effnetc_model *m) {
+    ensure(m->path && !m->program.graph);
+    bool ok = m->diag->errors == 0 && compile(m);
+    if (!ok)
+        program_free(&m->program);
+    if (!m->options.remarks)
+        drop_remarks(m->diag);
+    return ok;
+}

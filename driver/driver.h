@@ -1,0 +1,226 @@
+/* driver.h: what the files of the command and of the library share. Sections follow the files. */
+#ifndef EFFNETC_DRIVER_H
+#define EFFNETC_DRIVER_H
+
+#include "codegen/codegen.h"
+#include "driver/effnetc.h"
+#include "ir/graph.h"
+#include "passes/passes.h"
+#include "runtime/runtime.h"
+
+/* ---- options.c: command lines from tables --------------------------------------------------- */
+
+typedef enum OptionKind {
+    OPT_FLAG,   /* bool; no value */
+    OPT_TEXT,   /* const char * */
+    OPT_CHOICE, /* const char *: one of the words of `value`, "auto|always|never" */
+    OPT_INT,    /* int, min..max */
+    OPT_REAL,   /* double, not NaN */
+    OPT_LIST,   /* effnetc_strings: a,b,c; may be repeated */
+    OPT_REPEAT  /* effnetc_strings: one value each time it is given */
+} OptionKind;
+
+typedef struct Option {
+    const char *name; /* without dashes; NULL: the letter alone */
+    char letter;      /* 0: none. Its value may follow at once: -O2 */
+    OptionKind kind;
+    size_t offset;     /* in the group's struct */
+    const char *value; /* what the help calls it */
+    const char *help;
+    int min, max; /* of OPT_INT */
+} Option;
+
+/* Rows for one struct; several commands may share them. */
+typedef struct OptionGroup {
+    const Option *rows;
+    size_t count;
+} OptionGroup;
+
+#define OPTION_GROUP(rows)                                                                         \
+    { (rows), sizeof(rows) / sizeof *(rows) }
+
+typedef struct GroupUse {
+    const OptionGroup *group;
+    size_t base; /* offset of the group's struct in the command's */
+} GroupUse;
+
+enum { MAX_GROUPS = 4 };
+
+typedef struct Context Context;
+
+/* A command is a table row too: main.c lists them. */
+typedef struct Command {
+    const char *name;
+    const char *args;                /* "MODEL" */
+    const char *summary;             /* for the list of commands */
+    const char *about;               /* more, for its own help; may be "" */
+    GroupUse groups[MAX_GROUPS];     /* unused ones: NULL */
+    size_t size;                     /* of its options, which begin with a CommonOptions */
+    void (*defaults)(void *options); /* NULL: all zero */
+    int min_args, max_args;
+    /* Does it; errors go to the diagnostics, and they decide about the exit code. */
+    void (*run)(Context *cx, const void *options);
+} Command;
+
+/* Every command has these. */
+typedef struct CommonOptions {
+    bool help;
+    const char *color; /* "auto" (NULL), "always", "never" */
+    effnetc_strings args;
+} CommonOptions;
+
+/* What a command is run with. */
+struct Context {
+    Arena arena;
+    Diag diag;
+};
+
+/* Reads argv into *options (of c->size, with its defaults set). All errors go to d (usage). */
+bool options_parse(const Command *c, void *options, int argc, char *const *argv, Arena *a, Diag *d);
+void options_help(FILE *f, const Command *c);
+/* Appends to a list that is built in an arena. */
+void strings_push(Arena *a, effnetc_strings *list, const char *s);
+/* The diagnostics' note "did you mean X?" where a known name is near. */
+void note_nearest(Diag *d, const char *name, const char *const *known, size_t n,
+                  const char *else_help);
+
+/* ---- source.c: bytes of a file or of standard input ----------------------------------------- */
+
+typedef struct Source {
+    const uint8_t *data; /* not NULL while open, even where it is empty */
+    size_t size;
+    MappedFile file;
+    Buf text;
+} Source;
+
+/* path "-" is standard input. False with an error (74). */
+bool source_open(Source *s, const char *path, Diag *d);
+void source_close(Source *s);
+
+/* ---- session.c: models ---------------------------------------------------------------------- */
+
+struct effnetc_model {
+    effnetc_options options;
+    Arena arena;
+    Diag *diag; /* &own, or the command's */
+    Diag own;
+    const Target *target;
+    const char *path; /* as given */
+    const char *name; /* of generated things: a C identifier */
+    Source text;      /* graph IR, mapped or read; empty for ONNX */
+    Graph *source;    /* as loaded; NULL once effnetc_compile has taken it */
+    Program program;  /* after effnetc_compile: the last graph and the module */
+    VEC(effnetc_tensor) inputs, outputs;
+    int64_t macs, parameters; /* of the model as loaded */
+};
+
+/* As effnetc_open, but diagnostics go to `diag`. */
+effnetc_model *model_open(const effnetc_options *options, Diag *diag);
+/* The C identifier, version and counts that printers want. */
+EmitInfo model_emit_info(const effnetc_model *m);
+/* The target of that name (NULL: native), or NULL with an error. */
+const Target *find_target(const char *name, Diag *d);
+/* The last part of a path. */
+const char *base_name(const char *path);
+
+/* ---- load.c --------------------------------------------------------------------------------- */
+
+/* The graph as loaded, loaded again if a compilation has consumed it. NULL with errors. */
+Graph *model_source(effnetc_model *m);
+
+typedef enum IrLevel { IR_UNKNOWN, IR_GRAPH, IR_LOOP } IrLevel;
+/* Which IR a text is, by its first word. */
+IrLevel ir_level(const char *text, size_t size);
+/* Where the constants of an IR text lie, as --dump-ir-dir leaves them: a folder beside it. */
+const char *ir_constant_dir(const char *path, Arena *a);
+
+/* ---- compile.c ------------------------------------------------------------------------------ */
+
+/* What everything that compiles can be told, and more about passes (both of effnetc_options). */
+extern const OptionGroup compiler_options, pass_options;
+
+/* ---- emit.c --------------------------------------------------------------------------------- */
+
+/* Adds NAME.c, NAME.h and, if asked for, NAME.weights.bin and NAME.json of a compiled model. The
+ * texts live in the model's arena. False with errors where the C printer lacks something. */
+bool emit_c_files(effnetc_model *m, Outputs *out, const char *dir, bool data_files);
+
+/* ---- backend_c.c: generated C in this process ----------------------------------------------- */
+
+typedef struct CProgram CProgram;
+
+/* Builds the compiled model's C and loads it; no file is left behind. NULL with errors. */
+CProgram *c_program_open(effnetc_model *m);
+bool c_program_run(CProgram *p, effnetc_model *m, const void *const *in, void *const *out);
+void c_program_close(CProgram *p);
+
+/* Runs a program without a shell and waits: its exit code, 127 where it can't be started, 128 + n
+ * after signal n. Its output goes to the file `log`. */
+int run_program(const char *const *argv, const char *log);
+
+/* ---- assign.c ------------------------------------------------------------------------------- */
+
+/* For "[NAME=]PATH" arguments of an option: path[i] is that of tensor i, or NULL where it has none.
+ * Nameless ones go to the tensors in order. False with errors. */
+bool assign_paths(const char *option, effnetc_strings args, const effnetc_tensor *tensors, size_t n,
+                  const char **path, Diag *d);
+
+/* ---- tensors.c ------------------------------------------------------------------------------ */
+
+DType tensor_dtype(const effnetc_tensor *t);
+Tensor *tensor_for(const effnetc_tensor *t, Arena *a); /* zeroed */
+/* An array from a .npy file; NULL with an error. u2 becomes bf16 where that is wanted. */
+Tensor *npy_decode(const Source *s, const char *path, DType wanted, Arena *a, Diag *d);
+Tensor *npy_load(const char *path, DType wanted, Arena *a, Diag *d);
+/* The .npy file of a tensor, in the arena; bf16 becomes u2. */
+const void *npy_bytes(const Tensor *t, size_t *size, Arena *a);
+/* Adds the runtime's failure with a file to d. */
+void file_error(Diag *d, const char *path, int code, const rt_error *err);
+
+/* ---- inputs.c ------------------------------------------------------------------------------- */
+
+typedef struct InputOptions {
+    effnetc_strings input; /* "[NAME=]PATH" */
+    effnetc_strings mean, std;
+    double crop;
+    int resize;
+    const char *filter, *channels;
+} InputOptions;
+
+extern const OptionGroup input_options;
+
+/* Reads every input of m. False with errors, of all inputs at once. */
+bool inputs_load(effnetc_model *m, const InputOptions *o, Tensor **in, Arena *a);
+/* Fills every input with seeded numbers: floats uniform on [-1, 1), integers in 0..7. */
+void inputs_random(const effnetc_model *m, int seed, Tensor **in, Arena *a);
+
+/* ---- execute.c ------------------------------------------------------------------------------ */
+
+/* As effnetc_run, on tensors; out[i] is made in the arena. */
+bool run_tensors(effnetc_model *m, effnetc_backend backend, Tensor *const *in, Tensor **out,
+                 Arena *a);
+/* The backend called "interp", "loop-interp" or "c", as OPT_CHOICE gives it. */
+effnetc_backend backend_by_name(const char *name);
+#define BACKEND_CHOICES "interp|loop-interp|c"
+
+/* ---- compare.c: outputs against a reference ------------------------------------------------- */
+
+typedef struct Tolerance {
+    double relative;   /* bounds max |out - ref| / max |ref|; infinite: not asked for */
+    double atol, rtol; /* each |out - ref| <= atol + rtol * |ref|, where `each` */
+    bool each;
+} Tolerance;
+
+typedef struct Comparison {
+    double max_abs;      /* over the elements that are finite in both */
+    double relative;     /* max_abs / max |ref| */
+    int64_t worst;       /* index of the first failing element, else of max_abs; -1: no element */
+    int64_t not_finite;  /* NaN or infinity against something else */
+    int64_t out_of_band; /* elements outside of atol + rtol * |ref| */
+    bool pass;
+} Comparison;
+
+/* Shapes must be equal; dtypes may differ. */
+Comparison tensor_compare(const Tensor *out, const Tensor *ref, const Tolerance *t);
+
+#endif

@@ -1,0 +1,119 @@
+/* effnetc.h: the public interface of the library effnetc::effnetc. The command is a thin client.
+ *
+ *     effnetc_model *m = effnetc_open(NULL);
+ *     if (effnetc_load(m, "b0.onnx") && effnetc_compile(m) && effnetc_emit(m, EFFNETC_C, "out"))
+ *         puts("done");
+ *     effnetc_print_diagnostics(m, stderr, false);
+ *     int code = effnetc_exit_code(m);
+ *     effnetc_free(m);
+ *
+ * A model is used by one thread at a time; different models are independent. Functions that return
+ * bool return false after adding errors to the model's diagnostics. Strings and arrays that are
+ * passed in are read during the call alone, except those of the options, which must outlive the
+ * model. Strings and arrays that are handed out live until effnetc_free. */
+#ifndef EFFNETC_H
+#define EFFNETC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct effnetc_model effnetc_model;
+
+typedef struct effnetc_strings {
+    const char *const *items;
+    size_t count;
+} effnetc_strings;
+
+/* A zeroed struct asks for the defaults, but for opt_level: start from effnetc_default_options. */
+typedef struct effnetc_options {
+    const char *target;       /* a row of `effnetc targets`; NULL or "native": this machine */
+    const char *name;         /* prefix of generated names and files; NULL: from the file's name */
+    effnetc_strings dims;     /* "NAME=N": values of symbolic dimensions */
+    int opt_level;            /* 0..3 */
+    effnetc_strings disabled; /* passes to leave out */
+    const char *print_after;  /* print the IR after this pass, "all" or "changed" */
+    const char *dump_dir;     /* a folder for the IR after every pass */
+    const char *ir_constants; /* of printed IR: "elided" (NULL), "inline" or "file" */
+    bool time_passes;         /* print the time of each pass */
+    bool verify_passes;       /* check the IR and its values after each pass */
+    bool remarks;             /* keep remarks, and print what each pass did */
+    const char *cc;           /* C compiler of EFFNETC_BACKEND_C; NULL: $CC, else cc */
+    FILE *log;                /* where passes are printed; NULL: stderr */
+} effnetc_options;
+
+effnetc_options effnetc_default_options(void);
+
+/* ---- models --------------------------------------------------------------------------------- */
+
+/* Never NULL. The options are copied (not what they point at); NULL takes the defaults. */
+effnetc_model *effnetc_open(const effnetc_options *options);
+void effnetc_free(effnetc_model *m);
+
+/* Loads an ONNX file, or graph IR text where the name ends in .ir or is "-" (standard input).
+ * Once a model. */
+bool effnetc_load(effnetc_model *m, const char *path);
+
+/* Runs the passes and lowers to loop IR, for the target. Once a model, after effnetc_load. */
+bool effnetc_compile(effnetc_model *m);
+
+/* ---- files ---------------------------------------------------------------------------------- */
+
+enum {
+    EFFNETC_C = 1,        /* NAME.c, NAME.h, NAME.weights.bin, NAME.json */
+    EFFNETC_GRAPH_IR = 2, /* NAME.graph.ir: the graph after its last pass */
+    EFFNETC_LOOP_IR = 4   /* NAME.loop.ir */
+};
+
+/* Writes what the bits of `what` say into a folder, all files or none; folders are made. "-" is
+ * standard output, for one kind of IR alone. After effnetc_compile. */
+bool effnetc_emit(effnetc_model *m, unsigned what, const char *dir);
+
+/* ---- execution ------------------------------------------------------------------------------ */
+
+enum { EFFNETC_MAX_RANK = 8 };
+
+typedef struct effnetc_tensor {
+    const char *name;  /* ONNX name */
+    const char *dtype; /* "f32", "i64", ... */
+    int rank;
+    int64_t dims[EFFNETC_MAX_RANK];
+    size_t bytes; /* row-major, no padding */
+} effnetc_tensor;
+
+/* After effnetc_load. */
+size_t effnetc_input_count(const effnetc_model *m);
+size_t effnetc_output_count(const effnetc_model *m);
+effnetc_tensor effnetc_input(const effnetc_model *m, size_t i);
+effnetc_tensor effnetc_output(const effnetc_model *m, size_t i);
+
+typedef enum effnetc_backend {
+    EFFNETC_BACKEND_INTERP,      /* the graph as loaded, in float64, before any pass */
+    EFFNETC_BACKEND_LOOP_INTERP, /* the compiled loop IR, interpreted */
+    EFFNETC_BACKEND_C            /* the generated C, built with a C compiler and loaded */
+} effnetc_backend;
+
+/* Runs the model on in[i] for each input into out[i] for each output, of the sizes above. The
+ * last two backends compile the model if that was not done yet. */
+bool effnetc_run(effnetc_model *m, effnetc_backend backend, const void *const *in,
+                 void *const *out);
+
+/* ---- diagnostics ---------------------------------------------------------------------------- */
+
+/* Prints all errors, warnings and (if asked for) remarks so far, with ANSI colours if `color`. */
+void effnetc_print_diagnostics(const effnetc_model *m, FILE *f, bool color);
+/* What a command should end with: 0 without errors; 1 usage, 2 bad model, 3 unsupported, 4 budget
+ * exceeded, 5 verification failed, 74 input/output. */
+int effnetc_exit_code(const effnetc_model *m);
+const char *effnetc_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,75 @@
+/* emit.c: the files of a compiled model. */
+#include "driver/driver.h"
+
+#include <string.h>
+
+/* Adds DIR/NAME<suffix> with a text, which moves into the model's arena. */
+static void add_text(effnetc_model *m, Outputs *out, const char *dir, const char *suffix,
+                     Buf *text) {
+    const char *path =
+        strcmp(dir, "-") ? arena_printf(&m->arena, "%s/%s%s", dir, m->name, suffix) : "-";
+    outputs_add(out, path, arena_copy(&m->arena, buf_str(text), text->len), text->len);
+    buf_free(text);
+}
+
+bool emit_c_files(effnetc_model *m, Outputs *out, const char *dir, bool data_files) {
+    const Module *module = m->program.module;
+    EmitInfo info = model_emit_info(m);
+    Buf source = {0}, header = {0}, json = {0};
+    if (!emit_c_check(module, m->path, m->diag))
+        return false;
+    emit_c_source(&source, module, &info);
+    emit_c_header(&header, module, &info);
+    add_text(m, out, dir, ".c", &source);
+    add_text(m, out, dir, ".h", &header);
+    if (!data_files)
+        return true;
+    emit_json(&json, module, &info);
+    add_text(m, out, dir, ".json", &json);
+    outputs_add(out, arena_printf(&m->arena, "%s/%s.weights.bin", dir, m->name),
+                module->weights->data, (size_t)module->weights_bytes);
+    return true;
+}
+
+static void emit_graph(effnetc_model *m, Outputs *out, const char *dir, const char *constants) {
+    Buf text = {0};
+    ConstantForm form = !strcmp(constants, "inline") ? CONSTANTS_INLINE : CONSTANTS_ELIDED;
+    graph_print(&text, m->program.graph, form);
+    add_text(m, out, dir, ".graph.ir", &text);
+    if (!strcmp(constants, "file"))
+        graph_write_constants(m->program.graph, arena_printf(&m->arena, "%s/constants", dir), out);
+}
+
+static void emit_loops(effnetc_model *m, Outputs *out, const char *dir, const char *constants) {
+    Buf text = {0};
+    module_print(&text, m->program.module);
+    add_text(m, out, dir, ".loop.ir", &text);
+    if (!strcmp(constants, "file"))
+        module_write_weights(m->program.module, arena_printf(&m->arena, "%s/constants", dir), out);
+}
+
+/* Standard output takes one text. */
+static bool check_stdout(effnetc_model *m, unsigned what, const char *constants) {
+    bool one_text = what == EFFNETC_GRAPH_IR || what == EFFNETC_LOOP_IR;
+    if (one_text && strcmp(constants, "file") != 0)
+        return true;
+    diag_error(m->diag, EXIT_USAGE, "effnetc", "standard output takes one text, not several files");
+    diag_note(m->diag, "help", "give a folder with -o DIR");
+    return false;
+}
+
+bool effnetc_emit(effnetc_model *m, unsigned what, const char *dir) {
+    const char *constants = m->options.ir_constants ? m->options.ir_constants : "elided";
+    Outputs out = {0};
+    ensure(m->program.module);
+    if (!strcmp(dir, "-") && !check_stdout(m, what, constants))
+        return false;
+    bool ok = !(what & EFFNETC_C) || emit_c_files(m, &out, dir, true);
+    if (what & EFFNETC_GRAPH_IR)
+        emit_graph(m, &out, dir, constants);
+    if (what & EFFNETC_LOOP_IR)
+        emit_loops(m, &out, dir, constants);
+    ok = ok && outputs_commit(&out, m->diag);
+    outputs_free(&out);
+    return ok;
+}

@@ -1,0 +1,79 @@
+/* execute.c: running a model on one of the backends. */
+#include "driver/driver.h"
+
+#include <string.h>
+
+typedef bool Backend(effnetc_model *m, const void *const *in, void *const *out);
+
+static Type type_of(const effnetc_tensor *t) {
+    return type_plain(tensor_dtype(t), shape_of(t->rank, t->dims));
+}
+
+static bool run_interp(effnetc_model *m, const void *const *in, void *const *out) {
+    Arena a = {0};
+    Tensor **x = ARENA_ARRAY(&a, m->inputs.len + 1, Tensor *);
+    Tensor **y = ARENA_ARRAY(&a, m->outputs.len + 1, Tensor *);
+    for (size_t i = 0; i < m->inputs.len; i++) {
+        Type t = type_of(&m->inputs.data[i]);
+        x[i] = tensor_wrap(&a, t.dtype, t.shape, in[i]);
+    }
+    bool ok = model_source(m) && graph_eval(m->source, x, y, &a, m->diag);
+    for (size_t i = 0; ok && i < m->outputs.len; i++)
+        memcpy(out[i], y[i]->data, m->outputs.data[i].bytes);
+    arena_free(&a);
+    return ok;
+}
+
+static bool compiled(effnetc_model *m) {
+    return m->program.module || effnetc_compile(m);
+}
+
+static bool run_loop_interp(effnetc_model *m, const void *const *in, void *const *out) {
+    return compiled(m) && module_eval(m->program.module, in, out, m->diag);
+}
+
+static bool run_c(effnetc_model *m, const void *const *in, void *const *out) {
+    CProgram *p = compiled(m) ? c_program_open(m) : NULL;
+    bool ok = p && c_program_run(p, m, in, out);
+    if (p)
+        c_program_close(p);
+    return ok;
+}
+
+typedef struct BackendRow {
+    const char *name; /* as in BACKEND_CHOICES */
+    Backend *run;
+} BackendRow;
+
+static const BackendRow backends[] = {
+    [EFFNETC_BACKEND_INTERP] = {"interp", run_interp},
+    [EFFNETC_BACKEND_LOOP_INTERP] = {"loop-interp", run_loop_interp},
+    [EFFNETC_BACKEND_C] = {"c", run_c},
+};
+enum { NBACKENDS = sizeof backends / sizeof *backends };
+
+effnetc_backend backend_by_name(const char *name) {
+    for (size_t i = 0; i < NBACKENDS; i++)
+        if (!strcmp(backends[i].name, name))
+            return (effnetc_backend)i;
+    die("no backend %s", name);
+}
+
+bool effnetc_run(effnetc_model *m, effnetc_backend backend, const void *const *in,
+                 void *const *out) {
+    ensure(m->path && (size_t)backend < NBACKENDS);
+    return m->diag->errors == 0 && backends[backend].run(m, in, out);
+}
+
+bool run_tensors(effnetc_model *m, effnetc_backend backend, Tensor *const *in, Tensor **out,
+                 Arena *a) {
+    const void **from = ARENA_ARRAY(a, m->inputs.len + 1, const void *);
+    void **to = ARENA_ARRAY(a, m->outputs.len + 1, void *);
+    for (size_t i = 0; i < m->inputs.len; i++)
+        from[i] = in[i]->data;
+    for (size_t i = 0; i < m->outputs.len; i++) {
+        out[i] = tensor_for(&m->outputs.data[i], a);
+        to[i] = tensor_mutable(out[i]);
+    }
+    return effnetc_run(m, backend, from, to);
+}

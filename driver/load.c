@@ -1,0 +1,152 @@
+/* load.c: a model's file to the graph that everything starts from. */
+#include "driver/driver.h"
+
+#include "frontend/frontend.h"
+
+#include <string.h>
+
+/* ---- graph IR and ONNX ---- */
+
+/* Whether s begins with a word, and the word ends there. */
+static bool is_word(const char *s, size_t n, const char *word) {
+    size_t len = strlen(word);
+    return n >= len && !memcmp(s, word, len) && (n == len || memchr(" \t\r\n@", s[len], 5));
+}
+
+IrLevel ir_level(const char *text, size_t size) {
+    const char *p = text, *end = text + size;
+    while (p < end && (memchr(" \t\r\n", *p, 4) || *p == '#')) {
+        const char *nl = *p == '#' ? memchr(p, '\n', (size_t)(end - p)) : p;
+        p = nl ? nl + 1 : end;
+    }
+    size_t n = (size_t)(end - p);
+    return is_word(p, n, "graph") ? IR_GRAPH : is_word(p, n, "module") ? IR_LOOP : IR_UNKNOWN;
+}
+
+static bool is_ir_path(const char *path) {
+    size_t n = strlen(path);
+    return !strcmp(path, "-") || (n >= 3 && !strcmp(path + n - 3, ".ir"));
+}
+
+const char *ir_constant_dir(const char *path, Arena *a) {
+    return arena_printf(a, "%.*sconstants", (int)(base_name(path) - path), path);
+}
+
+static Graph *load_ir(effnetc_model *m) {
+    const char *where = strcmp(m->path, "-") ? m->path : "<stdin>";
+    if (!m->text.data && !source_open(&m->text, m->path, m->diag))
+        return NULL;
+    const char *text = (const char *)m->text.data;
+    if (m->options.dims.count) {
+        diag_error(m->diag, EXIT_USAGE, where, "--dim has no use for graph IR");
+        diag_note(m->diag, "reason", "its shapes are fixed already");
+        return NULL;
+    }
+    if (ir_level(text, m->text.size) != IR_GRAPH) {
+        diag_error(m->diag, EXIT_BAD_MODEL, where, "this is not graph IR");
+        diag_note(m->diag, "help", "wanted a text that begins with `graph @name`; %s",
+                  ir_level(text, m->text.size) == IR_LOOP ? "loop IR goes to `effnetc opt`"
+                                                          : "ONNX files end in .onnx");
+        return NULL;
+    }
+    Graph *g = graph_parse(text, m->text.size, where, ir_constant_dir(m->path, &m->arena), m->diag);
+    if (g && !graph_verify(g, where, m->diag)) {
+        graph_free(g);
+        return NULL;
+    }
+    return g;
+}
+
+/* "NAME=N" of --dim. */
+static bool parse_dim(effnetc_model *m, const char *arg, DimOverride *out) {
+    const char *equals = strrchr(arg, '=');
+    if (equals && equals > arg && parse_i64(equals + 1, &out->value) && out->value > 0) {
+        out->name = arena_strndup(&m->arena, arg, (size_t)(equals - arg));
+        return true;
+    }
+    diag_error(m->diag, EXIT_USAGE, "effnetc", "--dim takes NAME=N with N > 0, not \"%s\"", arg);
+    return false;
+}
+
+static Graph *load_onnx(effnetc_model *m) {
+    size_t n = m->options.dims.count;
+    DimOverride *dims = ARENA_ARRAY(&m->arena, n + 1, DimOverride);
+    bool ok = true;
+    for (size_t i = 0; i < n; i++)
+        ok &= parse_dim(m, m->options.dims.items[i], &dims[i]);
+    return ok ? onnx_import(m->path, &(ImportOptions){dims, (int)n}, m->diag) : NULL;
+}
+
+static Graph *load_source(effnetc_model *m) {
+    return is_ir_path(m->path) ? load_ir(m) : load_onnx(m);
+}
+
+Graph *model_source(effnetc_model *m) {
+    if (!m->source)
+        m->source = load_source(m);
+    return m->source;
+}
+
+/* ---- what is known from the file ---- */
+
+/* --name must be an identifier; the file's name is made one. */
+static const char *model_name(effnetc_model *m) {
+    Arena *a = &m->arena;
+    if (!m->options.name) {
+        const char *base = strcmp(m->path, "-") ? base_name(m->path) : m->source->name;
+        const char *dot = strrchr(base, '.');
+        return c_identifier(a, dot && dot > base ? arena_strndup(a, base, (size_t)(dot - base))
+                                                 : base);
+    }
+    const char *name = c_identifier(a, m->options.name);
+    if (strcmp(name, m->options.name) != 0) {
+        diag_error(m->diag, EXIT_USAGE, "effnetc", "the name \"%s\" is not a C identifier",
+                   m->options.name);
+        diag_note(m->diag, "help", "%s would be one", name);
+    }
+    return name;
+}
+
+static effnetc_tensor describe(effnetc_model *m, const char *name, const Type *t) {
+    effnetc_tensor out = {.name = arena_strdup(&m->arena, name),
+                          .dtype = dtype_name(t->dtype),
+                          .rank = t->shape.rank,
+                          .bytes = (size_t)(shape_elems(&t->shape) * dtype_bytes(t->dtype))};
+    memcpy(out.dims, t->shape.dim, sizeof out.dims);
+    return out;
+}
+
+/* Learned weights: scalars are arguments of operators, integers are shapes and indices. */
+static int64_t count_parameters(const Graph *g) {
+    int64_t n = 0;
+    for (size_t i = 0; i < g->constants.len; i++) {
+        const Type *t = &g->constants.data[i]->type;
+        if (dtype_is_float(t->dtype) && t->shape.rank > 0)
+            n += shape_elems(&t->shape);
+    }
+    return n;
+}
+
+static void describe_source(effnetc_model *m) {
+    const Graph *g = m->source;
+    for (size_t i = 0; i < g->inputs.len; i++)
+        vec_push(&m->arena, &m->inputs,
+                 describe(m, g->inputs.data[i]->name, &g->inputs.data[i]->type));
+    for (size_t i = 0; i < g->outputs.len; i++)
+        vec_push(&m->arena, &m->outputs,
+                 describe(m, g->output_names.data[i], &g->outputs.data[i]->value->type));
+    m->macs = graph_macs(g);
+    m->parameters = count_parameters(g);
+}
+
+bool effnetc_load(effnetc_model *m, const char *path) {
+    ensure(!m->path);
+    m->path = arena_strdup(&m->arena, path);
+    m->target = find_target(m->options.target, m->diag);
+    m->source = load_source(m);
+    if (!m->source)
+        return false;
+    m->name = model_name(m);
+    describe_source(m);
+    return m->diag->errors == 0;
+}

@@ -1,0 +1,98 @@
+/* tensors.c: tensors of the model's interface, and their .npy files. */
+#include "driver/driver.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+DType tensor_dtype(const effnetc_tensor *t) {
+    DType dt = DT_f32;
+    ensure(dtype_parse(t->dtype, strlen(t->dtype), &dt));
+    return dt;
+}
+
+Tensor *tensor_for(const effnetc_tensor *t, Arena *a) {
+    return tensor_new(a, tensor_dtype(t), shape_of(t->rank, t->dims));
+}
+
+void file_error(Diag *d, const char *path, int code, const rt_error *err) {
+    diag_error(d,
+               code == RT_ERROR_IO         ? EXIT_IO
+               : code == RT_ERROR_ARGUMENT ? EXIT_USAGE
+                                           : EXIT_BAD_MODEL,
+               path, "%s", err->text);
+}
+
+/* What NumPy calls an element type; bf16 has no name there and travels as u2. */
+static void npy_kind(DType dt, char *kind, int *itemsize) {
+    *kind = dt == DT_bf16             ? 'u'
+            : dtype_is_float(dt)      ? 'f'
+            : dt == DT_bool           ? 'b'
+            : dtype_is_signed_int(dt) ? 'i'
+                                      : 'u';
+    *itemsize = dtype_bytes(dt);
+}
+
+/* The element type of an array; `wanted` decides between u16 and bf16. */
+static DType array_dtype(const rt_array *x, DType wanted) {
+    char kind;
+    int itemsize;
+    npy_kind(wanted, &kind, &itemsize);
+    if (kind == x->kind && itemsize == x->itemsize)
+        return wanted;
+    for (int i = 0; i < DT_COUNT; i++) {
+        npy_kind((DType)i, &kind, &itemsize);
+        if (i != DT_bf16 && kind == x->kind && itemsize == x->itemsize)
+            return (DType)i;
+    }
+    die("no element type for .npy kind %c%d", x->kind, x->itemsize);
+}
+
+/* NULL where the array passes the limits of a shape: [2^62, 0] has no elements, but no size. */
+static Tensor *tensor_from_array(const rt_array *x, DType wanted, Arena *a) {
+    DType dt = array_dtype(x, wanted);
+    Shape shape = shape_of(x->rank, x->dim);
+    if (!shape_valid(&shape, dt))
+        return NULL;
+    Tensor *t = tensor_new(a, dt, shape);
+    if (x->bytes)
+        memcpy(tensor_mutable(t), x->data, x->bytes);
+    return t;
+}
+
+Tensor *npy_decode(const Source *s, const char *path, DType wanted, Arena *a, Diag *d) {
+    rt_array x;
+    rt_error err;
+    int code = rt_npy_decode(&x, s->data, s->size, &err);
+    if (code != RT_OK) {
+        file_error(d, path, code, &err);
+        return NULL;
+    }
+    Tensor *t = tensor_from_array(&x, wanted, a);
+    if (!t)
+        diag_error(d, EXIT_BAD_MODEL, path, "the shape of the array is too large");
+    rt_array_free(&x);
+    return t;
+}
+
+Tensor *npy_load(const char *path, DType wanted, Arena *a, Diag *d) {
+    Source s;
+    if (!source_open(&s, path, d))
+        return NULL;
+    Tensor *t = npy_decode(&s, path, wanted, a, d);
+    source_close(&s);
+    return t;
+}
+
+const void *npy_bytes(const Tensor *t, size_t *size, Arena *a) {
+    rt_array x = {.rank = t->shape.rank, .data = (void *)(uintptr_t)t->data};
+    rt_error err;
+    uint8_t *file;
+    npy_kind(t->dtype, &x.kind, &x.itemsize);
+    x.bytes = (size_t)(shape_elems(&t->shape) * dtype_bytes(t->dtype));
+    memcpy(x.dim, t->shape.dim, (size_t)x.rank * sizeof *x.dim);
+    if (rt_npy_encode(&file, size, &x, &err) != RT_OK)
+        die("%s", err.text);
+    const void *copy = arena_copy(a, file, *size);
+    free(file);
+    return copy;
+}

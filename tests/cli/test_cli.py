@@ -1,0 +1,633 @@
+#!/usr/bin/env python3
+"""The command from outside: exit codes, messages, and what is left on disk.
+
+EFFNETC_COMMAND is the built command."""
+
+import json
+import os
+import subprocess
+import tempfile
+import unittest
+
+import onnx_bytes as onnx
+
+COMMAND = os.environ.get("EFFNETC_COMMAND", "effnetc")
+OK, USAGE, BAD_MODEL, UNSUPPORTED, VERIFY, IO = 0, 1, 2, 3, 5, 74
+
+X = onnx.value_info("x", [1, 3, 4, 4])
+Y = onnx.value_info("y", [1, 2, 4, 4])
+WEIGHTS = [0.5, -1, 0.25, 1, 2, -0.5]
+
+
+def conv_model(**changes):
+    """y = relu(conv1x1(x)), with two output channels."""
+    parts = dict(
+        nodes=[
+            onnx.node("Conv", ["x", "w"], ["c"], "conv"),
+            onnx.node("Relu", ["c"], ["y"], "act"),
+        ],
+        inputs=[X],
+        outputs=[Y],
+        initializers=[onnx.tensor("w", [2, 3, 1, 1], WEIGHTS)],
+    )
+    parts.update(changes)
+    return onnx.model(**parts)
+
+
+def picture_values():
+    return [((i * 37) % 101) / 50 - 1 for i in range(48)]
+
+
+def expected(x):
+    out = []
+    for c in range(2):
+        w = WEIGHTS[3 * c : 3 * c + 3]
+        out += [max(sum(w[k] * x[16 * k + p] for k in range(3)), 0) for p in range(16)]
+    return out
+
+
+class Cli(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.dir = folder.name
+        self.tmp = self.path("tmp")
+        os.mkdir(self.tmp)
+        self.model = self.write("m.onnx", conv_model())
+        self.input = self.write("x.npy", onnx.npy([1, 3, 4, 4], picture_values()))
+
+    def path(self, name):
+        return os.path.join(self.dir, name)
+
+    def write(self, name, data):
+        with open(self.path(name), "wb") as f:
+            f.write(data)
+        return self.path(name)
+
+    def run_command(self, *args, stdin=b"", env=None, cwd=None):
+        e = {**os.environ, "TMPDIR": self.tmp, **(env or {})}
+        return subprocess.run(
+            [COMMAND, *args],
+            input=stdin,
+            capture_output=True,
+            env=e,
+            cwd=cwd or self.dir,
+            timeout=120,
+        )
+
+    def check(self, code, *args, says=(), **kw):
+        """Runs the command; its exit code, and words of its messages. Returns its output."""
+        p = self.run_command(*args, **kw)
+        err = p.stderr.decode(errors="replace")
+        self.assertEqual(p.returncode, code, "%s\n%s" % (" ".join(args), err))
+        for word in says:
+            self.assertIn(word, err, " ".join(args))
+        self.assertNotIn("Sanitizer", err)
+        if code == OK:
+            self.assertNotIn("error:", err)
+        else:
+            self.assertIn("error:", err)
+        return p.stdout.decode(errors="replace")
+
+    # ---- the command as a whole ----
+
+    def test_usage(self):
+        self.assertIn("commands:", self.check(OK, "--help"))
+        self.assertRegex(self.check(OK, "--version"), r"^effnetc \d+\.\d+\.\d+\n$")
+        self.check(USAGE, says=["no command"])
+        self.check(USAGE, "complie", says=["complie", "did you mean compile?"])
+
+    def test_every_command_has_help(self):
+        listing = self.check(OK, "--help")
+        commands = ["compile", "run", "verify", "inspect", "opt", "ops", "passes", "targets"]
+        for name in commands:
+            self.assertIn("\n  %s " % name, listing)
+            text = self.check(OK, name, "--help")
+            self.assertTrue(text.startswith("usage: effnetc %s [options]" % name), text)
+            self.assertIn("--color=auto|always|never", text)
+
+    def test_tables(self):
+        self.assertIn("Conv", self.check(OK, "ops"))
+        self.assertIn("lower", self.check(OK, "passes"))
+        self.assertIn("generic", self.check(OK, "targets"))
+        self.check(USAGE, "ops", "extra", says=["no arguments"])
+
+    def test_unknown_options(self):
+        self.check(
+            USAGE,
+            "compile",
+            self.model,
+            "-o",
+            "out",
+            "--taget=generic",
+            says=["no option --taget", "did you mean --target?"],
+        )
+        self.check(USAGE, "run", self.model, "--nonsense", says=["--nonsense", "run --help"])
+        self.assertFalse(os.path.exists(self.path("out")))
+
+    def test_options_of_later_versions_are_unknown(self):
+        for option in ["--max-arena=1", "--weights=text", "--mcpu=x", "--input-layout=nhwc"]:
+            self.check(USAGE, "compile", self.model, "-o", "out", option, says=["no option"])
+
+    def test_color(self):
+        def colored(*args, **kw):
+            return b"\x1b[" in self.run_command("run", self.path("none.onnx"), *args, **kw).stderr
+
+        self.assertFalse(colored())
+        self.assertTrue(colored("--color=always"))
+        self.assertTrue(colored("--color=always", env={"NO_COLOR": "1"}))
+        self.assertFalse(colored("--color=never"))
+        self.check(USAGE, "run", self.model, "--color=blue", says=["auto|always|never"])
+
+    # ---- models that can't be had ----
+
+    def test_missing_model(self):
+        self.check(IO, "compile", "none.onnx", "-o", "out", says=["none.onnx"])
+        self.check(IO, "compile", self.dir, "-o", "out", says=[self.dir])
+
+    def test_broken_models(self):
+        whole = conv_model()
+        for name, data in [
+            ("empty.onnx", b""),
+            ("text.onnx", b"hello, this is not a model\n" * 9),
+            ("cut.onnx", whole[: len(whole) // 2]),
+            ("tail.onnx", whole[:-1]),
+            ("start.onnx", whole[:3]),
+        ]:
+            self.check(BAD_MODEL, "compile", self.write(name, data), "-o", "out", says=[name])
+        self.assertFalse(os.path.exists(self.path("out")))
+
+    def test_every_truncation_is_refused(self):
+        whole = conv_model()
+        for n in range(0, len(whole), 7):
+            self.check(BAD_MODEL, "compile", self.write("cut.onnx", whole[:n]), "-o", "out")
+
+    def test_all_unsupported_operators_are_named(self):
+        data = conv_model(
+            nodes=[
+                onnx.node("Conv", ["x", "w"], ["c"], "conv"),
+                onnx.node("Einsum", ["c"], ["d"], "blocks.1/attn"),
+                onnx.node("Frobnicate", ["d"], ["y"], "blocks.2/new"),
+            ]
+        )
+        self.check(
+            UNSUPPORTED,
+            "compile",
+            self.write("u.onnx", data),
+            "-o",
+            "out",
+            says=["Einsum", "blocks.1/attn", "Frobnicate", "blocks.2/new", "reason"],
+        )
+        self.assertFalse(os.path.exists(self.path("out")))
+
+    def test_inconsistent_models(self):
+        self.check(
+            BAD_MODEL,
+            "compile",
+            self.write("v.onnx", conv_model(initializers=[])),
+            "-o",
+            "out",
+            says=["\"w\""],
+        )
+        short = onnx.tensor("w", [2, 3, 1, 1], WEIGHTS[:-1])
+        self.check(
+            BAD_MODEL,
+            "compile",
+            self.write("s.onnx", conv_model(initializers=[short])),
+            "-o",
+            "out",
+            says=["w"],
+        )
+
+    def test_symbolic_dimensions(self):
+        data = conv_model(
+            inputs=[onnx.value_info("x", ["batch", 3, 4, 4])],
+            outputs=[onnx.value_info("y", ["batch", 2, 4, 4])],
+        )
+        m = self.write("d.onnx", data)
+        self.assertIn("f32[2,3,4,4]", self.check(OK, "inspect", m, "--dim", "batch=2"))
+        self.check(USAGE, "inspect", m, "--dim", "batch", says=["NAME=N"])
+        self.check(USAGE, "inspect", m, "--dim", "batch=0", says=["NAME=N"])
+
+    # ---- compile ----
+
+    def files(self, name):
+        return sorted(os.listdir(self.path(name)))
+
+    def test_compile_writes_four_files(self):
+        self.check(OK, "compile", self.model, "-o", self.path("out"))
+        self.assertEqual(self.files("out"), ["m.c", "m.h", "m.json", "m.weights.bin"])
+        with open(self.path("out/m.json")) as f:
+            json.load(f)
+
+    def test_compile_is_the_default_command(self):
+        self.check(OK, self.model, "-o", self.path("out"), "--name", "net", "--target=generic")
+        self.assertEqual(self.files("out"), ["net.c", "net.h", "net.json", "net.weights.bin"])
+        cc = subprocess.run(
+            [
+                "cc",
+                "-std=c99",
+                "-Wall",
+                "-Wextra",
+                "-Wconversion",
+                "-pedantic",
+                "-Werror",
+                "-c",
+                "net.c",
+                "-o",
+                "net.o",
+            ],
+            cwd=self.path("out"),
+            capture_output=True,
+        )
+        self.assertEqual(cc.returncode, 0, cc.stderr.decode())
+
+    def test_compile_twice_gives_equal_bytes(self):
+        for out in ["a", "b"]:
+            self.check(OK, self.model, "-o", self.path(out), "--target=x86-64-v3")
+        for name in self.files("a"):
+            with open(self.path("a/" + name), "rb") as a, open(self.path("b/" + name), "rb") as b:
+                self.assertEqual(a.read(), b.read(), name)
+
+    def test_emit_ir(self):
+        text = self.check(OK, "compile", self.model, "--emit=graph-ir")
+        self.assertIn("graph @", text)
+        text = self.check(OK, "compile", self.model, "--emit=loop-ir", "-o", "-")
+        self.assertIn("module @", text)
+        self.check(
+            OK,
+            "compile",
+            self.model,
+            "--emit=c,graph-ir,loop-ir",
+            "--ir-constants=file",
+            "-o",
+            self.path("out"),
+        )
+        for name in ["m.c", "m.graph.ir", "m.loop.ir", "constants"]:
+            self.assertIn(name, self.files("out"))
+
+    def test_emit_mistakes(self):
+        self.check(USAGE, "compile", self.model, says=["-o DIR"])
+        self.check(USAGE, "compile", self.model, "--emit=c", "-o", "-", says=["standard output"])
+        self.check(USAGE, "compile", self.model, "--emit=d", "-o", "out", says=["--emit=d"])
+        self.check(
+            UNSUPPORTED,
+            "compile",
+            self.model,
+            "--emit=obj",
+            "-o",
+            "out",
+            says=["--emit=obj is not supported"],
+        )
+        self.check(USAGE, "compile", self.model, "-o", "out", "--name=9x", says=["9x", "_9x"])
+        self.check(
+            USAGE,
+            "compile",
+            self.model,
+            "-o",
+            "out",
+            "--target=x86-64-v9",
+            says=["x86-64-v9", "did you mean"],
+        )
+        self.check(USAGE, "compile", self.model, "-o", "out", "-O7", says=["0 to 3"])
+        self.assertFalse(os.path.exists(self.path("out")))
+
+    def test_unwritable_output(self):
+        self.write("file", b"")
+        self.check(IO, self.model, "-o", self.path("file"), says=["file"])
+        self.check(IO, self.model, "-o", self.path("file/inside"), says=["file"])
+        with open(self.path("file")) as f:
+            self.assertEqual(f.read(), "")
+
+    def test_nothing_is_half_written(self):
+        os.makedirs(self.path("out/m.json"))  # a folder where a file should go
+        self.check(IO, self.model, "-o", self.path("out"), says=["m.json"])
+        self.assertEqual(self.files("out"), ["m.json"])
+
+    def test_pass_options(self):
+        self.check(
+            OK,
+            self.model,
+            "-o",
+            self.path("out"),
+            "--print-ir-after=lower",
+            says=["after lower", "module @"],
+        )
+        self.check(
+            OK, self.model, "-o", self.path("out"), "--time-passes", says=["plan-memory", "ms"]
+        )
+        self.check(OK, self.model, "-o", self.path("out"), "--verify-passes")
+        self.check(OK, self.model, "-o", self.path("out"), "--remarks", says=["->"])
+        self.check(OK, self.model, "-o", self.path("out"), "--dump-ir-dir", self.path("dump"))
+        self.assertTrue(any("lower" in name for name in self.files("dump")))
+        self.check(
+            USAGE, self.model, "-o", "no", "--print-ir-after=lowre", says=["did you mean lower?"]
+        )
+        self.check(USAGE, self.model, "-o", "no", "--disable-pass=nonsense", says=["nonsense"])
+        self.check(USAGE, self.model, "-o", "no", "--disable-pass=lower", says=["lower"])
+        self.assertFalse(os.path.exists(self.path("no")))
+
+    # ---- opt ----
+
+    def test_opt_round_trip(self):
+        first = self.check(OK, "compile", self.model, "--emit=graph-ir", "--ir-constants=inline")
+        ir = self.write("m.ir", first.encode())
+        again = self.check(OK, "opt", ir, "--ir-constants=inline")
+        self.assertEqual(first, again)
+        self.assertEqual(
+            again, self.check(OK, "opt", "-", "--ir-constants=inline", stdin=first.encode())
+        )
+
+    def test_opt_continues_a_dump(self):
+        self.check(
+            OK,
+            self.model,
+            "-o",
+            self.path("out"),
+            "--target=generic",
+            "--dump-ir-dir",
+            self.path("dump"),
+        )
+        planned = [n for n in self.files("dump") if n.endswith("plan-memory.ir")][0]
+        text = self.check(
+            OK,
+            "opt",
+            self.path("dump/" + planned),
+            "--passes=lower,expand-math",
+            "--target=generic",
+            "--verify-each",
+        )
+        self.assertIn("module @", text)
+
+    def test_opt_mistakes(self):
+        self.check(BAD_MODEL, "opt", "-", stdin=b"hello\n", says=["<stdin>", "no IR text"])
+        self.check(BAD_MODEL, "opt", "-", stdin=b"", says=["no IR text"])
+        self.check(
+            BAD_MODEL,
+            "opt",
+            "-",
+            stdin=b"graph @g(%x: f32[1]) -> f32[1] {\n  return %y\n}\n",
+            says=["<stdin>:2"],
+        )
+        self.check(IO, "opt", "none.ir", says=["none.ir"])
+        ok = b"graph @g(%x: f32[1]) -> f32[1] {\n  %y = relu %x : f32[1]\n  return %y\n}\n"
+        self.check(OK, "opt", "-", stdin=ok)
+        self.check(USAGE, "opt", "-", "--passes=canonicalize", stdin=ok, says=["canonicalise"])
+        self.check(USAGE, "opt", "-", "--passes=expand-math", stdin=ok, says=["loop IR"])
+
+    # ---- run ----
+
+    def test_backends_agree_with_arithmetic(self):
+        want = expected(picture_values())
+        for backend in ["interp", "loop-interp", "c"]:
+            for target in ["generic", "native"]:
+                self.check(
+                    OK,
+                    "run",
+                    self.model,
+                    "--input",
+                    self.input,
+                    "--output",
+                    self.path("y.npy"),
+                    "--backend",
+                    backend,
+                    "--target",
+                    target,
+                )
+                with open(self.path("y.npy"), "rb") as f:
+                    got = onnx.read_npy(f.read())
+                self.assertEqual(len(got), len(want))
+                for a, b in zip(got, want):
+                    self.assertAlmostEqual(a, b, places=5, msg=backend + " " + target)
+
+    def test_ways_to_say_inputs_and_outputs(self):
+        self.check(
+            OK,
+            "run",
+            self.model,
+            "--input=x=" + self.input,
+            "--output",
+            "y=" + self.path("a.npy"),
+            "--output-dir",
+            self.path("all"),
+        )
+        with open(self.path("a.npy"), "rb") as a, open(self.path("all/0.npy"), "rb") as b:
+            self.assertEqual(a.read(), b.read())
+        with open(self.input, "rb") as f:
+            data = f.read()
+        p = self.run_command("run", self.model, "--input", "-", "--output", "-", stdin=data)
+        self.assertEqual(p.returncode, OK, p.stderr)
+        self.assertEqual(len(onnx.read_npy(p.stdout)), 32)
+        self.assertIn("y f32[1,2,4,4]", self.check(OK, "run", self.model, "--input", self.input))
+
+    def test_input_mistakes(self):
+        def run(name, data, code, *says):
+            self.check(
+                code, "run", self.model, "--input", self.write(name, data), says=(name,) + says
+            )
+
+        values = picture_values()
+        run(
+            "shape.npy",
+            onnx.npy([1, 3, 4, 5], values + values[:12]),
+            USAGE,
+            "wanted",
+            "f32[1,3,4,4]",
+            "found",
+            "f32[1,3,4,5]",
+        )
+        run(
+            "dtype.npy",
+            onnx.npy([1, 3, 4, 4], values, "d"),
+            USAGE,
+            "wanted",
+            "f32[1,3,4,4]",
+            "found",
+            "f64[1,3,4,4]",
+            "astype",
+        )
+        run("cut.npy", onnx.npy([1, 3, 4, 4], values)[:-1], BAD_MODEL, "192 bytes")
+        run("text.npy", b"hello", BAD_MODEL, "not a .npy file")
+        self.check(IO, "run", self.model, "--input", "none.npy", says=["none.npy"])
+        self.check(USAGE, "run", self.model, says=["input x has no file", "--input=x=FILE"])
+        self.check(
+            USAGE,
+            "run",
+            self.model,
+            "--input",
+            self.input,
+            "--input",
+            self.input,
+            says=["no tensor left"],
+        )
+        self.check(
+            USAGE,
+            "run",
+            self.model,
+            "--input=x=" + self.input,
+            "--input=x=" + self.input,
+            says=["x twice"],
+        )
+
+    def test_pictures(self):
+        pixels = bytes((i * 5) % 256 for i in range(48))
+        ppm = self.write("p.ppm", b"P6 4 4 255\n" + pixels)
+        self.check(
+            OK,
+            "run",
+            self.model,
+            "--input",
+            ppm,
+            "--mean=127",
+            "--std=128",
+            "--output",
+            self.path("y.npy"),
+        )
+        x = [(pixels[3 * p + c] - 127) / 128 for c in range(3) for p in range(16)]
+        with open(self.path("y.npy"), "rb") as f:
+            for a, b in zip(onnx.read_npy(f.read()), expected(x)):
+                self.assertAlmostEqual(a, b, places=5)
+        self.check(OK, "run", self.model, "--input", ppm, says=["warning", "--mean"])
+        self.check(USAGE, "run", self.model, "--input", ppm, "--mean=1,2", says=["--mean"])
+        self.check(USAGE, "run", self.model, "--input", ppm, "--std=a", says=["--std"])
+        self.check(USAGE, "run", self.model, "--input", ppm, "--crop=2", "--mean=0", says=["crop"])
+        self.check(
+            USAGE, "run", self.model, "--input", ppm, "--resize=2", "--mean=0", says=["--resize"]
+        )
+        self.check(
+            BAD_MODEL,
+            "run",
+            self.model,
+            "--input",
+            self.write("cut.ppm", b"P6 4 4 255\nabc"),
+            says=["cut.ppm", "ends after 3"],
+        )
+
+    def test_labels(self):
+        labels = self.write("labels.txt", b"".join(b"class %d\n" % i for i in range(32)))
+        best = max(range(32), key=lambda i: expected(picture_values())[i])
+        text = self.check(
+            OK, "run", self.model, "--input", self.input, "--labels", labels, "--top", "3"
+        )
+        lines = text.splitlines()
+        self.assertEqual(len(lines), 4)
+        self.assertIn("class %d" % best, lines[1])
+        self.check(IO, "run", self.model, "--input", self.input, "--labels", "none", says=["none"])
+        self.check(
+            BAD_MODEL,
+            "run",
+            self.model,
+            "--input",
+            self.input,
+            "--labels",
+            self.write("bad.json", b"[1, 2]"),
+            says=["bad.json", "class 0"],
+        )
+
+    def test_c_compilers(self):
+        self.check(
+            IO,
+            "run",
+            self.model,
+            "--input",
+            self.input,
+            "--cc=no-such-cc",
+            says=["no-such-cc", "--cc"],
+        )
+        self.check(
+            IO,
+            "run",
+            self.model,
+            "--input",
+            self.input,
+            env={"CC": "no-such-cc"},
+            says=["no-such-cc"],
+        )
+        self.check(OK, "run", self.model, "--input", self.input, "--cc=cc -DUNUSED")
+        broken = self.check(
+            70, "run", self.model, "--input", self.input, "--cc=cc -DUNUSED --no-such-flag"
+        )
+        self.assertEqual(broken, "")
+        self.assertEqual(os.listdir(self.tmp), [])
+        self.check(
+            IO,
+            "run",
+            self.model,
+            "--input",
+            self.input,
+            env={"TMPDIR": self.path("none")},
+            says=["TMPDIR"],
+        )
+
+    # ---- verify ----
+
+    def test_verify(self):
+        for backend in ["c", "loop-interp"]:
+            for level in range(4):
+                text = self.check(OK, "verify", self.model, "--backend", backend, "-O%d" % level)
+                self.assertRegex(text, r"\ny .*PASS\n")
+        self.check(OK, "verify", self.model, "--input", self.input, "--seed=3")
+
+    def test_verify_against_files(self):
+        good = expected(picture_values())
+        bad = good[:]
+        bad[17] += 0.01
+        nan = good[:]
+        nan[4] = float("nan")
+        files = {
+            name: self.write(name, onnx.npy([1, 2, 4, 4], v))
+            for name, v in [("good.npy", good), ("bad.npy", bad), ("nan.npy", nan)]
+        }
+
+        def verify(code, name, *args, says=()):
+            return self.check(
+                code,
+                "verify",
+                self.model,
+                "--input",
+                self.input,
+                "--expect",
+                "y=" + files[name],
+                *args,
+                says=says
+            )
+
+        self.assertIn("PASS", verify(OK, "good.npy"))
+        self.assertIn("FAIL", verify(VERIFY, "bad.npy", says=["output y", "element 17"]))
+        self.assertIn("FAIL", verify(VERIFY, "nan.npy", says=["NaN", "element 4"]))
+        verify(OK, "bad.npy", "--tolerance=0.1")
+        verify(OK, "bad.npy", "--atol=0.02")
+        verify(VERIFY, "bad.npy", "--atol=0.001", says=["1 elements are outside"])
+        verify(VERIFY, "bad.npy", "--atol=0.02", "--tolerance=1e-4")
+        shape = self.write("shape.npy", onnx.npy([2, 2, 4, 2], good))
+        self.check(
+            USAGE,
+            "verify",
+            self.model,
+            "--input",
+            self.input,
+            "--expect",
+            shape,
+            says=["shape.npy", "wanted", "f32[1,2,4,4]"],
+        )
+
+    def test_verify_is_of_the_graph_before_any_pass(self):
+        text = self.check(OK, "verify", self.model, "--disable-pass=fuse-act,fuse-pad")
+        self.assertIn("PASS", text)
+
+    # ---- inspect ----
+
+    def test_inspect(self):
+        text = self.check(OK, "inspect", self.model, "--target=generic")
+        for part in ["generic", "x f32[1,3,4,4]", "y f32[1,2,4,4]", "96", "conv2d"]:
+            self.assertIn(part, text)
+        info = json.loads(self.check(OK, "inspect", self.model, "--json"))
+        self.assertEqual(info["macs"], 96)
+        self.assertEqual(info["parameters"], 6)
+        self.assertEqual(info["inputs"], [{"name": "x", "dtype": "f32", "shape": [1, 3, 4, 4]}])
+        self.assertGreaterEqual(info["memory"]["arena_bytes"], info["memory"]["arena_lower_bound"])
+        self.assertEqual(sum(op["macs"] for op in info["ops"]), 96)
+
+
+if __name__ == "__main__":
+    unittest.main()
