@@ -7,8 +7,8 @@
 /* The graph of a text that must be right; NULL with the errors on stderr where it isn't. */
 Graph *graph_of(const char *text);
 
-/* Whether parsing fails and its first error is at `where` (":3:7" behind the text's name, or NULL for
- * anywhere) with `message` in it; else says on stderr what happened instead. */
+/* Whether parsing fails and its first error is at `where` (":3:7" behind the text's name, or NULL
+ * for anywhere) with `message` in it; else says on stderr what happened instead. */
 bool parse_fails(const char *text, const char *where, const char *message);
 
 /* Evaluates a graph without inputs whose outputs come in pairs, computed and expected:

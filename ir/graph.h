@@ -1,0 +1,316 @@
+/* graph.h: the graph IR. Sections follow the files that implement them.
+ *
+ *     graph @blk(%in: f32[1,24,56,56]) -> f32[1,24,56,56] {
+ *       const @w : f32[144,24,1,1] = xxh:8c1f00aa90b2c7d1
+ *       %e = conv2d %in, @w {kernel=1x1, act=silu} : f32[1,144,56,56]  # "blocks.2.1/expand"
+ *       return %e
+ *     }
+ *
+ * SSA: a value has one definition (a graph input, a constant, or a node) and a list of its uses.
+ * Every type is static. Reference: docs/graph-ir.md. */
+#ifndef EFFNETC_IR_GRAPH_H
+#define EFFNETC_IR_GRAPH_H
+
+#include "ir/types.h"
+
+typedef struct Graph Graph;
+typedef struct Node Node;
+typedef struct Value Value;
+typedef struct Use Use;
+
+/* ---- graph_attrs.c: attributes, one struct per kind, rows in attrs.def ----------------------- */
+
+typedef struct Dim2 {
+    int64_t v[2]; /* height, width */
+} Dim2;
+typedef struct Dim4 {
+    int64_t v[4]; /* top, left, bottom, right */
+} Dim4;
+typedef struct Ints {
+    const int64_t *v; /* in the graph's arena */
+    int n;
+} Ints;
+
+/* clang-format off */
+#define ATTR_TYPE_int    int64_t
+#define ATTR_TYPE_float  double
+#define ATTR_TYPE_bool   bool
+#define ATTR_TYPE_dim2   Dim2
+#define ATTR_TYPE_dim4   Dim4
+#define ATTR_TYPE_ints   Ints
+#define ATTR_TYPE_act    Act
+#define ATTR_TYPE_dtype  DType
+
+typedef enum AttrKind {
+    ATTR_int, ATTR_float, ATTR_bool, ATTR_dim2, ATTR_dim4, ATTR_ints, ATTR_act, ATTR_dtype
+} AttrKind;
+
+#define ATTRS_BEGIN(Name, name)               typedef struct Name##Attrs {
+#define ATTR(Name, field, kind, ...)              ATTR_TYPE_##kind field;
+#define ATTRS_END(Name, name)                 } Name##Attrs;
+#include "ir/attrs.def"
+#undef ATTRS_BEGIN
+#undef ATTR
+#undef ATTRS_END
+/* clang-format on */
+
+typedef enum AttrSet {
+    ATTRSET_none,
+#define ATTRS_BEGIN(Name, name) ATTRSET_##name,
+#define ATTR(...)
+#define ATTRS_END(...)
+#include "ir/attrs.def"
+#undef ATTRS_BEGIN
+#undef ATTR
+#undef ATTRS_END
+    ATTRSET_COUNT
+} AttrSet;
+
+typedef struct AttrField {
+    const char *name;
+    AttrKind kind;
+    size_t offset; /* in the struct, and in its default */
+} AttrField;
+
+typedef struct AttrSetInfo {
+    const char *name;
+    const AttrField *fields;
+    int nfields;
+    size_t size;
+    const void *defaults;
+} AttrSetInfo;
+
+const AttrSetInfo *attrset_info(AttrSet s);
+
+/* ---- graph_ops.c: ops, rows in ops.def ------------------------------------------------------- */
+
+typedef enum Op {
+#define OP(id, results, operands, attrs, infer, eval, flags) OP_##id,
+#include "ir/ops.def"
+#undef OP
+    OP_COUNT
+} Op;
+
+/* The slots of a node; a variadic operand is one slot of the op and any number of the node. */
+enum { MAX_OPERANDS = 8, MAX_RESULTS = 2 };
+
+/* How an operand is written: required and `?` ones by position, `=` ones as name=%value. A `*` one
+ * comes last and stands for any number. */
+typedef enum OperandKind {
+    OPERAND_REQUIRED,
+    OPERAND_OPTIONAL,
+    OPERAND_NAMED,
+    OPERAND_VARIADIC
+} OperandKind;
+
+typedef struct OperandInfo {
+    char name[16];
+    OperandKind kind;
+} OperandInfo;
+
+enum OpFlags {
+    OPF_NONE = 0,
+    OPF_ELEMENTWISE = 1, /* output element i depends on input elements i (after broadcast) alone */
+    OPF_COMMUTES = 2,    /* operands 0 and 1 can be swapped */
+};
+
+/* Computes the types of a node's results (those that every such node has) from its operands and
+ * attributes; required operands are there. False with the reason in `why` where they don't fit.
+ * Result layouts are plain; a pass sets others. */
+typedef bool OpInfer(const Node *n, Type *results, Buf *why);
+/* Computes the results; in[i] is NULL for an absent operand, out[i] is allocated, plain and zero.
+ * Temporary memory comes from `scratch`. False with the reason in `why` where the values don't
+ * allow it: an index out of range, an integer division by zero. */
+typedef bool OpEval(const Node *n, const Tensor *const *in, Tensor *const *out, Arena *scratch,
+                    Buf *why);
+
+typedef struct OpInfo {
+    const char *name;
+    const char *results, *operands; /* as in ops.def; op_operand and op_max_results read them */
+    AttrSet attrs;
+    OpInfer *infer;
+    OpEval *eval;
+    unsigned flags;
+} OpInfo;
+
+const OpInfo *op_info(Op op);
+bool op_parse(const char *name, size_t n, Op *out);
+/* Operand slots of op; for a variadic op the fixed ones before it, plus one. */
+int op_operand_count(Op op);
+bool op_is_variadic(Op op);
+/* Slot `slot`; for a variadic op every slot from the last on is that one. */
+OperandInfo op_operand(Op op, int slot);
+/* Results that every node of op has, and those plus the ones a pass may add. */
+int op_min_results(Op op);
+int op_max_results(Op op);
+bool op_is_act(Op op, Act *act); /* silu, relu, ...: the ops made from acts.def */
+Op op_from_act(Act act);         /* identity for none */
+
+/* ---- graph.c, graph_node.c, graph_walk.c: values, nodes, uses -------------------------------- */
+
+/* One operand slot of a node (or one graph output, then user == NULL). */
+struct Use {
+    Value *value; /* NULL: an absent optional operand */
+    Node *user;
+    int slot;
+    Use *next, **link; /* list of the value's uses, in no order */
+};
+
+struct Value {
+    const char *name; /* without % or @; unique in the graph */
+    Type type;
+    Node *def;        /* NULL for graph inputs and constants */
+    int result;       /* which result of def */
+    Tensor *constant; /* NULL unless a constant */
+    bool is_input;
+    Use *uses;
+    int64_t arena_offset; /* bytes; -1 = none. Set by plan-memory */
+};
+
+struct Node {
+    Op op;
+    int noperands; /* op_operand_count, or what a variadic node was made with */
+    Use *operands; /* noperands slots; value == NULL where an optional operand is absent */
+    int nresults;
+    Value **results;
+    void *attrs;        /* the struct of op_info(op)->attrs; never NULL unless it has none */
+    const char *origin; /* ONNX node name(s) that it came from, "a+b"; "" where unknown */
+    Node *prev, *next;  /* the graph's order is an order of execution */
+    int mark;           /* scratch of whoever walks the graph */
+};
+
+struct Graph {
+    Arena arena; /* owns all of it */
+    const char *name;
+    VEC(Value *) inputs;
+    VEC(Use *) outputs;             /* outputs.data[i]->value */
+    VEC(const char *) output_names; /* ONNX names, for generated interfaces */
+    VEC(Value *) constants;         /* in order of creation; unused ones are dropped by dce */
+    Node *first, *last;
+    Map names;                  /* name -> Value *, of the values that live */
+    VEC(MappedFile *) mappings; /* files that constants point into: unmapped by graph_free */
+    int64_t constant_bytes;     /* of all constants so far, and of those that folding made */
+    int64_t folded_bytes;
+};
+
+Graph *graph_new(const char *name);
+void graph_free(Graph *g);
+
+Value *graph_input(Graph *g, const char *name, Type t);
+Value *graph_constant(Graph *g, const char *name, Tensor *t);
+void graph_output(Graph *g, Value *v, const char *onnx_name);
+/* Makes v the graph's output i; its ONNX name stays. */
+void graph_set_output(Graph *g, size_t i, Value *v);
+
+/* A name that no value of g has: `base`, or base.1, base.2, ... Depends on the living names alone,
+ * so that passes make the same names after a dump was read back. */
+const char *graph_unique_name(Graph *g, const char *base);
+
+/* Appends a node before `before` (NULL: at the end), with default attributes and no types yet;
+ * operands may be NULL, and those from n on are absent. Follow with node_infer. The first result is
+ * called `name`, made unique. */
+Node *node_new(Graph *g, Op op, Node *before, const char *name, Value *const *operands, int n);
+/* Adds one of the results marked `?` to a node (a scratch buffer), of type t. */
+Value *node_add_result(Graph *g, Node *n, const char *name, Type t);
+/* Runs the op's shape rule and sets the result types; false with the reason in `why`. A result
+ * whose dtype and shape stay the same keeps its layout and arena offset; added results keep all. */
+bool node_infer(Node *n, Buf *why);
+/* As node_infer; dies where it fails: for passes, which build only what fits. */
+void node_infer_or_die(Node *n);
+void node_erase(Graph *g, Node *n); /* its results must have no uses */
+void node_move_before(Graph *g, Node *n, Node *before);
+void node_set_operand(Node *n, int slot, Value *v); /* v may be NULL */
+
+static inline Value *node_in(const Node *n, int slot) {
+    return slot < n->noperands ? n->operands[slot].value : NULL;
+}
+static inline Value *node_out(const Node *n) {
+    return n->results[0];
+}
+
+/* Runs the shape rule alone: the types that the op's operands and attributes ask for. */
+bool node_result_types(const Node *n, Type *results, Buf *why);
+
+/* The slot of the operand called `name` in n's op; dies where there is none. */
+int node_slot(const Node *n, const char *name);
+
+/* Every use of `old` becomes a use of `new`, graph outputs too. */
+void value_replace(Value *old, Value *new_value);
+int value_use_count(const Value *v);
+/* The only user of v, or NULL where it has several uses or is a graph output. */
+Node *value_single_user(const Value *v);
+bool value_is_graph_output(const Value *v);
+
+/* Typed access to attributes; dies on the wrong op. */
+#define ATTRS_BEGIN(Name, name)                                                                    \
+    static inline Name##Attrs *name##_attrs(const Node *n) {                                       \
+        ensure(op_info(n->op)->attrs == ATTRSET_##name);                                           \
+        return n->attrs;                                                                           \
+    }
+#define ATTR(...)
+#define ATTRS_END(...)
+#include "ir/attrs.def"
+#undef ATTRS_BEGIN
+#undef ATTR
+#undef ATTRS_END
+
+/* Joins two origins into "a+b", each name once; either may be "". */
+const char *origin_join(Graph *g, const char *a, const char *b);
+
+/* Deletes nodes without uses, and then constants without uses. Returns how many nodes. */
+int graph_dce(Graph *g);
+int graph_node_count(const Graph *g);
+/* Multiply-accumulates of one node and of the graph: conv2d, dwconv2d, dense, se; saturated. */
+int64_t node_macs(const Node *n);
+int64_t graph_macs(const Graph *g);
+
+#define FOR_EACH_NODE(g, n) for (Node *n = (g)->first; n; n = n->next)
+/* Safe where the body erases n. */
+#define FOR_EACH_NODE_SAFE(g, n)                                                                   \
+    for (Node *n = (g)->first, *n##_next; n && (n##_next = n->next, 1); n = n##_next)
+
+/* ---- graph_print.c, graph_parse*.c: text ----------------------------------------------------- */
+
+typedef enum ConstantForm {
+    CONSTANTS_ELIDED, /* xxh:HASH, but up to 16 elements are inline */
+    CONSTANTS_INLINE  /* all elements, exactly */
+} ConstantForm;
+
+void graph_print(Buf *b, const Graph *g, ConstantForm form);
+/* Writes each elided constant of g to out as FOLDER/HASH.bin (raw little-endian elements). */
+void graph_write_constants(const Graph *g, const char *folder, Outputs *out);
+
+/* Parses one graph. `where` names the text in messages; constant_dir (or NULL) is where HASH.bin
+ * files are looked for: a constant without a file stays elided. NULL with errors in d (line,
+ * column, expected, found). A graph that is returned verifies. Comments other than a node's
+ * trailing # "origin" are dropped. */
+Graph *graph_parse(const char *text, size_t size, const char *where, const char *constant_dir,
+                   Diag *d);
+
+/* ---- graph_verify.c -------------------------------------------------------------------------- */
+
+/* Checks every invariant: names, order, uses, arity, types against the op's shape rule, layouts,
+ * arena offsets. Reports all faults to d, as internal errors; true where there is none. */
+bool graph_verify(const Graph *g, const char *where, Diag *d);
+
+/* ---- graph_eval*.c, graph_fold.c: the oracle ------------------------------------------------- */
+
+/* Evaluates g: in[i] for each graph input (plain, of its type's dtype and shape), results into
+ * out[i] (allocated in arena) for each graph output. Naive, float64 accumulation, layouts ignored;
+ * a value's memory is freed after its last use. False with an error in d where a constant was
+ * elided or an op can't be computed (an index out of range). */
+bool graph_eval(const Graph *g, Tensor *const *in, Tensor **out, Arena *arena, Diag *d);
+
+/* Called after each node with its results, which live only during the call. */
+typedef void EvalHook(void *ctx, const Node *n, Tensor *const *results);
+bool graph_eval_with(const Graph *g, Tensor *const *in, Tensor **out, Arena *arena, Diag *d,
+                     EvalHook *hook, void *ctx);
+
+/* The value of v where it depends on constants alone: it is computed, and v itself and what it
+ * depends on become constants of g (their nodes are erased; v stays valid). NULL and no change of v
+ * where it depends on inputs, where a constant was elided, where an element count passes `limit` or
+ * folding would make much more data than the graph's constants are, or where an op can't be
+ * computed. */
+const Tensor *graph_fold_value(Graph *g, Value *v, int64_t limit);
+
+#endif

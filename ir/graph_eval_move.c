@@ -1,0 +1,199 @@
+/* graph_eval_move.c: evaluators of the ops that move elements, of any type, without a look at them.
+ */
+#include "ir/graph_internal.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+/* ---- strides -------------------------------------------------------------------------------- */
+
+void contiguous_strides(const Shape *s, int64_t *stride) {
+    int64_t step = 1;
+    for (int i = s->rank - 1; i >= 0; i--) {
+        stride[i] = step;
+        step *= s->dim[i];
+    }
+}
+
+void broadcast_strides(const Shape *from, const Shape *to, int64_t *stride) {
+    int64_t own[MAX_RANK] = {0};
+    int shift = to->rank - from->rank;
+    contiguous_strides(from, own);
+    for (int i = 0; i < to->rank; i++)
+        stride[i] = i < shift || from->dim[i - shift] == 1 ? 0 : own[i - shift];
+}
+
+int64_t dims_product(const Shape *s, int first, int last) {
+    int64_t n = 1;
+    for (int i = first; i < last; i++)
+        n *= s->dim[i];
+    return n;
+}
+
+int64_t row_length(const Shape *s) {
+    return s->rank > 0 ? s->dim[s->rank - 1] : 1;
+}
+
+int64_t row_count(const Shape *s) {
+    return s->rank > 0 ? dims_product(s, 0, s->rank - 1) : 1;
+}
+
+int64_t last_stride(const Shape *s, const int64_t *stride) {
+    return s->rank > 0 ? stride[s->rank - 1] : 0;
+}
+
+int64_t row_offset(const Shape *s, int64_t row, const int64_t *stride) {
+    int64_t offset = 0;
+    for (int i = s->rank - 2; i >= 0; i--) {
+        offset += row % s->dim[i] * stride[i];
+        row /= s->dim[i];
+    }
+    return offset;
+}
+
+/* One side of a copy: where element (0, 0, ...) is, and the step of each dim. */
+typedef struct Side {
+    int64_t origin;
+    int64_t stride[MAX_RANK];
+} Side;
+
+/* to[i] = from[i] for every index i of `shape`. */
+static void copy_strided(const Shape *shape, Tensor *to, const Side *t, const Tensor *from,
+                         const Side *f) {
+    size_t size = (size_t)dtype_bytes(to->dtype);
+    char *dst = tensor_mutable(to);
+    const char *src = from->data;
+    int64_t length = row_length(shape), rows = length > 0 ? row_count(shape) : 0;
+    int64_t t_step = last_stride(shape, t->stride), f_step = last_stride(shape, f->stride);
+    for (int64_t r = 0; r < rows; r++) {
+        char *d = dst + (t->origin + row_offset(shape, r, t->stride)) * (int64_t)size;
+        const char *s = src + (f->origin + row_offset(shape, r, f->stride)) * (int64_t)size;
+        if (t_step == 1 && f_step == 1) {
+            memcpy(d, s, (size_t)length * size);
+            continue;
+        }
+        for (int64_t i = 0; i < length; i++)
+            memcpy(d + i * t_step * (int64_t)size, s + i * f_step * (int64_t)size, size);
+    }
+}
+
+static Side contiguous_side(const Shape *s) {
+    Side side = {0};
+    contiguous_strides(s, side.stride);
+    return side;
+}
+
+/* ---- the ops -------------------------------------------------------------------------------- */
+
+bool eval_copy(const Node *n, const Tensor *const *in, Tensor *const *out, Arena *scratch,
+               Buf *why) {
+    (void)n, (void)scratch, (void)why;
+    size_t bytes = (size_t)tensor_bytes(out[0]);
+    if (bytes > 0)
+        memcpy(tensor_mutable(out[0]), in[0]->data, bytes);
+    return true;
+}
+
+bool eval_expand(const Node *n, const Tensor *const *in, Tensor *const *out, Arena *scratch,
+                 Buf *why) {
+    (void)n, (void)scratch, (void)why;
+    const Shape *y = &out[0]->shape;
+    Side to = contiguous_side(y), from = {0};
+    broadcast_strides(&in[0]->shape, y, from.stride);
+    copy_strided(y, out[0], &to, in[0], &from);
+    return true;
+}
+
+/* y[i0, i1, ...] = x[..., i_k at perm[k], ...] */
+bool eval_transpose(const Node *n, const Tensor *const *in, Tensor *const *out, Arena *scratch,
+                    Buf *why) {
+    (void)scratch, (void)why;
+    const Shape *y = &out[0]->shape;
+    Ints perm = transpose_attrs(n)->perm;
+    Side x = contiguous_side(&in[0]->shape), to = contiguous_side(y), from = {0};
+    for (int i = 0; i < y->rank; i++)
+        from.stride[i] = x.stride[perm.v[i]];
+    copy_strided(y, out[0], &to, in[0], &from);
+    return true;
+}
+
+bool eval_slice(const Node *n, const Tensor *const *in, Tensor *const *out, Arena *scratch,
+                Buf *why) {
+    (void)scratch, (void)why;
+    const SliceAttrs *a = slice_attrs(n);
+    const Shape *y = &out[0]->shape;
+    if (shape_elems(y) == 0)
+        return true;
+    Side x = contiguous_side(&in[0]->shape), to = contiguous_side(y), from = {0};
+    for (int i = 0; i < y->rank; i++) {
+        from.origin += a->starts.v[i] * x.stride[i];
+        from.stride[i] = y->dim[i] > 1 ? a->steps.v[i] * x.stride[i] : 0;
+    }
+    copy_strided(y, out[0], &to, in[0], &from);
+    return true;
+}
+
+bool eval_concat(const Node *n, const Tensor *const *in, Tensor *const *out, Arena *scratch,
+                 Buf *why) {
+    (void)scratch, (void)why;
+    int64_t axis = axis_attrs(n)->axis;
+    Side to = contiguous_side(&out[0]->shape);
+    for (int i = 0; i < n->noperands; i++) {
+        const Shape *x = &in[i]->shape;
+        Side from = contiguous_side(x);
+        copy_strided(x, out[0], &to, in[i], &from);
+        to.origin += x->dim[axis] * to.stride[axis];
+    }
+    return true;
+}
+
+static void fill(Tensor *t, double value) {
+    if (value == 0 && !signbit(value))
+        return; /* it is zero already */
+    for (int64_t i = 0; i < shape_elems(&t->shape); i++)
+        tensor_set_f64(t, i, value);
+}
+
+bool eval_pad(const Node *n, const Tensor *const *in, Tensor *const *out, Arena *scratch,
+              Buf *why) {
+    (void)scratch, (void)why;
+    const PadAttrs *a = pad_attrs(n);
+    const Shape *x = &in[0]->shape;
+    Side from = contiguous_side(x), to = contiguous_side(&out[0]->shape);
+    for (int i = 0; i < x->rank; i++)
+        to.origin += a->before.v[i] * to.stride[i];
+    fill(out[0], a->value);
+    copy_strided(x, out[0], &to, in[0], &from);
+    return true;
+}
+
+/* Element k of the indices, with negative ones counted from the end of a dim of size `dim`. */
+static bool read_index(const Tensor *indices, int64_t k, int64_t dim, int64_t *out, Buf *why) {
+    int64_t i = tensor_i64(indices, k);
+    if (i < -dim || i >= dim)
+        return refuse(why, "index %" PRId64 " is out of range for a dim of %" PRId64, i, dim);
+    *out = i < 0 ? i + dim : i;
+    return true;
+}
+
+/* x is [outer][dim][inner], y is [outer][indices][inner]. */
+bool eval_gather(const Node *n, const Tensor *const *in, Tensor *const *out, Arena *scratch,
+                 Buf *why) {
+    (void)scratch;
+    const Shape *x = &in[0]->shape;
+    int axis = (int)axis_attrs(n)->axis;
+    int64_t outer = dims_product(x, 0, axis), dim = x->dim[axis];
+    int64_t count = shape_elems(&in[1]->shape);
+    int64_t inner = dims_product(x, axis + 1, x->rank) * dtype_bytes(in[0]->dtype);
+    const char *src = in[0]->data;
+    char *dst = tensor_mutable(out[0]);
+    for (int64_t k = 0; k < count; k++) {
+        int64_t at = 0;
+        if (!read_index(in[1], k, dim, &at, why))
+            return false;
+        for (int64_t o = 0; o < outer; o++)
+            memcpy(dst + (o * count + k) * inner, src + (o * dim + at) * inner, (size_t)inner);
+    }
+    return true;
+}

@@ -1,0 +1,161 @@
+/* graph_internal.h: what the files of the graph IR share among themselves. */
+#ifndef EFFNETC_IR_GRAPH_INTERNAL_H
+#define EFFNETC_IR_GRAPH_INTERNAL_H
+
+#include "ir/graph.h"
+
+/* ---- graph.c --------------------------------------------------------------------------------- */
+
+/* A new value called `name`, which must be free. */
+Value *value_new(Graph *g, const char *name, Type t);
+/* v's name becomes free. The value must have no uses. */
+void value_forget(Graph *g, Value *v);
+void use_link(Use *u, Value *v); /* v may be NULL */
+void use_unlink(Use *u);
+
+/* ---- graph_lex.c: the tokens of the text form ------------------------------------------------ */
+
+/* A text that is being read. Functions that return bool report an error to d where they return
+ * false: line and column, what was expected, what was found. */
+typedef struct Lexer {
+    const char *start, *p, *end;
+    const char *where; /* the text's name */
+    Diag *d;
+    Arena *arena; /* of names, strings and lists: the graph's */
+} Lexer;
+
+typedef struct Span {
+    const char *s;
+    size_t n;
+} Span;
+
+void lex_skip_space(Lexer *l);            /* spaces, newlines and # comments */
+void lex_skip_line(Lexer *l);             /* up to its newline */
+bool lex_at(Lexer *l, const char *punct); /* does the text go on with it? */
+bool lex_accept(Lexer *l, const char *punct);
+bool lex_expect(Lexer *l, const char *punct, const char *what);
+Span lex_peek_word(Lexer *l); /* [A-Za-z_][A-Za-z0-9_]*; n == 0 where there is none */
+bool lex_word(Lexer *l, Span *out, const char *what);
+bool lex_name(Lexer *l, const char **out);   /* behind % or @: bare or quoted */
+bool lex_string(Lexer *l, const char **out); /* "..." */
+bool lex_int(Lexer *l, int64_t *out, const char *what);
+Span lex_number(Lexer *l); /* the characters of a number, of any kind */
+bool lex_float(Lexer *l, double *out, const char *what);
+/* An error at `at`: always false. */
+bool lex_error_at(Lexer *l, const char *at, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* An error at the next token: "expected WHAT", with a note of what is there. Always false. */
+bool lex_expected(Lexer *l, const char *what);
+
+bool span_is(Span s, const char *text);
+
+/* ---- graph_number.c: numbers in texts -------------------------------------------------------- */
+
+/* The shortest decimal form that reads back as the same number of type dt; nan, inf, -inf. */
+void print_f64(Buf *b, double x, DType dt);
+/* Element i of t, so that parse_element gives the same bits. */
+void print_element(Buf *b, const Tensor *t, int64_t i);
+bool parse_element(Lexer *l, Tensor *t, int64_t i);
+
+/* ---- graph_attrs.c --------------------------------------------------------------------------- */
+
+/* " {kernel=3x3, act=silu}", without the fields that equal their default. */
+void attrs_print(Buf *b, AttrSet set, const void *attrs);
+/* What is between the braces, which are consumed too. */
+bool attrs_parse(Lexer *l, AttrSet set, void *attrs);
+bool attrs_equal(AttrSet set, const void *a, const void *b);
+
+/* ---- graph_print.c --------------------------------------------------------------------------- */
+
+void print_name(Buf *b, char sigil, const char *name); /* quoted where it has to be */
+bool name_char_is_bare(char c);
+/* Whether the constant's elements are in the text, rather than its hash. */
+bool constant_is_inline(const Tensor *t, ConstantForm form);
+
+/* ---- graph_parse_type.c ---------------------------------------------------------------------- */
+
+/* A type; *arena_offset is -1 where it names none. The type is valid. */
+bool parse_type(Lexer *l, Type *t, int64_t *arena_offset);
+
+/* ---- graph_parse.c --------------------------------------------------------------------------- */
+
+typedef struct Placed {
+    Type type;
+    int64_t offset; /* in the arena; -1 = none */
+} Placed;
+
+typedef VEC(Placed) PlacedTypes;
+
+typedef struct Parser {
+    Lexer lex;
+    Graph *g;
+    const char *constant_dir;
+    PlacedTypes results; /* of the signature */
+    size_t errors;       /* in d before this text */
+} Parser;
+
+bool parse_has_errors(const Parser *p);
+/* A name that is free, behind its sigil. */
+bool parse_new_name(Parser *p, char sigil, const char **name);
+/* A value that exists. After an error the cause of a missing one is probably known: then there is
+ * no second message. */
+bool parse_value(Parser *p, Value **v);
+bool parse_types(Parser *p, PlacedTypes *types); /* one or more, with commas */
+
+/* ---- graph_parse_const.c, graph_parse_node.c ------------------------------------------------- */
+
+bool parse_constant(Parser *p); /* behind the word const */
+bool parse_node(Parser *p);     /* from its first result on */
+
+/* ---- graph_verify.c -------------------------------------------------------------------------- */
+
+/* As graph_verify; the faults ask for this exit code: a graph from a text is the user's. */
+bool graph_verify_as(const Graph *g, const char *where, int exit_code, Diag *d);
+
+/* ---- graph_infer*.c, graph_eval_*.c: the columns of ops.def ---------------------------------- */
+
+#define OP(id, results, operands, attrs, infer, eval, flags)                                       \
+    OpInfer infer_##infer;                                                                         \
+    OpEval eval_##eval;
+#include "ir/ops.def"
+#undef OP
+
+/* ---- graph_infer.c: what shape rules ask for ------------------------------------------------- */
+
+/* Each returns false with the reason in `why` where the answer is no. */
+bool refuse(Buf *why, const char *fmt, ...) PRINTF_LIKE(2, 3); /* always */
+bool want_float(const Node *n, int slot, Buf *why);
+bool want_number(const Node *n, int slot, Buf *why); /* not bool */
+bool want_rank(const Node *n, int slot, int rank, Buf *why);
+bool want_same_dtypes(const Node *n, Buf *why); /* all operands that are there */
+/* The operand is absent or has exactly this shape. */
+bool want_shape(const Node *n, int slot, Shape want, Buf *why);
+bool want_axis(int64_t axis, int rank, Buf *why);
+/* An attribute with one entry for each of `rank` dims. */
+bool want_entries(const char *attr, Ints v, int rank, Buf *why);
+void shape_print(Buf *b, const Shape *s); /* [1,3,224,224] */
+
+static inline const Shape *shape_in(const Node *n, int slot) {
+    return &node_in(n, slot)->type.shape;
+}
+
+/* ---- graph_eval.c ---------------------------------------------------------------------------- */
+
+/* Computes n's results from tensors that are all there. */
+bool eval_node(const Node *n, const Tensor *const *in, Tensor *const *out, Buf *why);
+
+/* ---- graph_eval_move.c: shared by the evaluators --------------------------------------------- */
+
+/* The step in elements of each dim: of a contiguous tensor of this shape, and of one that is
+ * stretched to `to` by numpy's rule (0 where it stretches). */
+void contiguous_strides(const Shape *s, int64_t *stride);
+void broadcast_strides(const Shape *from, const Shape *to, int64_t *stride);
+/* A shape seen as rows along its last dim (one row of one element for rank 0). */
+int64_t row_count(const Shape *s);
+int64_t row_length(const Shape *s);
+int64_t last_stride(const Shape *s, const int64_t *stride);
+/* The offset of a row's first element in a tensor with these strides. */
+int64_t row_offset(const Shape *s, int64_t row, const int64_t *stride);
+/* Product of the dims from `first` to before `last`. */
+int64_t dims_product(const Shape *s, int first, int last);
+
+#endif

@@ -1,0 +1,118 @@
+/* graph_walk.c: what looks at a whole graph: dead code, counts, origins. */
+#include "ir/graph_internal.h"
+
+#include <string.h>
+
+/* ---- dead code ------------------------------------------------------------------------------ */
+
+static bool is_dead(const Node *n) {
+    for (int i = 0; i < n->nresults; i++)
+        if (n->results[i]->uses)
+            return false;
+    return true;
+}
+
+static void drop_unused_constants(Graph *g) {
+    size_t kept = 0;
+    for (size_t i = 0; i < g->constants.len; i++) {
+        Value *v = g->constants.data[i];
+        if (v->uses)
+            g->constants.data[kept++] = v;
+        else
+            value_forget(g, v);
+    }
+    g->constants.len = kept;
+}
+
+/* From the last node to the first: users come before what they use, so one walk is enough. */
+int graph_dce(Graph *g) {
+    int erased = 0;
+    for (Node *n = g->last, *prev; n; n = prev) {
+        prev = n->prev;
+        if (is_dead(n)) {
+            node_erase(g, n);
+            erased++;
+        }
+    }
+    drop_unused_constants(g);
+    return erased;
+}
+
+int graph_node_count(const Graph *g) {
+    int count = 0;
+    FOR_EACH_NODE(g, n) {
+        count++;
+    }
+    return count;
+}
+
+/* ---- multiply-accumulates ------------------------------------------------------------------- */
+
+static int64_t saturated_mul(int64_t a, int64_t b) {
+    int64_t p;
+    return checked_mul(a, b, &p) ? p : INT64_MAX;
+}
+
+/* Each element of the result is a sum over one output channel's weights. */
+static int64_t weight_macs(const Node *n) {
+    const Shape *w = shape_in(n, 1);
+    if (w->dim[0] == 0)
+        return 0;
+    return saturated_mul(shape_elems(&node_out(n)->type.shape), shape_elems(w) / w->dim[0]);
+}
+
+/* The two small matrices; the mean is additions alone. */
+static int64_t se_macs(const Node *n) {
+    int64_t weights = shape_elems(shape_in(n, 1)) + shape_elems(shape_in(n, 3));
+    return saturated_mul(shape_in(n, 0)->dim[0], weights);
+}
+
+static int64_t (*const macs[OP_COUNT])(const Node *n) = {
+    [OP_conv2d] = weight_macs,
+    [OP_dwconv2d] = weight_macs,
+    [OP_dense] = weight_macs,
+    [OP_se] = se_macs,
+};
+
+int64_t node_macs(const Node *n) {
+    return macs[n->op] ? macs[n->op](n) : 0;
+}
+
+int64_t graph_macs(const Graph *g) {
+    int64_t sum = 0;
+    FOR_EACH_NODE(g, n) {
+        if (!checked_add(sum, node_macs(n), &sum))
+            return INT64_MAX;
+    }
+    return sum;
+}
+
+/* ---- origins -------------------------------------------------------------------------------- */
+
+/* Whether the list "a+b+c" has the name. */
+static bool has_name(const char *list, const char *name, size_t n) {
+    for (;;) {
+        size_t len = strcspn(list, "+");
+        if (len == n && memcmp(list, name, n) == 0)
+            return true;
+        if (!list[len])
+            return false;
+        list += len + 1;
+    }
+}
+
+const char *origin_join(Graph *g, const char *a, const char *b) {
+    Buf joined = {0};
+    buf_puts(&joined, a);
+    while (*b) {
+        size_t n = strcspn(b, "+");
+        if (n > 0 && !has_name(buf_str(&joined), b, n)) {
+            buf_puts(&joined, joined.len > 0 ? "+" : "");
+            buf_write(&joined, b, n);
+        }
+        b += n + (b[n] == '+');
+    }
+    const char *s = arena_strdup(&g->arena, buf_str(&joined));
+    buf_free(&joined);
+    return s;
+}
