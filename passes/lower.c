@@ -172,6 +172,18 @@ Addr lower_base(Lower *lo, const Value *v) {
     return addr_of(&b->reg, 0);
 }
 
+Addr lower_plain(Lower *lo, const Value *v) {
+    if (!v->constant)
+        return lower_base(lo, v);
+    const char *key = arena_printf(&lo->m->arena, "%s, plain", v->name); /* not blocked */
+    Buffer *b = map_get(&lo->buffers, key);
+    if (!b) {
+        b = weights_buffer(lo, v->name, v->constant->data, shape_elems(&v->type.shape));
+        map_put(&lo->m->arena, &lo->buffers, key, b);
+    }
+    return addr_of(&b->reg, 0);
+}
+
 Addr lower_addr(Lower *lo, const Value *v) {
     View w = lower_view(lo, v);
     Addr a = addr_offset(lower_base(lo, v), w.origin);
@@ -210,12 +222,21 @@ static bool only_f32(Lower *lo, const Node *n) {
     return true;
 }
 
+/* The elements of all constant operands are known. */
+static bool has_constants(Lower *lo, const Node *n) {
+    bool ok = true;
+    for (int i = 0; i < n->noperands; i++)
+        if (node_in(n, i) && node_in(n, i)->constant)
+            ok &= lower_constant(lo, n, node_in(n, i)) != NULL;
+    return ok;
+}
+
 static bool lower_node(Lower *lo, Node *n) {
     const Lowering *l = lowering_of(n->op);
     if (!l->lower)
         return lower_unsupported(lo, n, "no kernel for this operator");
     lo->origin = arena_strdup(&lo->m->arena, n->origin);
-    return only_f32(lo, n) && l->lower(lo, n);
+    return only_f32(lo, n) && has_constants(lo, n) && l->lower(lo, n);
 }
 
 /* Every value that lives in memory must have its place before ops are lowered. */

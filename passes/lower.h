@@ -4,7 +4,15 @@
 
 #include "passes/passes.h"
 
-typedef enum LayoutRule { LAYOUT_NONE, LAYOUT_BLOCKED, LAYOUT_PLAIN, LAYOUT_ANY } LayoutRule;
+/* What a lowering works in: channel blocks; the caller's layout; blocks if an operand has them and
+ * the others broadcast to it per channel, else plain; any, since it converts. */
+typedef enum LayoutRule {
+    LAYOUT_NONE,
+    LAYOUT_BLOCKED,
+    LAYOUT_PLAIN,
+    LAYOUT_FOLLOW,
+    LAYOUT_ANY
+} LayoutRule;
 
 typedef struct Lower Lower;
 
@@ -39,6 +47,8 @@ static inline int lower_lanes(const Lower *lo) {
  * image: behind the halo. v is a value of the graph; constants are packed into the weights. */
 Addr lower_base(Lower *lo, const Value *v);
 Addr lower_addr(Lower *lo, const Value *v);
+/* Address of a plain value; constants are packed as they are. */
+Addr lower_plain(Lower *lo, const Value *v);
 /* How v lies in memory: a constant is packed in blocks. */
 View lower_view(const Lower *lo, const Value *v);
 /* The scratch result of n. */
@@ -87,6 +97,17 @@ typedef struct Schedule {
 Schedule pick_schedule(int64_t length, int64_t vectors, const Target *t);
 /* Output columns per tile of a depthwise kernel of kw taps a row and stride sw: mr and mr_tail. */
 Schedule pick_dw_schedule(int64_t length, int64_t kw, int64_t sw, const Target *t);
+
+/* ---- lower_elementwise.c, lower_strided.c ---------------------------------------------------- */
+
+enum { MAX_ELEMENTWISE = 3 }; /* operands and result of an elementwise op */
+
+/* Appends what elementwise node n computes from x and, for two operands, y. */
+Reg *elementwise_result(Builder *b, const Node *n, Reg *x, Reg *y);
+/* Whether an elementwise node works on blocks: see LAYOUT_FOLLOW. */
+bool elementwise_blocks(const Node *n);
+/* An elementwise node on plain tensors of any rank, with numpy's broadcasting. */
+void lower_elementwise_plain(Lower *lo, const Node *n);
 
 /* ---- lower_gemm.c: the kernel behind conv2d, dense and se ------------------------------------ */
 

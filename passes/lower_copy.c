@@ -161,8 +161,8 @@ bool lower_reorder(Lower *lo, Node *n) {
 /* Plain to plain: reshape. */
 bool lower_copy(Lower *lo, Node *n) {
     int64_t elems = shape_elems(&node_out(n)->type.shape);
-    copy_rows(lo, (Rows){lower_base(lo, node_in(n, 0)), 0, 0},
-              (Rows){lower_base(lo, node_out(n)), 0, 0}, 1, 1, elems);
+    copy_rows(lo, (Rows){lower_plain(lo, node_in(n, 0)), 0, 0},
+              (Rows){lower_plain(lo, node_out(n)), 0, 0}, 1, 1, elems);
     return true;
 }
 

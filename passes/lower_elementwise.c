@@ -1,6 +1,9 @@
-/* lower_elementwise.c: activations and arithmetic that no fusion took over, vector by vector. An
- * operand of one pixel per plane is read again and again with a step of zero. */
+/* lower_elementwise.c: activations and arithmetic that no fusion took over. Blocked values go
+ * vector by vector; an operand of one pixel per plane is read again and again with a step of zero.
+ * Plain ones: lower_strided.c. */
 #include "passes/lower.h"
+
+#include <math.h>
 
 static const InstOp binary_inst[OP_COUNT] = {
     [OP_add] = INST_add, [OP_sub] = INST_sub, [OP_mul] = INST_mul, [OP_div] = INST_div};
@@ -23,22 +26,35 @@ static void step(Builder *b, Reg *p, Reg *by) {
     build_lea_to(b, p, addr_plus(addr_of(p, 0), by, 1));
 }
 
-static void compute(Builder *b, Op op, Operand *o, int n, int lanes) {
+/* Limits that do nothing are left out; max and min give x where x is NaN. */
+static Reg *clip(Builder *b, const ClipAttrs *a, Reg *x) {
+    if (a->min != -INFINITY)
+        x = build_op(b, INST_max, "x", build_const_f(b, "min", x->type, a->min), x, NULL);
+    if (a->max != INFINITY)
+        x = build_op(b, INST_min, "x", build_const_f(b, "max", x->type, a->max), x, NULL);
+    return x;
+}
+
+Reg *elementwise_result(Builder *b, const Node *n, Reg *x, Reg *y) {
     Act act;
+    if (op_is_act(n->op, &act))
+        return build_op(b, act_inst(act), "z", x, NULL, NULL);
+    if (n->op == OP_clip)
+        return clip(b, clip_attrs(n), x);
+    return y ? build_op(b, binary_inst[n->op], "z", x, y, NULL) : x;
+}
+
+static void compute(Builder *b, const Node *node, const Operand *o, int n, int lanes) {
     Reg *x = build_load(b, "x", lanes, addr_of(o[0].x, 0));
-    if (op_is_act(op, &act))
-        x = build_op(b, act_inst(act), "y", x, NULL, NULL);
-    else
-        x = build_op(b, binary_inst[op], "y", x, build_load(b, "x2", lanes, addr_of(o[1].x, 0)),
-                     NULL);
-    build_store(b, addr_of(o[n - 1].x, 0), x);
+    Reg *y = n == 3 ? build_load(b, "y", lanes, addr_of(o[1].x, 0)) : NULL;
+    build_store(b, addr_of(o[n - 1].x, 0), elementwise_result(b, node, x, y));
 }
 
 /* Operands o[0..n-1), result o[n-1]. */
-static Kernel *build_kernel(Lower *lo, Op op, int n) {
+static Kernel *build_kernel(Lower *lo, const Node *node, int n) {
     static const char *const names[] = {"a", "b", "c"};
-    Kernel *k = kernel_new(lo->m, op_info(op)->name);
-    Operand o[3];
+    Kernel *k = kernel_new(lo->m, op_info(node->op)->name);
+    Operand o[MAX_ELEMENTWISE] = {0};
     for (int i = 0; i < n; i++)
         o[i] = declare(k, names[i == n - 1 ? 2 : i]);
     Reg *blocks = kernel_param_i64(k, "blocks"), *rows = kernel_param_i64(k, "rows");
@@ -53,7 +69,7 @@ static Kernel *build_kernel(Lower *lo, Op op, int n) {
     for (int i = 0; i < n; i++)
         o[i].x = build_lea(b, "px", addr_of(o[i].r, 0));
     build_for(b, "x", bound_const(0), bound_reg(columns), 1);
-    compute(b, op, o, n, lower_lanes(lo));
+    compute(b, node, o, n, lower_lanes(lo));
     for (int i = 0; i < n; i++)
         step(b, o[i].x, o[i].pixel);
     build_close(b);
@@ -67,13 +83,26 @@ static Kernel *build_kernel(Lower *lo, Op op, int n) {
     return k;
 }
 
-/* Whether an operand can be read with steps of zero where the result has more than it. */
+/* Whether s can be read with steps of zero where the result has more than it. */
 static bool broadcasts(const Shape *s, const Shape *to) {
     if (s->rank != to->rank || s->dim[1] != to->dim[1] ||
         (s->dim[0] != to->dim[0] && s->dim[0] != 1))
         return false;
     return s->rank == 2 || (s->dim[2] == to->dim[2] && s->dim[3] == to->dim[3]) ||
            (s->dim[2] == 1 && s->dim[3] == 1);
+}
+
+bool elementwise_blocks(const Node *n) {
+    const Shape *y = &node_out(n)->type.shape;
+    bool blocked = false;
+    if (y->rank != 2 && y->rank != 4)
+        return false;
+    for (int i = 0; i < n->noperands; i++) {
+        if (!broadcasts(&node_in(n, i)->type.shape, y))
+            return false;
+        blocked |= node_in(n, i)->type.layout.block != 0;
+    }
+    return blocked;
 }
 
 static int push(Lower *lo, Arg *args, const Value *v, const View *result) {
@@ -88,12 +117,10 @@ static int push(Lower *lo, Arg *args, const Value *v, const View *result) {
 
 bool lower_elementwise(Lower *lo, Node *n) {
     const Value *y = node_out(n);
-    int rank = y->type.shape.rank;
-    if (rank != 2 && rank != 4)
-        return lower_unsupported(lo, n, "only tensors of rank 2 and 4 have a kernel");
-    for (int i = 0; i < n->noperands; i++)
-        if (!broadcasts(&node_in(n, i)->type.shape, &y->type.shape))
-            return lower_unsupported(lo, n, "only one value per channel broadcasts in a kernel");
+    if (y->type.layout.block == 0) {
+        lower_elementwise_plain(lo, n);
+        return true;
+    }
     View v = view_of(&y->type);
     Arg args[16];
     int nargs = 0;
@@ -104,7 +131,7 @@ bool lower_elementwise(Lower *lo, Node *n) {
     args[nargs++] = arg_i64(v.blocks);
     args[nargs++] = arg_i64(v.h);
     args[nargs++] = arg_i64(v.w);
-    lower_call(lo, build_kernel(lo, n->op, n->noperands + 1), args, nargs);
+    lower_call(lo, build_kernel(lo, n, n->noperands + 1), args, nargs);
     lower_zero_spare(lo, y);
     lower_zero_halo(lo, y);
     lower_batch_end(lo);

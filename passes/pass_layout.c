@@ -20,9 +20,15 @@ static bool can_block(const Value *v) {
 
 /* ---- blocks ---------------------------------------------------------------------------------- */
 
+static bool makes_blocks(const Node *n) {
+    LayoutRule rule = lowering_of(n->op)->layout;
+    return (rule == LAYOUT_BLOCKED || (rule == LAYOUT_FOLLOW && elementwise_blocks(n))) &&
+           can_block(node_out(n));
+}
+
 static void block_results(Graph *g, int lanes) {
     FOR_EACH_NODE(g, n) {
-        if (lowering_of(n->op)->layout == LAYOUT_BLOCKED && can_block(node_out(n)))
+        if (makes_blocks(n))
             node_out(n)->type.layout.block = lanes;
     }
 }
@@ -30,7 +36,10 @@ static void block_results(Graph *g, int lanes) {
 /* The block that n wants to read the operand in `slot` in. */
 static int wanted_block(const Node *n, int slot, int lanes) {
     const Value *v = node_in(n, slot);
-    if (lowering_of(n->op)->layout != LAYOUT_BLOCKED || !can_block(v))
+    LayoutRule rule = lowering_of(n->op)->layout;
+    if (rule == LAYOUT_FOLLOW)
+        return node_out(n)->type.layout.block;
+    if (rule != LAYOUT_BLOCKED || !can_block(v))
         return 0;
     bool stem = n->op == OP_conv2d && slot == 0 && v->type.layout.block == 0 &&
                 v->type.shape.dim[1] < lanes;

@@ -15,6 +15,7 @@ static const char *const level2[] = {
     /* few, fused operators */
     "fuse-silu",
     "fold-batch-norm",
+    "fold-scale",
     "fuse-pad",
     "fuse-act",
     "fuse-se",

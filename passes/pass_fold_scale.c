@@ -1,0 +1,92 @@
+/* fold-scale: arithmetic with constants behind conv2d, dwconv2d or dense goes into its weights:
+ *
+ *   mul(conv(x), s), div(conv(x), s)  -> weights and bias times s or 1/s, per output channel
+ *   add(conv(x), s), sub(conv(x), s)  -> bias plus or minus s
+ *
+ * where s has one element, or one per channel. That is how exporters spell a batch norm that they
+ * have folded halfway. Needs: canonicalise. Leaves alone: a convolution with another user, an
+ * activation or a residual, constants of other shapes, and sub and div with the constant on the
+ * left. */
+#include "passes/match.h"
+
+/* The element of s for channel c, where s broadcasts to `y` along all axes but the channels. */
+static bool is_per_channel(const Value *s, const Shape *y) {
+    const Shape *shape = &s->type.shape;
+    int64_t elems = shape_elems(shape);
+    if (elems == 1)
+        return shape->rank <= y->rank;
+    int axis = 1 - (y->rank - shape->rank); /* of the channels in s */
+    return axis >= 0 && elems == y->dim[1] && shape->dim[axis] == elems;
+}
+
+static double element(const float *s, const Value *v, int64_t channel) {
+    return s[shape_elems(&v->type.shape) == 1 ? 0 : channel];
+}
+
+static void scale_weights(Graph *g, Node *conv, const Value *by, bool divide) {
+    const float *w = constant_f32(node_in(conv, 1)), *b = constant_f32(node_in(conv, 2)),
+                *s = constant_f32(by);
+    const Shape *shape = &node_in(conv, 1)->type.shape;
+    int64_t channels = shape->dim[0], each = shape_elems(shape) / channels;
+    float *new_w, *new_b = NULL;
+    Value *wv = new_constant_f32(g, node_in(conv, 1)->name, *shape, &new_w);
+    Value *bv = b ? new_constant_f32(g, node_in(conv, 2)->name, SHAPE(channels), &new_b) : NULL;
+    for (int64_t c = 0; c < channels; c++) {
+        double factor = divide ? 1 / element(s, by, c) : element(s, by, c);
+        for (int64_t i = 0; i < each; i++)
+            new_w[c * each + i] = (float)(w[c * each + i] * factor);
+        if (b)
+            new_b[c] = (float)(b[c] * factor);
+    }
+    node_set_operand(conv, 1, wv);
+    node_set_operand(conv, 2, bv);
+}
+
+static void shift_bias(Graph *g, Node *conv, const Value *by, bool subtract) {
+    const float *b = constant_f32(node_in(conv, 2)), *s = constant_f32(by);
+    const Value *w = node_in(conv, 1);
+    int64_t channels = w->type.shape.dim[0];
+    float *new_b;
+    Value *bv =
+        new_constant_f32(g, arena_printf(&g->arena, "%s.bias", w->name), SHAPE(channels), &new_b);
+    for (int64_t c = 0; c < channels; c++) {
+        double shift = subtract ? -element(s, by, c) : element(s, by, c);
+        new_b[c] = (float)((b ? b[c] : 0) + shift);
+    }
+    node_set_operand(conv, 2, bv);
+}
+
+/* A convolution whose weights can change: all constants known, nothing fused behind it. */
+static bool is_open(const Node *conv) {
+    return *fused_act(conv) == ACT_none && constant_f32(node_in(conv, 1)) &&
+           (!node_in(conv, 2) || constant_f32(node_in(conv, 2))) &&
+           !(conv->op == OP_conv2d && node_in(conv, node_slot(conv, "residual")));
+}
+
+static bool fold(Graph *g, Node *n, int side) {
+    Node *conv = sole_producer_with_weights(node_in(n, side));
+    const Value *s = node_in(n, 1 - side);
+    bool constant_on_left = side == 1, scales = n->op == OP_mul || n->op == OP_div;
+    if (!conv || !constant_f32(s) || !is_open(conv) ||
+        !is_per_channel(s, &node_out(n)->type.shape) ||
+        !shape_equal(&node_out(conv)->type.shape, &node_out(n)->type.shape) ||
+        (constant_on_left && (n->op == OP_sub || n->op == OP_div)))
+        return false;
+    if (scales)
+        scale_weights(g, conv, s, n->op == OP_div);
+    else
+        shift_bias(g, conv, s, n->op == OP_sub);
+    conv->origin = origin_join(g, conv->origin, n->origin);
+    replace_node(g, n, node_out(conv));
+    return true;
+}
+
+bool pass_fold_scale(Graph *g, PassContext *cx) {
+    (void)cx;
+    FOR_EACH_NODE_SAFE(g, n) {
+        if (n->op == OP_mul || n->op == OP_div || n->op == OP_add || n->op == OP_sub)
+            (void)(fold(g, n, 0) || fold(g, n, 1));
+    }
+    graph_dce(g);
+    return true;
+}

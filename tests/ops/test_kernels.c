@@ -1,0 +1,434 @@
+/* test_kernels.c: every kernel generator against the graph interpreter, for every target, over odd
+ * shapes, tails and special values; and the generated C against the loop interpreter, bit for bit.
+ *
+ * The cases of a kind are one graph with an input and an output for each, so that each target is
+ * compiled once. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "passes/passes.h"
+#include "tests/lib/c_compile.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- random tensors -------------------------------------------------------------------------- */
+
+static uint64_t rng_state = 1;
+
+static float uniform(void) {
+    rng_state = rng_state * 6364136223846793005u + 1442695040888963407u;
+    return (float)((double)(rng_state >> 40) / (1 << 23) - 1);
+}
+
+static Value *random_constant(Graph *g, const char *name, Shape shape, float scale) {
+    Tensor *t = tensor_new(&g->arena, DT_f32, shape);
+    float *data = tensor_mutable(t);
+    for (int64_t i = 0; i < shape_elems(&shape); i++)
+        data[i] = scale * uniform();
+    return graph_constant(g, graph_unique_name(g, name), t);
+}
+
+static Value *new_input(Graph *g, const char *name, Shape shape) {
+    return graph_input(g, graph_unique_name(g, name), type_plain(DT_f32, shape));
+}
+
+/* ---- cases ----------------------------------------------------------------------------------- */
+
+typedef struct ConvCase {
+    int64_t n, c, h, w, m; /* input, output channels */
+    int64_t kh, kw, sh, sw, dh, dw;
+    int64_t pad[4];
+    Act act;
+    bool bias, scale, residual;
+} ConvCase;
+
+static const ConvCase conv_cases[] = {
+    /* pointwise: tails of pixels and channels, each epilogue */
+    {1, 16, 7, 7, 32, 1, 1, 1, 1, 1, 1, {0}, ACT_none, true, false, false},
+    {1, 24, 5, 5, 24, 1, 1, 1, 1, 1, 1, {0}, ACT_silu, true, true, false},
+    {1, 40, 14, 14, 40, 1, 1, 1, 1, 1, 1, {0}, ACT_none, true, true, true},
+    {1, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, {0}, ACT_none, false, false, false},
+    {1, 17, 3, 19, 33, 1, 1, 1, 1, 1, 1, {0}, ACT_relu6, true, true, true},
+    {1, 1, 9, 13, 100, 1, 1, 1, 1, 1, 1, {0}, ACT_sigmoid, true, false, false},
+    {1, 64, 1, 95, 5, 1, 1, 1, 1, 1, 1, {0}, ACT_hard_swish, true, false, true},
+    {3, 24, 4, 4, 40, 1, 1, 1, 1, 1, 1, {0}, ACT_silu, true, true, true},
+    {1, 16, 8, 8, 16, 1, 1, 2, 2, 1, 1, {0}, ACT_relu, true, false, false},
+    {1, 20, 6, 6, 18, 1, 1, 1, 1, 1, 1, {1, 0, 2, 3}, ACT_hard_sigmoid, true, false, false},
+    /* stems: few channels, from the caller's layout, symmetric and TensorFlow's SAME */
+    {1, 3, 32, 32, 32, 3, 3, 2, 2, 1, 1, {1, 1, 1, 1}, ACT_silu, true, false, false},
+    {1, 3, 33, 31, 24, 3, 3, 2, 2, 1, 1, {0, 0, 1, 1}, ACT_relu6, true, false, false},
+    {2, 1, 12, 10, 8, 5, 3, 1, 2, 1, 1, {2, 1, 2, 1}, ACT_none, false, false, true},
+    /* dense kernels on blocked inputs */
+    {1, 24, 9, 9, 48, 3, 3, 1, 1, 1, 1, {1, 1, 1, 1}, ACT_silu, true, false, false},
+    {1, 18, 11, 7, 20, 3, 3, 2, 2, 1, 1, {0, 1, 1, 0}, ACT_relu, true, false, true},
+    {1, 16, 12, 12, 16, 3, 3, 1, 1, 2, 3, {2, 3, 2, 3}, ACT_none, true, false, false},
+    {1, 32, 6, 6, 8, 5, 5, 1, 1, 1, 1, {0}, ACT_none, true, true, true},
+    {1, 17, 5, 9, 4, 2, 4, 3, 2, 1, 1, {0, 0, 0, 0}, ACT_none, true, false, false},
+};
+
+static const ConvCase dw_cases[] = {
+    {1, 32, 14, 14, 32, 3, 3, 1, 1, 1, 1, {1, 1, 1, 1}, ACT_silu, true, false, false},
+    {1, 40, 28, 29, 40, 5, 5, 1, 1, 1, 1, {2, 2, 2, 2}, ACT_none, true, false, false},
+    {1, 24, 15, 15, 24, 3, 3, 2, 2, 1, 1, {0, 0, 1, 1}, ACT_relu6, true, false, false},
+    {1, 17, 19, 21, 17, 5, 5, 2, 2, 1, 1, {2, 2, 2, 2}, ACT_hard_swish, false, false, false},
+    {2, 5, 7, 7, 5, 7, 7, 1, 1, 1, 1, {3, 3, 3, 3}, ACT_sigmoid, true, false, false},
+    {1, 16, 9, 9, 16, 3, 3, 1, 1, 2, 2, {2, 2, 2, 2}, ACT_relu, true, false, false},
+    {1, 1, 1, 1, 1, 3, 3, 1, 1, 1, 1, {1, 1, 1, 1}, ACT_none, true, false, false},
+    {1, 48, 10, 38, 48, 1, 5, 1, 3, 1, 1, {0, 2, 0, 1}, ACT_none, true, false, false},
+};
+
+static void set_attrs(Node *n, const ConvCase *c) {
+    *conv_attrs(n) = (ConvAttrs){.kernel = {{c->kh, c->kw}},
+                                 .stride = {{c->sh, c->sw}},
+                                 .pad = {{c->pad[0], c->pad[1], c->pad[2], c->pad[3]}},
+                                 .dilation = {{c->dh, c->dw}},
+                                 .group = 1,
+                                 .act = c->act};
+    node_infer_or_die(n);
+}
+
+static void add_conv(Graph *g, const ConvCase *c, Op op) {
+    float scale = 2.0f / sqrtf((float)((op == OP_conv2d ? c->c : 1) * c->kh * c->kw));
+    Shape w = op == OP_conv2d ? SHAPE(c->m, c->c, c->kh, c->kw) : SHAPE(c->m, 1, c->kh, c->kw);
+    Value *operands[3] = {new_input(g, "x", SHAPE(c->n, c->c, c->h, c->w)),
+                          random_constant(g, "w", w, scale),
+                          c->bias ? random_constant(g, "b", SHAPE(c->m), 1) : NULL};
+    Node *n = node_new(g, op, NULL, "y", operands, 3);
+    set_attrs(n, c);
+    if (c->scale)
+        node_set_operand(n, node_slot(n, "scale"), new_input(g, "scale", SHAPE(c->n, c->c, 1, 1)));
+    if (c->residual)
+        node_set_operand(n, node_slot(n, "residual"), new_input(g, "res", node_out(n)->type.shape));
+    node_infer_or_die(n);
+    graph_output(g, node_out(n), node_out(n)->name);
+}
+
+static Value *add_op(Graph *g, Op op, Value *const *operands, int n) {
+    Node *node = node_new(g, op, NULL, "y", operands, n);
+    node_infer_or_die(node);
+    graph_output(g, node_out(node), node_out(node)->name);
+    return node_out(node);
+}
+
+static void add_dense(Graph *g, int64_t images, int64_t k, int64_t m, Act act) {
+    Value *operands[] = {new_input(g, "x", SHAPE(images, k)),
+                         random_constant(g, "w", SHAPE(m, k), 2 / sqrtf((float)k)),
+                         random_constant(g, "b", SHAPE(m), 1)};
+    Node *n = node_new(g, OP_dense, NULL, "y", operands, 3);
+    dense_attrs(n)->act = act;
+    node_infer_or_die(n);
+    graph_output(g, node_out(n), node_out(n)->name);
+}
+
+static void add_se(Graph *g, Shape x, int64_t squeezed, Act act, Act gate) {
+    int64_t c = x.dim[1];
+    Value *operands[] = {new_input(g, "x", x),
+                         random_constant(g, "rw", SHAPE(squeezed, c, 1, 1), 1),
+                         random_constant(g, "rb", SHAPE(squeezed), 1),
+                         random_constant(g, "xw", SHAPE(c, squeezed, 1, 1), 1),
+                         random_constant(g, "xb", SHAPE(c), 1)};
+    Node *n = node_new(g, OP_se, NULL, "y", operands, 5);
+    *se_attrs(n) = (SeAttrs){.act = act, .gate = gate};
+    node_infer_or_die(n);
+    graph_output(g, node_out(n), node_out(n)->name);
+}
+
+static void add_pad(Graph *g) {
+    static const int64_t before[] = {0, 0, 1, 2}, after[] = {0, 0, 3, 0};
+    Node *n = node_new(g, OP_pad, NULL, "y", (Value *[]){new_input(g, "x", SHAPE(1, 5, 3, 4))}, 1);
+    pad_attrs(n)->before = (Ints){before, 4};
+    pad_attrs(n)->after = (Ints){after, 4};
+    node_infer_or_die(n);
+    graph_output(g, node_out(n), node_out(n)->name);
+}
+
+/* ---- graphs ---------------------------------------------------------------------------------- */
+
+static Graph *conv_graph(void) {
+    Graph *g = graph_new("convs");
+    for (size_t i = 0; i < sizeof conv_cases / sizeof *conv_cases; i++)
+        add_conv(g, &conv_cases[i], OP_conv2d);
+    return g;
+}
+
+static Graph *dw_graph(void) {
+    Graph *g = graph_new("depthwise");
+    for (size_t i = 0; i < sizeof dw_cases / sizeof *dw_cases; i++)
+        add_conv(g, &dw_cases[i], OP_dwconv2d);
+    return g;
+}
+
+static Graph *vector_graph(void) {
+    Graph *g = graph_new("vectors");
+    add_dense(g, 1, 37, 10, ACT_none);
+    add_dense(g, 3, 16, 100, ACT_silu);
+    add_dense(g, 1, 1, 1, ACT_none);
+    add_dense(g, 1, 130, 257, ACT_sigmoid);
+    add_se(g, SHAPE(1, 24, 7, 7), 6, ACT_silu, ACT_sigmoid);
+    add_se(g, SHAPE(2, 33, 5, 3), 1, ACT_relu, ACT_hard_sigmoid);
+    add_se(g, SHAPE(1, 96, 20, 19), 20, ACT_silu, ACT_sigmoid);
+    add_op(g, OP_global_avg_pool, (Value *[]){new_input(g, "x", SHAPE(2, 19, 6, 7))}, 1);
+    add_op(g, OP_global_avg_pool, (Value *[]){new_input(g, "x", SHAPE(1, 3, 1, 1))}, 1);
+    return g;
+}
+
+/* A copy of a graph input in channel blocks: a depthwise convolution that changes nothing. */
+static Value *blocked_input(Graph *g, Shape shape) {
+    Tensor *one = tensor_new(&g->arena, DT_f32, SHAPE(shape.dim[1], 1, 1, 1));
+    for (int64_t i = 0; i < shape.dim[1]; i++)
+        ((float *)tensor_mutable(one))[i] = 1;
+    Value *w = graph_constant(g, graph_unique_name(g, "one"), one);
+    Node *n =
+        node_new(g, OP_dwconv2d, NULL, "blocked", (Value *[]){new_input(g, "x", shape), w}, 2);
+    node_infer_or_die(n);
+    return node_out(n);
+}
+
+static void add_clip(Graph *g, Value *x, double min, double max) {
+    Node *n = node_new(g, OP_clip, NULL, "y", (Value *[]){x}, 1);
+    *clip_attrs(n) = (ClipAttrs){.min = min, .max = max};
+    node_infer_or_die(n);
+    graph_output(g, node_out(n), node_out(n)->name);
+}
+
+static void add_elementwise(Graph *g, Value *x, Value *y, Value *channels, Value *constant) {
+    static const Op ops[] = {OP_add, OP_sub, OP_mul, OP_div};
+    for (int act = 1; act < ACT_COUNT; act++)
+        add_op(g, op_from_act((Act)act), (Value *[]){x}, 1);
+    for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
+        add_op(g, ops[i], (Value *[]){x, y}, 2);
+        add_op(g, ops[i], (Value *[]){x, channels}, 2);
+        add_op(g, ops[i], (Value *[]){constant, y}, 2);
+        add_op(g, ops[i], (Value *[]){x, x}, 2);
+    }
+    add_clip(g, x, -1, 2);
+    add_clip(g, x, -INFINITY, 0.5);
+}
+
+static void add_transpose(Graph *g, Shape shape, const int64_t *perm) {
+    Node *n = node_new(g, OP_transpose, NULL, "y", (Value *[]){new_input(g, "x", shape)}, 1);
+    transpose_attrs(n)->perm = (Ints){perm, shape.rank};
+    node_infer_or_die(n);
+    graph_output(g, node_out(n), node_out(n)->name);
+}
+
+static Graph *elementwise_graph(void) {
+    static const int64_t nhwc[] = {0, 2, 3, 1}, reverse[] = {4, 3, 2, 1, 0}, swap[] = {1, 0};
+    Graph *g = graph_new("elementwise");
+    Shape shape = SHAPE(2, 19, 4, 3);
+    Value *k = random_constant(g, "k", SHAPE(1, 19, 1, 1), 3);
+    add_elementwise(g, new_input(g, "x", shape), new_input(g, "y", shape),
+                    new_input(g, "c", SHAPE(2, 19, 1, 1)), k);
+    add_elementwise(g, blocked_input(g, shape), blocked_input(g, shape),
+                    blocked_input(g, SHAPE(2, 19, 1, 1)), k);
+    /* numpy's broadcasting, on plain tensors of any rank and mixed layouts */
+    Value *x = new_input(g, "x", SHAPE(3, 1, 5)), *b = blocked_input(g, shape);
+    add_op(g, OP_add, (Value *[]){x, new_input(g, "y", SHAPE(2, 1, 4, 1))}, 2);
+    add_op(g, OP_sub, (Value *[]){random_constant(g, "scalar", SHAPE(1), 1), x}, 2);
+    add_op(g, OP_mul, (Value *[]){b, random_constant(g, "row", SHAPE(3), 1)}, 2);
+    add_op(g, op_from_act(ACT_silu), (Value *[]){new_input(g, "x", SHAPE(7))}, 1);
+    add_transpose(g, SHAPE(2, 3, 4, 5), nhwc);
+    add_transpose(g, SHAPE(2, 3, 1, 4, 2), reverse);
+    add_transpose(g, SHAPE(6, 7), swap);
+    add_pad(g);
+    return g;
+}
+
+/* ---- running --------------------------------------------------------------------------------- */
+
+typedef struct Fixture {
+    Arena arena;
+    Diag diag;
+    Program p;
+    size_t ninputs, noutputs;
+    Tensor **in, **expected, **interpreted, **compiled;
+} Fixture;
+
+static void fail_with(Diag *d, const char *what) {
+    diag_print(d, stderr, false);
+    fail_msg("%s", what);
+}
+
+static void make_inputs(Fixture *f, const float *specials, size_t nspecials) {
+    Graph *g = f->p.graph;
+    f->ninputs = g->inputs.len;
+    f->noutputs = g->outputs.len;
+    f->in = ARENA_ARRAY(&f->arena, f->ninputs, Tensor *);
+    for (size_t i = 0; i < f->ninputs; i++) {
+        f->in[i] = tensor_new(&f->arena, DT_f32, g->inputs.data[i]->type.shape);
+        float *data = tensor_mutable(f->in[i]);
+        int64_t n = shape_elems(&f->in[i]->shape);
+        for (int64_t k = 0; k < n; k++)
+            data[k] = 4 * uniform();
+        for (size_t s = 0; s < nspecials && n > 1; s++)
+            data[(int64_t)((uniform() + 1) / 2 * (float)n) % n] = specials[s];
+    }
+}
+
+static Tensor **new_outputs(Fixture *f) {
+    Tensor **out = ARENA_ARRAY(&f->arena, f->noutputs, Tensor *);
+    for (size_t i = 0; i < f->noutputs; i++)
+        out[i] = tensor_new(&f->arena, DT_f32, f->p.graph->outputs.data[i]->value->type.shape);
+    return out;
+}
+
+static void lower(Fixture *f, const char *target) {
+    int n;
+    const char *const *names = pipeline(0, &n);
+    PassContext cx = {.target = target_find(target), .where = "test", .diag = &f->diag};
+    RunnerOptions o = {.verify_each = true};
+    if (!run_passes(&f->p, names, n, &cx, &o))
+        fail_with(&f->diag, "the passes failed");
+}
+
+static void interpret(Fixture *f) {
+    const void **in = ARENA_ARRAY(&f->arena, f->ninputs, const void *);
+    void **out = ARENA_ARRAY(&f->arena, f->noutputs, void *);
+    for (size_t i = 0; i < f->ninputs; i++)
+        in[i] = f->in[i]->data;
+    f->interpreted = new_outputs(f);
+    for (size_t i = 0; i < f->noutputs; i++)
+        out[i] = tensor_mutable(f->interpreted[i]);
+    if (!module_eval(f->p.module, in, out, &f->diag))
+        fail_with(&f->diag, "the loop interpreter failed");
+}
+
+/* The largest difference over the largest finite reference value; NaN and infinities must agree. */
+static void compare_with_oracle(Fixture *f, const char *target) {
+    for (size_t i = 0; i < f->noutputs; i++) {
+        const float *a = f->interpreted[i]->data, *b = f->expected[i]->data;
+        double err = 0, top = 1e-30;
+        for (int64_t k = 0; k < shape_elems(&f->expected[i]->shape); k++) {
+            if (isnan(a[k]) != isnan(b[k]) || (isinf(b[k]) && a[k] != b[k]))
+                fail_msg("%s: output %zu, element %lld: %g, the oracle gives %g", target, i,
+                         (long long)k, (double)a[k], (double)b[k]);
+            if (!isfinite(b[k]))
+                continue;
+            err = fmax(err, fabs((double)a[k] - (double)b[k]));
+            top = fmax(top, fabs((double)b[k]));
+        }
+        if (err > 2e-6 * top)
+            fail_msg("%s: output %zu (%s): error %g of %g", target, i,
+                     f->p.graph->outputs.data[i]->value->name, err, top);
+    }
+}
+
+static void compare_bits(Fixture *f, const char *target) {
+    for (size_t i = 0; i < f->noutputs; i++) {
+        const float *a = f->compiled[i]->data, *b = f->interpreted[i]->data;
+        for (int64_t k = 0; k < shape_elems(&f->expected[i]->shape); k++)
+            if (memcmp(&a[k], &b[k], sizeof *a) != 0 && !(isnan(a[k]) && isnan(b[k])))
+                fail_msg("%s: output %zu, element %lld: C gives %a, the interpreter %a", target, i,
+                         (long long)k, (double)a[k], (double)b[k]);
+    }
+}
+
+static void run_c(Fixture *f, const char *target, const char *compiler) {
+    if (!c_have(compiler))
+        return;
+    const void **in = ARENA_ARRAY(&f->arena, f->ninputs, const void *);
+    void **out = ARENA_ARRAY(&f->arena, f->noutputs, void *);
+    f->compiled = new_outputs(f);
+    for (size_t i = 0; i < f->ninputs; i++)
+        in[i] = f->in[i]->data;
+    for (size_t i = 0; i < f->noutputs; i++)
+        out[i] = tensor_mutable(f->compiled[i]);
+    CBuild *c = c_build(f->p.module, compiler, "");
+    assert_non_null(c);
+    assert_int_equal(c_run(c, in, out), 0);
+    c_free(c);
+    compare_bits(f, target);
+}
+
+/* Lowers a graph for a target; the loop interpreter must agree with the oracle, and the C that
+ * each compiler makes with the loop interpreter. */
+static void check(Graph *g, const char *target, const float *specials, size_t nspecials) {
+    Fixture f = {.p.graph = g};
+    make_inputs(&f, specials, nspecials);
+    f.expected = ARENA_ARRAY(&f.arena, f.noutputs, Tensor *);
+    if (!graph_eval(g, f.in, f.expected, &f.arena, &f.diag))
+        fail_with(&f.diag, "the graph interpreter failed");
+    lower(&f, target);
+    interpret(&f);
+    compare_with_oracle(&f, target);
+    if (target_runs_here(target_find(target))) {
+        seal_weights(f.p.module);
+        run_c(&f, target, "gcc");
+        run_c(&f, target, "clang");
+    } else {
+        print_message("%s: this machine can't run it; interpreted only\n", target);
+    }
+    program_free(&f.p);
+    diag_free(&f.diag);
+    arena_free(&f.arena);
+}
+
+static const char *const targets[] = {"generic", "x86-64-v3", "x86-64-v4"};
+
+static const float specials[] = {NAN, INFINITY, -INFINITY, -0.0f, 100, -100, 1e-40f};
+enum { NSPECIALS = sizeof specials / sizeof *specials, NORMAL = NSPECIALS - 1 };
+
+static void check_all(Graph *(*make)(void), size_t nspecials) {
+    for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
+        check(make(), targets[i], NULL, 0);
+        check(make(), targets[i], specials, nspecials);
+    }
+}
+
+static void test_conv2d(void **state) {
+    (void)state;
+    check_all(conv_graph, NSPECIALS);
+}
+
+static void test_dwconv2d(void **state) {
+    (void)state;
+    check_all(dw_graph, NSPECIALS);
+}
+
+static void test_dense_se_pool(void **state) {
+    (void)state;
+    check_all(vector_graph, NSPECIALS);
+}
+
+static void test_elementwise(void **state) {
+    (void)state;
+    /* No denormals: 0 / denormal is 0 for the oracle, and NaN where denormals are flushed. */
+    check_all(elementwise_graph, NORMAL);
+}
+
+/* Every group of several channels, a depthwise kernel that is too wide: a clean refusal. */
+static void test_refusals(void **state) {
+    (void)state;
+    Graph *g = graph_new("groups");
+    Value *operands[] = {new_input(g, "x", SHAPE(1, 8, 4, 4)),
+                         random_constant(g, "w", SHAPE(8, 4, 1, 1), 1)};
+    Node *n = node_new(g, OP_conv2d, NULL, "y", operands, 2);
+    conv_attrs(n)->group = 2;
+    node_infer_or_die(n);
+    graph_output(g, node_out(n), "y");
+    Fixture f = {.p.graph = g};
+    int count;
+    const char *const *names = pipeline(0, &count);
+    PassContext cx = {.target = target_find("generic"), .where = "test", .diag = &f.diag};
+    assert_false(run_passes(&f.p, names, count, &cx, &(RunnerOptions){0}));
+    assert_null(f.p.module);
+    assert_int_equal(diag_exit_code(&f.diag), EXIT_UNSUPPORTED);
+    assert_non_null(strstr(f.diag.items.data[0]->message, "conv2d"));
+    program_free(&f.p);
+    diag_free(&f.diag);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_conv2d),        cmocka_unit_test(test_dwconv2d),
+        cmocka_unit_test(test_dense_se_pool), cmocka_unit_test(test_elementwise),
+        cmocka_unit_test(test_refusals),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
