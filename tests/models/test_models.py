@@ -1,0 +1,162 @@
+#!/usr/bin/env python3
+"""Real exporters' models from ONNX to compiled C, against reference outputs.
+
+The pretrained Lite0 lives in the project. Models of the shared folder (EFFNETC_MODELS, or
+../shared/models beside the source tree) are skipped, with a message, where it is missing.
+"""
+import argparse
+import functools
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
+SHARED = pathlib.Path(os.environ.get("EFFNETC_MODELS", SOURCE.parent / "shared" / "models"))
+TARGETS = ("native", "x86-64-v3", "generic")
+TOOLS = {}  # effnetc, fill_model: paths from the command line
+
+
+def run(*command, **options):
+    return subprocess.run([str(c) for c in command], capture_output=True, text=True, **options)
+
+
+class Model:
+    """A model, an input and the output it must give."""
+
+    def __init__(self, path, data, reference):
+        self.path, self.input, self.reference = path, data, reference  # input: options of the command
+
+
+class ModelTest(unittest.TestCase):
+    """Checks that hold for each model; subclasses give it."""
+
+    model = None
+
+    @classmethod
+    def setUpClass(cls):
+        if cls is ModelTest:
+            raise unittest.SkipTest("only its subclasses name a model")
+        cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="effnetc-models-"))
+        cls.addClassCleanup(shutil.rmtree, cls.folder, True)
+        cls.model = cls.make()
+
+    def ok(self, *command, **options):
+        result = run(*command, **options)
+        self.assertEqual(result.returncode, 0, f"{command}\n{result.stdout}{result.stderr}")
+        return result.stdout
+
+    @functools.lru_cache(maxsize=None)
+    def compile(self, target):
+        out = self.folder / target
+        self.ok(TOOLS["effnetc"], self.model.path, "-o", out, "--name", "net", "--target", target)
+        return out
+
+    def test_reference(self):
+        for target in TARGETS:
+            with self.subTest(target=target):
+                self.ok(TOOLS["effnetc"], "verify", self.model.path, *self.model.input,
+                        "--expect", self.model.reference, "--tolerance", "1e-4", "--target", target)
+
+    def test_wrong_reference_fails(self):
+        """The check above can fail: a tolerance that no float32 computation meets."""
+        result = run(TOOLS["effnetc"], "verify", self.model.path, *self.model.input,
+                     "--expect", self.model.reference, "--tolerance", "1e-9")
+        self.assertEqual(result.returncode, 5, result.stdout + result.stderr)
+
+    def test_every_pass_keeps_values(self):
+        self.ok(TOOLS["effnetc"], self.model.path, "-o", self.folder / "checked", "--verify-passes")
+
+    def test_same_bytes_twice(self):
+        first = self.compile("native")
+        again = self.folder / "again"
+        self.ok(TOOLS["effnetc"], self.model.path, "-o", again, "--name", "net")
+        for file in sorted(first.iterdir()):
+            if file.suffix in (".c", ".h", ".bin", ".json"):
+                self.assertEqual(file.read_bytes(), (again / file.name).read_bytes(), file.name)
+
+    def test_object_is_closed_and_constant(self):
+        for target in TARGETS:
+            with self.subTest(target=target):
+                out = self.compile(target)
+                self.ok("cc", "-O2", "-c", "net.c", "-o", "net.o", cwd=out)
+                symbols = self.ok("nm", "net.o", cwd=out).splitlines()
+                kinds = {line.split()[-2] for line in symbols}
+                self.assertLessEqual(kinds, {"T", "t", "r", "R"}, symbols)
+
+    def test_memory(self):
+        memory = json.loads(self.ok(TOOLS["effnetc"], "inspect", self.model.path, "--json"))["memory"]
+        self.assertLessEqual(memory["arena_bytes"], 1.3 * memory["arena_lower_bound"])
+        self.assertLess(memory["arena_bytes"], 8 << 20)
+        self.assertLess((self.compile("native") / "net.c").stat().st_size, 1 << 20)
+
+    def harness(self, target, name, *flags):
+        """A program that runs the generated code twice and compares the two results."""
+        out = self.compile(target)
+        header = (out / "net.h").read_text()
+        sizes = [int(s["elements"]) for key in ("inputs", "outputs")
+                 for s in json.loads((out / "net.json").read_text())[key]]
+        self.assertIn("NET_ARENA_BYTES", header)
+        self.ok("cc", "-O1", "-g", *flags, f"-DINPUT={sizes[0]}", f"-DOUTPUT={sizes[1]}", f"-I{out}",
+                SOURCE / "tests/models/run_twice.c", out / "net.c", "-o", out / name)
+        return out / name, out / "net.weights.bin"
+
+    def test_sanitizers(self):
+        for target in TARGETS:
+            with self.subTest(target=target):
+                program, weights = self.harness(target, "sanitized", "-fsanitize=address,undefined",
+                                                "-fno-sanitize-recover=all")
+                self.ok(program, weights)
+
+    def test_valgrind(self):
+        """valgrind 3.19 knows no AVX-512, so x86-64-v3."""
+        if not shutil.which("valgrind"):
+            self.skipTest("valgrind is not installed")
+        program, weights = self.harness("x86-64-v3", "plain")
+        self.ok("valgrind", "--error-exitcode=9", "--leak-check=full", "-q", program, weights)
+
+
+class Lite0(ModelTest):
+    @classmethod
+    def make(cls):
+        data = SOURCE / "tests/models/data"
+        return Model(SOURCE / "examples/models/efficientnet_lite0.onnx",
+                     ("--input", data / "lite0_chelsea.png", "--mean", "127", "--std", "128"),
+                     data / "lite0_chelsea.out.npy")
+
+    def test_picture(self):
+        out = self.ok(TOOLS["effnetc"], "run", self.model.path, "--input",
+                      next((SOURCE / "examples/images").glob("chelsea.*")), "--crop", "0.875",
+                      "--mean", "127", "--std", "128", "--labels",
+                      SOURCE / "examples/models/imagenet_labels.json", "--top", "5")
+        self.assertRegex(out.splitlines()[0] + out.splitlines()[1], re.compile("cat", re.I))
+
+
+class TorchvisionB0(ModelTest):
+    @classmethod
+    def make(cls):
+        skeleton = SHARED / "skeletons/tv_b0.onnx"
+        if not skeleton.exists():
+            raise unittest.SkipTest(f"{skeleton} is missing: set EFFNETC_MODELS to the folder of test models")
+        model, data = cls.folder / "tv_b0.onnx", cls.folder / "input.npy"
+        for command in ((TOOLS["fill_model"], skeleton, model),
+                        (sys.executable, SHARED / "picture.py", SHARED / "pictures/chelsea.ppm", "224", "224",
+                         "imagenet", "nchw", data)):
+            result = run(*command)
+            if result.returncode:
+                raise RuntimeError(f"{command}\n{result.stderr}")
+        return Model(model, ("--input", data), SHARED / "refs/tv_b0.out.npy")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--effnetc", required=True)
+    parser.add_argument("--fill-model", required=True)
+    arguments, rest = parser.parse_known_args()
+    TOOLS.update(effnetc=arguments.effnetc, fill_model=arguments.fill_model)
+    unittest.main(argv=[sys.argv[0], *rest], verbosity=2)
