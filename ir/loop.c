@@ -1,0 +1,351 @@
+/* loop.c: the instruction table, modules, kernels, registers and addresses of the loop IR. */
+#include "ir/loop.h"
+#include "ir/loop_internal.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- instructions --------------------------------------------------------------------------- */
+
+static const InstInfo insts[INST_COUNT] = {
+#define INST(id, text, form, types, c_float, c_int, eval)                                          \
+    [INST_##id] = {text, FORM_##form, TYPES_##types, c_float, c_int},
+#include "ir/insts.def"
+#undef INST
+};
+
+const InstInfo *inst_info(InstOp op) {
+    ensure((unsigned)op < INST_COUNT);
+    return &insts[op];
+}
+
+bool inst_parse(const char *s, size_t n, InstOp *out) {
+    for (int i = 0; i < INST_COUNT; i++) {
+        if (strlen(insts[i].name) == n && memcmp(insts[i].name, s, n) == 0) {
+            *out = (InstOp)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+int inst_blocks(Inst *in, Block *blocks[2]) {
+    switch (inst_info(in->op)->form) {
+    case FORM_FOR:
+        blocks[0] = &in->u.loop.body;
+        return 1;
+    case FORM_IF:
+        blocks[0] = &in->u.branch.then;
+        blocks[1] = &in->u.branch.orelse;
+        return 2;
+    default:
+        return 0;
+    }
+}
+
+static bool is_value(const Reg *r) {
+    return r && r->kind == REG_VALUE;
+}
+
+bool inst_result(const Inst *in, LType written, RegKind *kind, LType *type) {
+    const Reg *a = in->src[0];
+    InstForm form = inst_info(in->op)->form;
+    *kind = form == FORM_LEA ? REG_POINTER : REG_VALUE;
+    switch (form) {
+    case FORM_CONST:
+        *type = written;
+        return true;
+    case FORM_CONVERT:
+        *type = written;
+        return is_value(a);
+    case FORM_UNARY:
+    case FORM_BINARY:
+    case FORM_TERNARY:
+    case FORM_SHIFT:
+        *type = is_value(a) ? a->type : written;
+        return is_value(a);
+    case FORM_COMPARE:
+        *type = is_value(a) ? ltype_mask(a->type) : written;
+        return is_value(a);
+    case FORM_SELECT:
+        *type = is_value(in->src[1]) ? in->src[1]->type : written;
+        return is_value(in->src[1]);
+    case FORM_SPLAT:
+        *type = ltype(is_value(a) ? a->type.dtype : written.dtype, written.lanes);
+        return is_value(a);
+    case FORM_LOAD:
+    case FORM_SPLAT_LOAD:
+    case FORM_LEA:
+        if (!in->u.addr.base || in->u.addr.base->kind == REG_VALUE)
+            return false;
+        *type = ltype(in->u.addr.base->type.dtype, form == FORM_LEA ? 1 : written.lanes);
+        return true;
+    case FORM_FOR:
+        *type = ltype(DT_i64, 1);
+        return true;
+    default: /* store, if, call */
+        return false;
+    }
+}
+
+/* ---- types ---------------------------------------------------------------------------------- */
+
+LType ltype(DType dt, int lanes) {
+    return (LType){dt, lanes};
+}
+
+bool ltype_equal(LType a, LType b) {
+    return a.dtype == b.dtype && a.lanes == b.lanes;
+}
+
+LType ltype_mask(LType t) {
+    if (t.lanes == 1)
+        return ltype(DT_bool, 1);
+    switch (dtype_bytes(t.dtype)) {
+    case 1:
+        return ltype(DT_i8, t.lanes);
+    case 2:
+        return ltype(DT_i16, t.lanes);
+    case 4:
+        return ltype(DT_i32, t.lanes);
+    default:
+        return ltype(DT_i64, t.lanes);
+    }
+}
+
+TypeSet dtype_set(DType dt) {
+    if (dt == DT_bool)
+        return TYPES_B;
+    if (!dtype_is_float(dt))
+        return TYPES_I;
+    return dt == DT_f32 || dt == DT_f64 ? TYPES_F : TYPES_H;
+}
+
+/* A NaN becomes the quiet NaN: a constant's text can't say more. */
+double dtype_round_f(DType dt, double x) {
+    if (x != x)
+        return (double)NAN;
+    switch (dt) {
+    case DT_f32:
+        return (double)(float)x;
+    case DT_f16:
+        return (double)half_to_float(float_to_half((float)x));
+    case DT_bf16:
+        return (double)bfloat_to_float(float_to_bfloat((float)x));
+    default:
+        return x;
+    }
+}
+
+bool dtype_fits_i(DType dt, int64_t x) {
+    if (dt == DT_bool)
+        return x == 0 || x == 1;
+    int bits = 8 * dtype_bytes(dt);
+    if (bits == 64)
+        return true;
+    if (dtype_is_signed_int(dt))
+        return x >= -((int64_t)1 << (bits - 1)) && x < (int64_t)1 << (bits - 1);
+    return x >= 0 && x < (int64_t)1 << bits;
+}
+
+/* ---- modules -------------------------------------------------------------------------------- */
+
+/* `name`, or name_2, name_3, ... whichever `taken` does not have. `copies` belongs to the holder of
+ * `name` and keeps a long series of equal names from being tried again and again. */
+static const char *number_name(Arena *a, const Map *taken, const char *name, int *copies) {
+    const char *numbered;
+    do
+        numbered = arena_printf(a, "%s_%d", name, ++*copies + 1);
+    while (map_get(taken, numbered));
+    return numbered;
+}
+
+Module *module_new(const char *name, const Target *target) {
+    Arena arena = {0};
+    Module *m = ARENA_NEW(&arena, Module);
+    m->arena = arena;
+    m->name = arena_strdup(&m->arena, name);
+    m->target = target;
+    m->run = kernel_new(m, "run");
+    return m;
+}
+
+void module_free(Module *m) {
+    if (!m)
+        return;
+    Arena arena = m->arena; /* which m itself is in */
+    arena_free(&arena);
+}
+
+Buffer *module_buffer(Module *m, const char *name, BufferKind kind, DType dt, int64_t elems,
+                      int64_t offset) {
+    Buffer *b = ARENA_NEW(&m->arena, Buffer);
+    Buffer *other = map_get(&m->buffer_names, name);
+    b->reg.name = other ? number_name(&m->arena, &m->buffer_names, name, &other->reg.copies)
+                        : arena_strdup(&m->arena, name);
+    b->reg.kind = REG_BUFFER;
+    b->reg.type = ltype(dt, 1);
+    b->reg.index = (int)m->buffers.len;
+    b->kind = kind;
+    b->elems = elems;
+    b->offset = offset;
+    if (kind == BUF_INPUT || kind == BUF_OUTPUT) {
+        b->onnx_name = b->reg.name;
+        b->shape = shape_of(1, &elems);
+    }
+    vec_push(&m->arena, &m->buffers, b);
+    map_put(&m->arena, &m->buffer_names, b->reg.name, b);
+    return b;
+}
+
+Kernel *kernel_new(Module *m, const char *name) {
+    Kernel *k = ARENA_NEW(&m->arena, Kernel);
+    k->name = arena_strdup(&m->arena, name);
+    k->module = m;
+    return k;
+}
+
+Kernel *module_add_kernel(Module *m, Kernel *k) {
+    Kernel *other = map_get(&m->kernel_names, k->name);
+    if (other)
+        k->name = number_name(&m->arena, &m->kernel_names, k->name, &other->copies);
+    vec_push(&m->arena, &m->kernels, k);
+    map_put(&m->arena, &m->kernel_names, k->name, k);
+    return k;
+}
+
+Kernel *module_kernel(Module *m, const char *name) {
+    return module_add_kernel(m, kernel_new(m, name));
+}
+
+Kernel *module_find_kernel(const Module *m, const char *name) {
+    return map_get(&m->kernel_names, name);
+}
+
+static void print_nameless(Buf *b, Kernel *k) {
+    const char *name = k->name;
+    k->name = "";
+    kernel_print(b, k);
+    k->name = name;
+}
+
+/* Whether k's text still is what it was when it was shared: passes change kernels. */
+static bool is_text_of(Kernel *k, const char *text) {
+    Buf now = {0};
+    print_nameless(&now, k);
+    bool same = strcmp(buf_str(&now), text) == 0;
+    buf_free(&now);
+    return same;
+}
+
+Kernel *module_share_kernel(Module *m, Kernel *k) {
+    Buf text = {0};
+    print_nameless(&text, k);
+    Kernel *twin = map_get(&m->shared, buf_str(&text));
+    if (!twin || !is_text_of(twin, buf_str(&text))) {
+        twin = module_add_kernel(m, k);
+        map_put(&m->arena, &m->shared, arena_strdup(&m->arena, buf_str(&text)), k);
+    }
+    buf_free(&text);
+    return twin;
+}
+
+/* ---- registers ------------------------------------------------------------------------------ */
+
+static Reg *new_reg(Kernel *k, const char *name, RegKind kind, LType t) {
+    Arena *a = &k->module->arena;
+    Reg *r = ARENA_NEW(a, Reg), *other = map_get(&k->names, name);
+    r->name = other ? number_name(a, &k->names, name, &other->copies) : arena_strdup(a, name);
+    r->kind = kind;
+    r->type = t;
+    r->index = (int)k->regs.len;
+    vec_push(a, &k->regs, r);
+    map_put(a, &k->names, r->name, r);
+    return r;
+}
+
+static Reg *new_param(Kernel *k, const char *name, RegKind kind, LType t) {
+    ensure(k->params.len == k->regs.len && !k->body.first);
+    Reg *r = new_reg(k, name, kind, t);
+    vec_push(&k->module->arena, &k->params, r);
+    return r;
+}
+
+Reg *kernel_param_ptr(Kernel *k, const char *name, DType dt) {
+    return new_param(k, name, REG_POINTER, ltype(dt, 1));
+}
+
+Reg *kernel_param_i64(Kernel *k, const char *name) {
+    return new_param(k, name, REG_VALUE, ltype(DT_i64, 1));
+}
+
+Reg *kernel_reg(Kernel *k, const char *name, LType t) {
+    return new_reg(k, name, REG_VALUE, t);
+}
+
+Reg *kernel_ptr(Kernel *k, const char *name, DType dt) {
+    return new_reg(k, name, REG_POINTER, ltype(dt, 1));
+}
+
+/* ---- addresses ------------------------------------------------------------------------------ */
+
+Bound bound_const(int64_t v) {
+    return (Bound){NULL, v};
+}
+
+Bound bound_reg(Reg *r) {
+    return (Bound){r, 0};
+}
+
+Addr addr_of(Reg *base, int64_t offset) {
+    return (Addr){.base = base, .offset = offset};
+}
+
+static bool add_signed(int64_t a, int64_t b, int64_t *out) {
+    if (b > 0 ? a > INT64_MAX - b : a < INT64_MIN - b)
+        return false;
+    *out = a + b;
+    return true;
+}
+
+static void drop_term(Addr *a, int i) {
+    a->nterms--;
+    memmove(&a->terms[i], &a->terms[i + 1], (size_t)(a->nterms - i) * sizeof a->terms[0]);
+    a->terms[a->nterms] = (Term){0};
+}
+
+bool addr_try_plus(Addr *a, Reg *reg, int64_t factor) {
+    int i = 0;
+    while (i < a->nterms && a->terms[i].reg != reg)
+        i++;
+    if (factor == 0)
+        return true;
+    if (i == MAX_TERMS)
+        return false;
+    int64_t sum = factor;
+    if (i < a->nterms && !add_signed(a->terms[i].factor, factor, &sum))
+        return false;
+    a->nterms += i == a->nterms;
+    a->terms[i] = (Term){reg, sum};
+    if (sum == 0)
+        drop_term(a, i);
+    return true;
+}
+
+Addr addr_plus(Addr a, Reg *reg, int64_t factor) {
+    ensure(addr_try_plus(&a, reg, factor));
+    return a;
+}
+
+Addr addr_offset(Addr a, int64_t offset) {
+    ensure(add_signed(a.offset, offset, &a.offset));
+    return a;
+}
+
+Arg arg_addr(Addr a) {
+    return (Arg){.addr = a};
+}
+
+Arg arg_i64(int64_t v) {
+    return (Arg){.integer = bound_const(v)};
+}
