@@ -137,20 +137,47 @@ class Lite0(ModelTest):
         self.assertRegex(out.splitlines()[0] + out.splitlines()[1], re.compile("cat", re.I))
 
 
+def shared_models():
+    """The entries of zoo.json, by name."""
+    if not (SHARED / "zoo.json").exists():
+        raise unittest.SkipTest(f"{SHARED} is missing: set EFFNETC_MODELS to the folder of test models")
+    return {m["name"]: m for m in json.loads((SHARED / "zoo.json").read_text())["models"]}
+
+
+def make_skeleton(entry, folder):
+    """A skeleton with its weights, and its input made from a picture."""
+    model, data, picture = folder / f"{entry['name']}.onnx", folder / f"{entry['name']}.npy", entry["input"]
+    for command in ((TOOLS["fill_model"], SHARED / entry["file"], model),
+                    (sys.executable, SHARED / "picture.py", SHARED / picture["picture"], *picture["size"],
+                     picture["norm"], picture["layout"], data)):
+        result = run(*command)
+        if result.returncode:
+            raise RuntimeError(f"{command}\n{result.stderr}")
+    return Model(model, ("--input", data), SHARED / entry["refs"][0]["file"])
+
+
 class TorchvisionB0(ModelTest):
     @classmethod
     def make(cls):
-        skeleton = SHARED / "skeletons/tv_b0.onnx"
-        if not skeleton.exists():
-            raise unittest.SkipTest(f"{skeleton} is missing: set EFFNETC_MODELS to the folder of test models")
-        model, data = cls.folder / "tv_b0.onnx", cls.folder / "input.npy"
-        for command in ((TOOLS["fill_model"], skeleton, model),
-                        (sys.executable, SHARED / "picture.py", SHARED / "pictures/chelsea.ppm", "224", "224",
-                         "imagenet", "nchw", data)):
-            result = run(*command)
-            if result.returncode:
-                raise RuntimeError(f"{command}\n{result.stderr}")
-        return Model(model, ("--input", data), SHARED / "refs/tv_b0.out.npy")
+        return make_skeleton(shared_models()["tv_b0"], cls.folder)
+
+
+class Classifiers(unittest.TestCase):
+    """Every full-size float classifier of the shared folder, for every target."""
+
+    def test_all(self):
+        entries = [m for m in shared_models().values() if m["kind"] == "skeleton"
+                   and len(m["outputs"]) == 1 and len(m["outputs"][0]["shape"]) == 2
+                   and m["outputs"][0]["shape"][1] == 1000]
+        self.assertGreater(len(entries), 0)
+        for entry in entries:
+            with tempfile.TemporaryDirectory(prefix="effnetc-models-") as folder:
+                model = make_skeleton(entry, pathlib.Path(folder))
+                for target in TARGETS:
+                    with self.subTest(model=entry["name"], target=target):
+                        result = run(TOOLS["effnetc"], "verify", model.path, *model.input, "--expect",
+                                     model.reference, "--tolerance", "1e-4", "--target", target)
+                        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
 
 
 if __name__ == "__main__":
