@@ -6,38 +6,38 @@
 
 /* What the printers say about the model beyond the module itself. */
 typedef struct EmitInfo {
-    const char *name;       /* C identifier prefix: b0 */
-    const char *model;      /* file name of the model, without its folder */
-    const char *version;    /* of effnetc */
+    const char *name;    /* C identifier prefix: b0 */
+    const char *model;   /* file name of the model, without its folder */
+    const char *version; /* of effnetc */
     int64_t macs, parameters;
 } EmitInfo;
 
-/* ---- emit_c.c: NAME.c and NAME.h -------------------------------------------------------------- */
+/* ---- emit_c.c: NAME.c and NAME.h ------------------------------------------------------------- */
 
 /* Appends the C source and the header for a module that emit_c_check passed. Deterministic; no
  * dates, no paths. */
 void emit_c_source(Buf *out, const Module *m, const EmitInfo *info);
 void emit_c_header(Buf *out, const Module *m, const EmitInfo *info);
 
-/* ---- emit_check.c ----------------------------------------------------------------------------- */
+/* ---- emit_check.c ---------------------------------------------------------------------------- */
 
 /* Whether the C printer can print a verified module: false with an error (3) in d for each
  * instruction that has no C on the module's target. */
 bool emit_c_check(const Module *m, const char *where, Diag *d);
 
-/* ---- c_names.c -------------------------------------------------------------------------------- */
+/* ---- c_names.c ------------------------------------------------------------------------------- */
 
 /* A C identifier from any text: every byte outside [A-Za-z0-9_] becomes '_', a leading digit gets
  * an '_' in front, a leading "__" or "_X" an 'x' in front, names that C, C++, the compiler or
  * generated code use an '_' behind, and "" becomes "model". */
 char *c_identifier(Arena *a, const char *text);
 
-/* ---- emit_json.c: NAME.json ------------------------------------------------------------------- */
+/* ---- emit_json.c: NAME.json ------------------------------------------------------------------ */
 
 /* Appends the contract of the generated files: inputs, outputs, shapes, sizes, hashes, target. */
 void emit_json(Buf *out, const Module *m, const EmitInfo *info);
 
-/* ---- weights.c: NAME.weights.bin -------------------------------------------------------------- */
+/* ---- weights.c: NAME.weights.bin ------------------------------------------------------------- */
 
 /* The weights file is the module's weights as they are: the first 64 bytes are its header (magic
  * "EFFNETCW", format version u32, 4 zero bytes, size u64, FNV-1a-64 over the 64-bit words behind
