@@ -34,6 +34,9 @@ int inst_blocks(Inst *in, Block *blocks[2]) {
     case FORM_FOR:
         blocks[0] = &in->u.loop.body;
         return 1;
+    case FORM_WHILE:
+        blocks[0] = &in->u.body;
+        return 1;
     case FORM_IF:
         blocks[0] = &in->u.branch.then;
         blocks[1] = &in->u.branch.orelse;
@@ -167,14 +170,35 @@ Module *module_new(const char *name, const Target *target) {
     m->name = arena_strdup(&m->arena, name);
     m->target = target;
     m->run = kernel_new(m, "run");
+    m->run->kind = KERNEL_RUN;
     return m;
 }
 
 void module_free(Module *m) {
     if (!m)
         return;
+    buf_free(&m->packed);
     Arena arena = m->arena; /* which m itself is in */
     arena_free(&arena);
+}
+
+void module_take_weights(Module *m, Buf *packed) {
+    ensure(!m->packed.data);
+    m->packed = *packed;
+    *packed = (Buf){0};
+    m->weights_bytes = (int64_t)m->packed.len;
+    m->weights = tensor_wrap(&m->arena, DT_u8, SHAPE(m->weights_bytes), m->packed.data);
+}
+
+size_t module_function_count(const Module *m) {
+    return m->kernels.len + m->steps.len + 1;
+}
+
+Kernel *module_function(const Module *m, size_t i) {
+    if (i < m->kernels.len)
+        return m->kernels.data[i];
+    i -= m->kernels.len;
+    return i < m->steps.len ? m->steps.data[i] : m->run;
 }
 
 Buffer *module_buffer(Module *m, const char *name, BufferKind kind, DType dt, int64_t elems,
@@ -205,13 +229,32 @@ Kernel *kernel_new(Module *m, const char *name) {
     return k;
 }
 
-Kernel *module_add_kernel(Module *m, Kernel *k) {
+Kernel *step_new(Module *m, const char *name, const char *origin) {
+    Kernel *k = kernel_new(m, name);
+    k->kind = KERNEL_STEP;
+    k->origin = origin && *origin ? arena_strdup(&m->arena, origin) : NULL;
+    return k;
+}
+
+/* Kernels and steps share their names. */
+static void take_name(Module *m, Kernel *k) {
     Kernel *other = map_get(&m->kernel_names, k->name);
     if (other)
         k->name = number_name(&m->arena, &m->kernel_names, k->name, &other->copies);
-    vec_push(&m->arena, &m->kernels, k);
     map_put(&m->arena, &m->kernel_names, k->name, k);
+}
+
+Kernel *module_add_kernel(Module *m, Kernel *k) {
+    ensure(k->kind == KERNEL_PLAIN);
+    take_name(m, k);
+    vec_push(&m->arena, &m->kernels, k);
     return k;
+}
+
+void module_add_step(Module *m, Kernel *step) {
+    ensure(step->kind == KERNEL_STEP);
+    take_name(m, step);
+    vec_push(&m->arena, &m->steps, step);
 }
 
 Kernel *module_kernel(Module *m, const char *name) {

@@ -1,7 +1,8 @@
 /* loop.h: the loop IR, the level that every printer prints. Sections follow the files.
  *
- * A module has buffers, kernels and one `run`. Kernels are structured code over typed, mutable
- * registers; a kernel is called with pointers and integers. Reference: docs/loop-ir.md.
+ * A module has buffers, kernels, steps and one `run`. Kernels are structured code over typed,
+ * mutable registers; a kernel is called with pointers and integers. A step is one op of the graph:
+ * it calls kernels with addresses of buffers. `run` calls the steps. Reference: docs/loop-ir.md.
  *
  *     module @b0 target=x86-64-v3 arena=3215360 weights=4096 xxh:8c1f00aa90b2c7d1 {
  *       buffer %in : f32[1,3,224,224] input 0 "input"
@@ -15,8 +16,11 @@
  *           store.v8 a[i], x
  *         }
  *       }
+ *       step @block_1 {
+ *         call @add1(%t1[0], 802816)
+ *       }  # "block.1"
  *       run {
- *         call @add1(%t1[0], 802816)  # "block.1"
+ *         call @block_1()
  *       }
  *     }
  */
@@ -100,6 +104,7 @@ typedef enum InstForm {
     FORM_STORE,      /* store[.vN] addr, a */
     FORM_LEA,        /* p = lea addr             a pointer register */
     FORM_FOR,        /* for i in lo..hi [step s] { } */
+    FORM_WHILE,      /* while c { }              c: bool */
     FORM_IF,         /* if c { } [else { }]      c: bool */
     FORM_CALL        /* call @k(addr or integer, ...) */
 } InstForm;
@@ -128,7 +133,8 @@ struct Inst {
             int64_t step;
             Block body;
         } loop;
-        struct { /* if; the condition is src[0] */
+        Block body; /* while; the condition is src[0] */
+        struct {    /* if; the condition is src[0] */
             Block then, orelse;
         } branch;
         struct { /* call */
@@ -137,7 +143,7 @@ struct Inst {
             int nargs;
         } call;
     } u;
-    const char *comment; /* calls: ONNX origin; else NULL */
+    const char *comment; /* calls: ONNX origin; NULL where there is none */
 };
 
 /* Sets of element types, named by their members: F f32 f64, H f16 bf16, I integers, B bool. */
@@ -179,8 +185,16 @@ typedef struct Buffer {
     Shape shape;           /* inputs and outputs: as the caller sees it */
 } Buffer;
 
+typedef enum KernelKind {
+    KERNEL_PLAIN, /* takes pointers and i64; knows no buffers */
+    KERNEL_STEP,  /* takes nothing; may use buffers and call plain kernels */
+    KERNEL_RUN    /* takes nothing; may use buffers and call everything else */
+} KernelKind;
+
 struct Kernel {
     const char *name;
+    KernelKind kind;
+    const char *origin; /* steps: ONNX node names, "a+b"; NULL where unknown */
     Module *module;
     VEC(Reg *) params; /* pointers and i64 */
     VEC(Reg *) regs;   /* all of them, parameters first; regs.data[i]->index == i */
@@ -194,10 +208,12 @@ struct Module {
     const char *name;
     const Target *target;
     VEC(Buffer *) buffers;
-    VEC(Kernel *) kernels; /* callees before callers */
-    Kernel *run;           /* no parameters; may use buffers */
+    VEC(Kernel *) kernels; /* plain ones; callees before callers */
+    VEC(Kernel *) steps;
+    Kernel *run;
     int64_t arena_bytes, weights_bytes;
     Tensor *weights; /* u8[weights_bytes]: the packed weights; NULL after parsing text alone */
+    Buf packed;      /* what weights->data points into, where module_take_weights gave it */
     uint64_t weights_hash; /* where weights == NULL: what the text says, 0 = unknown */
     Map buffer_names, kernel_names;
     Map shared; /* text of a kernel without its name -> Kernel; module_share_kernel's */
@@ -218,6 +234,14 @@ Kernel *module_find_kernel(const Module *m, const char *name);
 Kernel *module_share_kernel(Module *m, Kernel *k);
 /* A kernel that is not in the module yet, for module_share_kernel. */
 Kernel *kernel_new(Module *m, const char *name);
+/* A step that is not in the module yet, for module_add_step; `origin` may be NULL. */
+Kernel *step_new(Module *m, const char *name, const char *origin);
+void module_add_step(Module *m, Kernel *step); /* a taken name gets a number */
+/* Kernels, steps and run, in this order: callees before callers. */
+size_t module_function_count(const Module *m);
+Kernel *module_function(const Module *m, size_t i);
+/* Makes `packed` the weights of m, which owns it from now on; *packed is empty then. */
+void module_take_weights(Module *m, Buf *packed);
 
 Reg *kernel_param_ptr(Kernel *k, const char *name, DType dt);
 Reg *kernel_param_i64(Kernel *k, const char *name);
@@ -282,9 +306,10 @@ void build_store(Builder *b, Addr a, Reg *value);
 /* The variable is a new register, or for build_for_to an i64 that exists. */
 Reg *build_for(Builder *b, const char *var, Bound lo, Bound hi, int64_t step);
 void build_for_to(Builder *b, Reg *var, Bound lo, Bound hi, int64_t step);
+void build_while(Builder *b, Reg *cond); /* the body must assign cond */
 void build_if(Builder *b, Reg *cond);
 void build_else(Builder *b);
-void build_close(Builder *b); /* of build_for or build_if */
+void build_close(Builder *b); /* of build_for, build_while or build_if */
 void build_call(Builder *b, Kernel *callee, const Arg *args, int nargs, const char *origin);
 
 /* ---- loop_edit.c: for loop passes ----------------------------------------------------------- */
@@ -304,6 +329,8 @@ void block_prepend(Block *to, Block *from);
 
 void module_print(Buf *b, const Module *m);
 void kernel_print(Buf *b, const Kernel *k);
+/* "kernel @name", "step @name" or "run", for messages. */
+const char *kernel_title(Arena *a, const Kernel *k);
 void inst_print(Buf *b, const Inst *in); /* one line; of a loop or branch its head */
 /* "f32*", "v16.f32" */
 void reg_type_print(Buf *b, RegKind kind, LType t);
@@ -319,7 +346,7 @@ Module *module_parse(const char *text, size_t size, const char *where, const cha
 /* ---- loop_verify.c -------------------------------------------------------------------------- */
 
 /* Types, register use before definition, addresses, unique names, calls against signatures,
- * constant addresses of `run` against buffer sizes. All faults go to d; true where there is none.
+ * constant addresses of buffers against their sizes. All faults go to d; true where there is none.
  */
 bool module_verify(const Module *m, const char *where, Diag *d);
 
@@ -328,7 +355,14 @@ bool module_verify(const Module *m, const char *where, Diag *d);
 /* Runs m on inputs and outputs in the caller's memory (element types and counts as the buffers
  * say) with the packed weights and an arena of its own, filled with NaN patterns first. Rounds as
  * the loop IR is defined (fma once, mul and add twice; the target's flush-to-zero). Every access
- * is checked against its buffer: false with an error in d (kernel, instruction, index, size). */
+ * is checked against its buffer: false with an error in d (kernel, instruction, index, size). Ends
+ * with an error (4) after EVAL_FUEL rounds of loops and calls. */
 bool module_eval(const Module *m, const void *const *inputs, void *const *outputs, Diag *d);
+
+/* Ten times what the largest network of the family takes, and some minutes of empty loops. */
+#define EVAL_FUEL ((int64_t)1 << 36)
+/* The same with another limit. */
+bool module_eval_fuel(const Module *m, const void *const *inputs, void *const *outputs,
+                      int64_t fuel, Diag *d);
 
 #endif

@@ -191,6 +191,11 @@ Reg *build_for(Builder *b, const char *var, Bound lo, Bound hi, int64_t step) {
     return r;
 }
 
+void build_while(Builder *b, Reg *cond) {
+    Inst *in = operands(b, INST_while, cond, NULL, NULL);
+    build_open(b, &in->u.body);
+}
+
 void build_if(Builder *b, Reg *cond) {
     Inst *in = operands(b, INST_if, cond, NULL, NULL);
     build_open(b, &in->u.branch.then);

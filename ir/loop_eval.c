@@ -8,7 +8,21 @@
 
 /* ---- faults of the program that runs -------------------------------------------------------- */
 
-/* Reports what went wrong at step s, and which call of `run` led there. Always false. */
+/* Says which instruction step s is, and which calls of `run` led there. Always false. */
+static bool note_place(Diag *d, const Code *code, const Step *s) {
+    const char *label = "instruction";
+    for (;; s = &code->caller->steps.data[code->return_to - 1], code = code->caller) {
+        Buf text = {0};
+        inst_print(&text, s->inst);
+        diag_note(d, label, "%s", buf_str(&text));
+        buf_free(&text);
+        label = "called by";
+        if (!code->caller)
+            return false;
+    }
+}
+
+/* Reports what went wrong at step s. Always false. */
 static bool fault(Diag *d, const Code *code, const Step *s, const char *fmt, ...) PRINTF_LIKE(4, 5);
 
 static bool fault(Diag *d, const Code *code, const Step *s, const char *fmt, ...) {
@@ -17,18 +31,17 @@ static bool fault(Diag *d, const Code *code, const Step *s, const char *fmt, ...
     va_start(ap, fmt);
     const char *what = arena_vprintf(&a, fmt, ap);
     va_end(ap);
-    bool run = code->kernel == code->kernel->module->run;
-    diag_error(d, EXIT_INTERNAL, code->kernel->module->name, "%s%s: %s", run ? "" : "kernel @",
-               code->kernel->name, what);
+    diag_error(d, EXIT_INTERNAL, code->kernel->module->name, "%s: %s",
+               kernel_title(&a, code->kernel), what);
     arena_free(&a);
-    for (;; s = &code->caller->steps.data[code->return_to - 1], code = code->caller) {
-        Buf text = {0};
-        inst_print(&text, s->inst);
-        diag_note(d, s->inst->op == INST_call ? "called by" : "instruction", "%s", buf_str(&text));
-        buf_free(&text);
-        if (!code->caller)
-            return false;
-    }
+    return note_place(d, code, s);
+}
+
+static bool out_of_fuel(Diag *d, const Code *code, const Step *s) {
+    diag_error(
+        d, EXIT_BUDGET, code->kernel->module->name,
+        "the program does not end within the rounds of loops and the calls that it may take");
+    return note_place(d, code, s);
 }
 
 static bool outside(Diag *d, const Code *code, const Step *s, Pointer p, int64_t count) {
@@ -171,8 +184,8 @@ static Code *enter(Code *caller, const Step *s, size_t return_to) {
     return callee;
 }
 
-/* Runs code, and what it calls, to its end. */
-static bool execute(Code *code, Diag *d) {
+/* Runs code, and what it calls, to its end. Rounds and calls take one of `fuel` each. */
+static bool execute(Code *code, int64_t fuel, Diag *d) {
     size_t pc = 0;
     bool ok = true;
     while (ok) {
@@ -202,6 +215,11 @@ static bool execute(Code *code, Diag *d) {
             break;
         case STEP_NEXT:
             pc = loop_next(regs, s) ? s->target : pc;
+            ok = --fuel > 0 || out_of_fuel(d, code, s);
+            break;
+        case STEP_AGAIN:
+            pc = s->target;
+            ok = --fuel > 0 || out_of_fuel(d, code, s);
             break;
         case STEP_UNLESS:
             pc = regs[s->src[0]] ? pc : s->target;
@@ -210,6 +228,7 @@ static bool execute(Code *code, Diag *d) {
             pc = s->target;
             break;
         case STEP_CALL:
+            ok = --fuel > 0 || out_of_fuel(d, code, s);
             code = enter(code, s, pc);
             pc = 0;
             break;
@@ -263,6 +282,11 @@ static Memory *place_buffers(Arena *a, const Module *m, const void *const *input
 }
 
 bool module_eval(const Module *m, const void *const *inputs, void *const *outputs, Diag *d) {
+    return module_eval_fuel(m, inputs, outputs, EVAL_FUEL, d);
+}
+
+bool module_eval_fuel(const Module *m, const void *const *inputs, void *const *outputs,
+                      int64_t fuel, Diag *d) {
     if (!module_verify(m, m->name, d) || !has_weights(m, d))
         return false;
     size_t arena_bytes = (size_t)m->arena_bytes;
@@ -275,7 +299,7 @@ bool module_eval(const Module *m, const void *const *inputs, void *const *output
     memset(memory, POISON, arena_bytes);
     Arena a = {0};
     Code *run = compile_module(&a, m, place_buffers(&a, m, inputs, outputs, memory), d);
-    bool ok = run && execute(run, d);
+    bool ok = run && execute(run, fuel, d);
     arena_free(&a);
     free(memory);
     return ok;

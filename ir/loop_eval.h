@@ -66,6 +66,7 @@ typedef enum StepKind {
     STEP_NEXT,       /* of the loop whose FOR is at target: another round, or go on */
     STEP_UNLESS,     /* goes to target where src[0] is false */
     STEP_JUMP,       /* goes to target */
+    STEP_AGAIN,      /* the same, for another round of a while */
     STEP_CALL,       /* u.call */
     STEP_RETURN
 } StepKind;
@@ -110,8 +111,9 @@ struct Code {
 
 /* ---- loop_steps.c --------------------------------------------------------------------------- */
 
-/* Compiles every kernel of m, which must be valid, and run, which is the last one. memory[i] is
- * that of buffer i. NULL with an error in d where a kernel's registers take too much memory. */
+/* Compiles every kernel and step of m, which must be valid, and run, whose code is the result.
+ * memory[i] is that of buffer i. NULL with an error in d where a kernel's registers take too much
+ * memory. */
 Code *compile_module(Arena *a, const Module *m, const Memory *memory, Diag *d);
 
 /* ---- loop_lanes.c --------------------------------------------------------------------------- */

@@ -14,7 +14,7 @@ bool inst_result(const Inst *in, LType written, RegKind *kind, LType *type);
 /* The inner blocks of a loop or branch, in text order; returns how many: 0, 1 or 2. */
 int inst_blocks(Inst *in, Block *blocks[2]);
 
-/* Adds k behind the kernels of m; a taken name gets a number. Returns k. */
+/* Adds k, a plain one, behind the kernels of m; a taken name gets a number. Returns k. */
 Kernel *module_add_kernel(Module *m, Kernel *k);
 
 /* ---- loop_build.c --------------------------------------------------------------------------- */

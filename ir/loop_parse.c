@@ -254,6 +254,11 @@ static bool for_loop(Parser *ps) {
     return define(ps, in, var, ltype(DT_i64, 1)) && open_block(ps, &in->u.loop.body);
 }
 
+static bool while_loop(Parser *ps) {
+    Inst *in = build_inst(&ps->b, INST_while);
+    return reg(ps, &in->src[0]) && open_block(ps, &in->u.body);
+}
+
 static bool branch(Parser *ps) {
     Inst *in = build_inst(&ps->b, INST_if);
     return reg(ps, &in->src[0]) && open_block(ps, &in->u.branch.then);
@@ -308,6 +313,8 @@ static bool statement(Parser *ps) {
         return assignment(ps, t);
     if (text_is(t, "for"))
         return for_loop(ps);
+    if (text_is(t, "while"))
+        return while_loop(ps);
     if (text_is(t, "if"))
         return branch(ps);
     if (text_is(t, "store"))
@@ -377,17 +384,34 @@ static bool parameters(Parser *ps) {
     return scan_expect(ps, ")");
 }
 
+/* @name of a kernel or step, which no other may have. */
+static bool new_name(Parser *ps, const char **out) {
+    const char *start = (scan_space(ps), ps->p);
+    return scan_name(ps, "@", out) && (!module_find_kernel(ps->m, *out) ||
+                                       scan_fault(ps, start, "there are two kernels of this name"));
+}
+
 /* A kernel joins the module behind its last "}", so that it can't call itself. */
 static bool kernel(Parser *ps) {
-    const char *s, *start = (scan_space(ps), ps->p);
-    if (!scan_name(ps, "@", &s))
+    const char *s;
+    if (!new_name(ps, &s))
         return false;
-    if (module_find_kernel(ps->m, s))
-        return scan_fault(ps, start, "there are two kernels of this name");
     ps->k = kernel_new(ps->m, s);
     if (!parameters(ps) || !block_of(ps, ps->k))
         return false;
     module_add_kernel(ps->m, ps->k);
+    return true;
+}
+
+static bool step(Parser *ps) {
+    const char *s;
+    if (!new_name(ps, &s))
+        return false;
+    Kernel *k = step_new(ps->m, s, NULL);
+    if (!block_of(ps, k))
+        return false;
+    k->origin = scan_origin(ps);
+    module_add_step(ps->m, k);
     return true;
 }
 
@@ -486,8 +510,10 @@ static bool items(Parser *ps) {
     while (!scan_accept(ps, "}")) {
         bool ok = scan_accept(ps, "buffer")   ? buffer(ps)
                   : scan_accept(ps, "kernel") ? kernel(ps)
-                  : scan_accept(ps, "run")    ? run(ps)
-                                              : scan_expected(ps, "buffer, kernel, run or \"}\"");
+                  : scan_accept(ps, "step")   ? step(ps)
+                  : scan_accept(ps, "run")
+                      ? run(ps)
+                      : scan_expected(ps, "buffer, kernel, step, run or \"}\"");
         if (!ok)
             return false;
     }

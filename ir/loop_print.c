@@ -126,6 +126,14 @@ static void lanes_print(Buf *b, LType t) {
         buf_printf(b, ".v%d", t.lanes);
 }
 
+static void origin_print(Buf *b, const char *origin) {
+    if (!origin)
+        return;
+    buf_puts(b, "  # \"");
+    buf_put_escaped(b, origin);
+    buf_putc(b, '"');
+}
+
 static void call_print(Buf *b, const Inst *in) {
     const Kernel *callee = in->u.call.callee;
     buf_putc(b, ' ');
@@ -136,11 +144,7 @@ static void call_print(Buf *b, const Inst *in) {
         arg_print(b, &in->u.call.args[i]);
     }
     buf_putc(b, ')');
-    if (in->comment) {
-        buf_puts(b, "  # \"");
-        buf_put_escaped(b, in->comment);
-        buf_putc(b, '"');
-    }
+    origin_print(b, in->comment);
 }
 
 static void for_print(Buf *b, const Inst *in) {
@@ -217,6 +221,7 @@ static void body_print(Buf *b, const Inst *in, LType t) {
     case FORM_FOR:
         for_print(b, in);
         break;
+    case FORM_WHILE:
     case FORM_IF:
         operands_print(b, in, 1);
         buf_puts(b, " {");
@@ -250,6 +255,8 @@ static void block_print(Buf *b, const Block *block, int depth) {
         buf_putc(b, '\n');
         if (in->op == INST_for) {
             block_print(b, &in->u.loop.body, depth + 1);
+        } else if (in->op == INST_while) {
+            block_print(b, &in->u.body, depth + 1);
         } else if (in->op == INST_if) {
             block_print(b, &in->u.branch.then, depth + 1);
             if (in->u.branch.orelse.first) {
@@ -265,25 +272,44 @@ static void block_print(Buf *b, const Block *block, int depth) {
     }
 }
 
+static void title_print(Buf *b, const Kernel *k) {
+    if (k->kind == KERNEL_RUN) {
+        buf_puts(b, "run");
+        return;
+    }
+    buf_puts(b, k->kind == KERNEL_STEP ? "step " : "kernel ");
+    name_print(b, '@', k->name);
+}
+
+const char *kernel_title(Arena *a, const Kernel *k) {
+    Buf b = {0};
+    title_print(&b, k);
+    const char *s = arena_strdup(a, buf_str(&b));
+    buf_free(&b);
+    return s;
+}
+
+static void params_print(Buf *b, const Kernel *k) {
+    buf_putc(b, '(');
+    for (size_t i = 0; i < k->params.len; i++) {
+        const Reg *r = k->params.data[i];
+        buf_printf(b, "%s%s: ", i ? ", " : "", r->name);
+        reg_type_print(b, r->kind, r->type);
+    }
+    buf_putc(b, ')');
+}
+
 static void kernel_print_at(Buf *b, const Kernel *k, int depth) {
     indent(b, depth);
-    if (k == k->module->run) {
-        buf_puts(b, "run");
-    } else {
-        buf_puts(b, "kernel ");
-        name_print(b, '@', k->name);
-        buf_putc(b, '(');
-        for (size_t i = 0; i < k->params.len; i++) {
-            const Reg *r = k->params.data[i];
-            buf_printf(b, "%s%s: ", i ? ", " : "", r->name);
-            reg_type_print(b, r->kind, r->type);
-        }
-        buf_putc(b, ')');
-    }
+    title_print(b, k);
+    if (k->kind == KERNEL_PLAIN)
+        params_print(b, k);
     buf_puts(b, " {\n");
     block_print(b, &k->body, depth + 1);
     indent(b, depth);
-    buf_puts(b, "}\n");
+    buf_putc(b, '}');
+    origin_print(b, k->origin);
+    buf_putc(b, '\n');
 }
 
 void kernel_print(Buf *b, const Kernel *k) {
@@ -340,9 +366,8 @@ void module_print(Buf *b, const Module *m) {
     header_print(b, m);
     for (size_t i = 0; i < m->buffers.len; i++)
         buffer_print(b, m->buffers.data[i]);
-    for (size_t i = 0; i < m->kernels.len; i++)
-        kernel_print_at(b, m->kernels.data[i], 1);
-    kernel_print_at(b, m->run, 1);
+    for (size_t i = 0; i < module_function_count(m); i++)
+        kernel_print_at(b, module_function(m, i), 1);
     buf_puts(b, "}\n");
 }
 

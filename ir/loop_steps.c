@@ -5,13 +5,21 @@
 
 #include <string.h>
 
+/* Where the frame of the kernel that is being made keeps a buffer's Pointer. */
+typedef struct BufferSlot {
+    const Code *code; /* the slot is of this one: others have none yet */
+    Slot slot;
+} BufferSlot;
+
 typedef struct Compiler {
     Arena *a;
     const Module *m;
     bool flush;
-    Map codes;     /* kernel name -> Code */
-    Code *code;    /* being made */
-    Slot *buffers; /* of run: the slot of each buffer's Pointer */
+    const Memory *memory; /* by Reg.index of buffers */
+    Map codes;            /* kernel name -> Code */
+    Code *code;           /* being made */
+    BufferSlot *buffers;  /* by Reg.index */
+    VEC(int) used;        /* buffers that `code` uses */
 } Compiler;
 
 /* ---- slots ---------------------------------------------------------------------------------- */
@@ -35,19 +43,30 @@ static void give_slots(Compiler *c) {
     }
 }
 
-static void give_buffer_slots(Compiler *c) {
-    c->buffers = ARENA_ARRAY(c->a, c->m->buffers.len, Slot);
-    for (size_t i = 0; i < c->m->buffers.len; i++)
-        c->buffers[i] = new_slot(c->code, sizeof(Pointer));
+static Slot buffer_slot(Compiler *c, const Reg *r) {
+    BufferSlot *b = &c->buffers[r->index];
+    if (b->code != c->code) {
+        *b = (BufferSlot){c->code, new_slot(c->code, sizeof(Pointer))};
+        vec_push(c->a, &c->used, r->index);
+    }
+    return b->slot;
 }
 
-static Slot slot(const Compiler *c, const Reg *r) {
-    return r->kind == REG_BUFFER ? c->buffers[r->index] : c->code->slots[r->index];
+static Slot slot(Compiler *c, const Reg *r) {
+    return r->kind == REG_BUFFER ? buffer_slot(c, r) : c->code->slots[r->index];
+}
+
+static void fill_buffer_slots(Compiler *c) {
+    for (size_t i = 0; i < c->used.len; i++) {
+        int index = c->used.data[i];
+        Pointer p = {&c->memory[index], 0};
+        memcpy(c->code->frame + c->buffers[index].slot, &p, sizeof p);
+    }
 }
 
 /* ---- operands ------------------------------------------------------------------------------- */
 
-static StepAddr address(const Compiler *c, const Addr *a) {
+static StepAddr address(Compiler *c, const Addr *a) {
     StepAddr s = {.base = slot(c, a->base), .nterms = a->nterms, .offset = a->offset};
     for (int i = 0; i < a->nterms; i++) {
         s.terms[i].reg = slot(c, a->terms[i].reg);
@@ -56,7 +75,7 @@ static StepAddr address(const Compiler *c, const Addr *a) {
     return s;
 }
 
-static StepBound bound(const Compiler *c, Bound b) {
+static StepBound bound(Compiler *c, Bound b) {
     return b.reg ? (StepBound){.is_reg = true, .reg = slot(c, b.reg)}
                  : (StepBound){.value = b.value};
 }
@@ -170,6 +189,17 @@ static void emit_for(Compiler *c, const Inst *in) {
     c->code->steps.data[start].target = here(c);
 }
 
+/*    UNLESS -> end
+ *    body
+ *    AGAIN  -> UNLESS      */
+static void emit_while(Compiler *c, const Inst *in) {
+    size_t start = here(c);
+    emit(c, STEP_UNLESS, in, NULL);
+    emit_block(c, &in->u.body);
+    emit(c, STEP_AGAIN, in, NULL)->target = start;
+    c->code->steps.data[start].target = here(c);
+}
+
 /*    UNLESS -> else        UNLESS -> end
  *    then                  then
  *    JUMP   -> end
@@ -205,6 +235,9 @@ static void emit_inst(Compiler *c, const Inst *in) {
     case FORM_FOR:
         emit_for(c, in);
         break;
+    case FORM_WHILE:
+        emit_while(c, in);
+        break;
     case FORM_IF:
         emit_if(c, in);
         break;
@@ -228,30 +261,27 @@ static Code *compile(Compiler *c, const Kernel *k, Diag *d) {
     Code *code = ARENA_NEW(c->a, Code);
     code->kernel = k;
     c->code = code;
+    c->used.len = 0;
     give_slots(c);
-    if (k == c->m->run)
-        give_buffer_slots(c);
     emit_block(c, &k->body);
     emit(c, STEP_RETURN, NULL, NULL);
     if (code->frame_bytes > MAX_FRAME_BYTES) {
-        diag_error(d, EXIT_BUDGET, c->m->name, "the registers of kernel @%s take %zu bytes",
-                   k->name, code->frame_bytes);
+        diag_error(d, EXIT_BUDGET, c->m->name, "the registers of %s take %zu bytes",
+                   kernel_title(c->a, k), code->frame_bytes);
         return NULL;
     }
     code->frame = arena_alloc(c->a, code->frame_bytes);
+    fill_buffer_slots(c);
     map_put(c->a, &c->codes, k->name, code);
     return code;
 }
 
 Code *compile_module(Arena *a, const Module *m, const Memory *memory, Diag *d) {
-    Compiler c = {.a = a, .m = m, .flush = m->target->flush_to_zero};
-    for (size_t i = 0; i < m->kernels.len; i++)
-        if (!compile(&c, m->kernels.data[i], d))
+    Compiler c = {.a = a, .m = m, .flush = m->target->flush_to_zero, .memory = memory};
+    c.buffers = ARENA_ARRAY(a, m->buffers.len, BufferSlot);
+    Code *last = NULL;
+    for (size_t i = 0; i < module_function_count(m); i++)
+        if (!(last = compile(&c, module_function(m, i), d)))
             return NULL;
-    Code *run = compile(&c, m->run, d);
-    for (size_t i = 0; run && i < m->buffers.len; i++) {
-        Pointer p = {&memory[i], 0};
-        memcpy(run->frame + c.buffers[i], &p, sizeof p);
-    }
-    return run;
+    return last;
 }

@@ -45,10 +45,8 @@ static void fault(Verifier *v, const char *fmt, ...) {
     v->ok = false;
     if (!v->k)
         diag_error(v->d, EXIT_BAD_MODEL, v->where, "module @%s: %s", v->m->name, what);
-    else if (v->k == v->m->run)
-        diag_error(v->d, EXIT_BAD_MODEL, v->where, "run: %s", what);
     else
-        diag_error(v->d, EXIT_BAD_MODEL, v->where, "kernel @%s: %s", v->k->name, what);
+        diag_error(v->d, EXIT_BAD_MODEL, v->where, "%s: %s", kernel_title(&v->scratch, v->k), what);
     if (v->in)
         diag_note(v->d, "instruction", "%s", inst_text(v));
 }
@@ -80,8 +78,8 @@ static bool check_use(Verifier *v, const Reg *r) {
         fault(v, "an operand is missing");
     else if (!is_known(v, r))
         fault(v, "register %s belongs elsewhere", r->name);
-    else if (r->kind == REG_BUFFER && v->k != v->m->run)
-        fault(v, "only run may use buffers, as %%%s", r->name);
+    else if (r->kind == REG_BUFFER && v->k->kind == KERNEL_PLAIN)
+        fault(v, "only steps and run may use buffers, as %%%s", r->name);
     else if (r->kind != REG_BUFFER && !v->defined[r->index])
         fault(v, "register %s may be used before it has a value", r->name);
     else
@@ -184,8 +182,8 @@ static bool check_addr(Verifier *v, const Addr *a) {
     return true;
 }
 
-/* A constant address of `run` lies in its buffer, or just behind it, where nothing can be read but
- * a pointer may point to. `count` elements are accessed. */
+/* A constant address of a buffer lies in it, or just behind it, where nothing can be read but a
+ * pointer may point to. `count` elements are accessed. */
 static void check_inside(Verifier *v, const Addr *a, int64_t count) {
     if (a->base->kind != REG_BUFFER || a->nterms > 0)
         return;
@@ -310,7 +308,7 @@ static void check_arg(Verifier *v, const Reg *param, const Arg *arg) {
 static void check_call(Verifier *v) {
     const Kernel *callee = v->in->u.call.callee;
     if (!callee || map_get(&v->callees, callee->name) != callee) {
-        fault(v, "the kernel called does not come before this one");
+        fault(v, "what is called does not come before this");
         return;
     }
     if ((size_t)v->in->u.call.nargs != callee->params.len) {
@@ -352,6 +350,35 @@ static void check_for(Verifier *v) {
     v->locked[var]--;
     v->locked[hi]--;
     undefine_since(v, mark);
+}
+
+/* Whether a block, or one inside it, assigns r. */
+static bool assigns(const Block *b, const Reg *r) {
+    for (Inst *in = b->first; in; in = in->next) {
+        Block *inner[2];
+        int n = inst_blocks(in, inner);
+        if (in->dst == r)
+            return true;
+        for (int i = 0; i < n; i++)
+            if (assigns(inner[i], r))
+                return true;
+    }
+    return false;
+}
+
+/* Of the condition's value nothing is known, so the body may run no time at all. */
+static void check_while(Verifier *v) {
+    const Inst *in = v->in;
+    if (!check_type(v, in->src[0], ltype(DT_bool, 1)))
+        return;
+    size_t mark = v->log.len;
+    bool before = v->ok;
+    v->ok = true;
+    check_block(v, &in->u.body);
+    undefine_since(v, mark);
+    if (v->ok && !assigns(&in->u.body, in->src[0]))
+        fault(v, "the loop does not assign its condition %s", in->src[0]->name);
+    v->ok = v->ok && before;
 }
 
 /* A register has a value behind the branch if both sides gave it one. */
@@ -417,6 +444,9 @@ static void check_inst(Verifier *v) {
         break;
     case FORM_FOR:
         check_for(v);
+        break;
+    case FORM_WHILE:
+        check_while(v);
         break;
     case FORM_IF:
         check_if(v);
@@ -496,20 +526,35 @@ static void check_kernel(Verifier *v, const Kernel *k) {
     v->k = NULL;
 }
 
-static void check_kernels(Verifier *v) {
+static void check_function(Verifier *v, const Kernel *k, KernelKind kind) {
+    const char *title = kernel_title(&v->scratch, k);
+    if (k->kind != KERNEL_RUN && map_get(&v->m->kernel_names, k->name) != k)
+        fault(v, "the name of %s is not unique", title);
+    if (k->module != v->m)
+        fault(v, "%s belongs to another module", title);
+    if (k->kind != kind)
+        fault(v, "%s is not where kernels of its kind are", title);
+    if (k->kind != KERNEL_PLAIN && k->params.len)
+        fault(v, "%s has parameters", title);
+    check_kernel(v, k);
+}
+
+static void may_be_called(Verifier *v, Kernel *k) {
+    map_put(&v->scratch, &v->callees, k->name, k);
+}
+
+/* Kernels call those before them, steps call kernels, run calls both. */
+static void check_functions(Verifier *v) {
     const Module *m = v->m;
     for (size_t i = 0; i < m->kernels.len; i++) {
-        const Kernel *k = m->kernels.data[i];
-        if (map_get(&m->kernel_names, k->name) != k)
-            fault(v, "kernel name @%s is not unique", k->name);
-        if (k->module != m)
-            fault(v, "kernel @%s belongs to another module", k->name);
-        check_kernel(v, k);
-        map_put(&v->scratch, &v->callees, k->name, m->kernels.data[i]);
+        check_function(v, m->kernels.data[i], KERNEL_PLAIN);
+        may_be_called(v, m->kernels.data[i]);
     }
-    if (m->run->params.len)
-        fault(v, "run has parameters");
-    check_kernel(v, m->run);
+    for (size_t i = 0; i < m->steps.len; i++)
+        check_function(v, m->steps.data[i], KERNEL_STEP);
+    for (size_t i = 0; i < m->steps.len; i++)
+        may_be_called(v, m->steps.data[i]);
+    check_function(v, m->run, KERNEL_RUN);
 }
 
 /* ---- buffers -------------------------------------------------------------------------------- */
@@ -568,7 +613,7 @@ bool module_verify(const Module *m, const char *where, Diag *d) {
     int64_t numbers[2] = {0, 0};
     for (size_t i = 0; i < m->buffers.len; i++)
         check_buffer(&v, i, numbers);
-    check_kernels(&v);
+    check_functions(&v);
     arena_free(&v.scratch);
     return v.ok;
 }

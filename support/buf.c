@@ -29,6 +29,14 @@ void buf_write(Buf *b, const void *data, size_t size) {
     b->data[b->len] = '\0';
 }
 
+void *buf_extend(Buf *b, size_t size) {
+    reserve(b, size);
+    char *start = b->data + b->len;
+    memset(start, 0, size + 1);
+    b->len += size;
+    return start;
+}
+
 void buf_putc(Buf *b, char c) {
     buf_write(b, &c, 1);
 }

@@ -96,6 +96,7 @@ typedef struct Buf {
 void buf_putc(Buf *b, char c);
 void buf_puts(Buf *b, const char *s);
 void buf_write(Buf *b, const void *data, size_t size);
+void *buf_extend(Buf *b, size_t size); /* appends zeros; returns where they start, until the next */
 void buf_printf(Buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void buf_vprintf(Buf *b, const char *fmt, va_list ap);
 const char *buf_str(Buf *b); /* never NULL */

@@ -397,6 +397,20 @@ static void activations(void **state) {
     }
 }
 
+static void exponentials(void **state) {
+    (void)state;
+    static const float x[8] = {0, 1, -1, 89, -104, INFINITY, -INFINITY, NAN};
+    static const float want[8] = {1, 0x1.5bf0a8p+1f, 0x1.78b564p-2f, INFINITY, 0, INFINITY, 0, NAN};
+    float y[8];
+    run_unary("exp a", ltype(DT_f32, 8), ltype(DT_f32, 8), x, y);
+    for (int i = 0; i < 8; i++)
+        if (y[i] != want[i] && !(isnan(y[i]) && isnan(want[i])))
+            fail_msg("exp(%a) is %a, not %a", (double)x[i], (double)y[i], (double)want[i]);
+    double d[2] = {1, -745}, e[2];
+    run_unary("exp a", ltype(DT_f64, 2), ltype(DT_f64, 2), d, e);
+    assert_true(e[0] == exp(1) && e[1] == exp(-745));
+}
+
 /* 1 + 2^-12 squared is 1 + 2^-11 + 2^-24: the last part is lost by a product, not by fma. */
 static void fma_rounds_once_and_mul_add_twice(void **state) {
     (void)state;
@@ -860,6 +874,33 @@ static void loops_nest_and_take_registers(void **state) {
                 (const int64_t[]){16, -1, -1, -1, -1, -1, -1, -1});
 }
 
+static void whiles_run_until_their_condition_is_false(void **state) {
+    (void)state;
+    /* 27 reaches 1 in 111 steps of Collatz; a loop may run no time at all */
+    assert_runs("kernel @collatz(o: i64*, x: i64) { zero = const.i64 0 one = const.i64 1 "
+                "two = const.i64 2 three = const.i64 3 n = mov zero go = lt one, x "
+                "while go { r = rem x, two odd = eq r, one "
+                "if odd { x = mul x, three x = add x, one } else { x = div x, two } "
+                "n = add n, one go = lt one, x } store o[0], n }",
+                "call @collatz(%o[0], 27) call @collatz(%o[1], 1) call @collatz(%o[2], 8)",
+                (const int64_t[]){111, 0, 3, -1, -1, -1, -1, -1});
+    assert_runs("",
+                "z = const.i64 0 one = const.i64 1 three = const.i64 3 n = mov z i = mov z "
+                "a = lt i, three while a { j = mov z b = lt j, i "
+                "while b { n = add n, one j = add j, one b = lt j, i } "
+                "i = add i, one a = lt i, three } store %o[0], n",
+                (const int64_t[]){3, -1, -1, -1, -1, -1, -1, -1});
+}
+
+static void steps_run_in_the_order_of_their_calls(void **state) {
+    (void)state;
+    assert_runs("kernel @add(o: i64*, n: i64) { x = load o[0] y = add x, n store o[0], y } "
+                "step @zero { z = const.i64 0 store %o[0], z store %o[1], z } "
+                "step @both { call @add(%o[0], 2) x = load %o[0] call @add(%o[1], x) }",
+                "call @zero() call @both() call @both()",
+                (const int64_t[]){4, 6, -1, -1, -1, -1, -1, -1});
+}
+
 static void branches(void **state) {
     (void)state;
     assert_runs("kernel @k(o: i64*, x: i64) { two = const.i64 2 c = lt x, two "
@@ -986,6 +1027,40 @@ static void divisions_without_quotient_are_found(void **state) {
                  "kernel @k: the division has no quotient", "x = div l, z");
 }
 
+/* Runs `body` with fuel for so many rounds and calls. */
+static bool ends_within(int64_t fuel, const char *body, Diag *d) {
+    Arena a = {0};
+    Module *m = module_of(arena_printf(&a,
+                                       "module @m target=generic { kernel @e() { } run { "
+                                       "t = const.bool 1 %s } }",
+                                       body));
+    arena_free(&a);
+    assert_non_null(m);
+    bool ok = module_eval_fuel(m, NULL, NULL, fuel, d);
+    module_free(m);
+    return ok;
+}
+
+static void endless_programs_are_stopped(void **state) {
+    (void)state;
+    static const char *const endless[] = {
+        "while t { t = mov t }",
+        "for i in 0..9223372036854775807 { }",
+        "for i in 0..9223372036854775807 { for j in i..i { } }",
+        "while t { for j in 0..9 { } t = mov t }",
+        "call @e() call @e() call @e() call @e() call @e() for i in 0..96 { }",
+    };
+    for (size_t i = 0; i < sizeof endless / sizeof *endless; i++) {
+        Diag d = {0};
+        assert_false(ends_within(100, endless[i], &d));
+        assert_int_equal(diag_exit_code(&d), EXIT_BUDGET);
+        diag_free(&d);
+    }
+    Diag d = {0};
+    assert_true(ends_within(100, "for i in 0..90 { } call @e() call @e()", &d));
+    diag_free(&d);
+}
+
 static void faults_name_all_callers(void **state) {
     (void)state;
     int64_t out[8];
@@ -1057,6 +1132,7 @@ int main(void) {
         cmocka_unit_test(bools),
         cmocka_unit_test(float_instructions),
         cmocka_unit_test(activations),
+        cmocka_unit_test(exponentials),
         cmocka_unit_test(fma_rounds_once_and_mul_add_twice),
         cmocka_unit_test(comparisons_of_floats),
         cmocka_unit_test(select_picks_lanes),
@@ -1078,6 +1154,8 @@ int main(void) {
 #endif
         cmocka_unit_test(loops_count),
         cmocka_unit_test(loops_nest_and_take_registers),
+        cmocka_unit_test(whiles_run_until_their_condition_is_false),
+        cmocka_unit_test(steps_run_in_the_order_of_their_calls),
         cmocka_unit_test(branches),
         cmocka_unit_test(kernels_call_kernels),
         cmocka_unit_test(kernels_get_fresh_arguments),
@@ -1087,6 +1165,7 @@ int main(void) {
         cmocka_unit_test(addresses_wrap_without_harm),
         cmocka_unit_test(stores_to_inputs_are_found),
         cmocka_unit_test(divisions_without_quotient_are_found),
+        cmocka_unit_test(endless_programs_are_stopped),
         cmocka_unit_test(faults_name_all_callers),
         cmocka_unit_test(missing_weights_are_an_error),
         cmocka_unit_test(weights_are_read_and_never_written),

@@ -129,14 +129,26 @@ static void instructions(void **state) {
                     "      } else {\n"
                     "        y = neg y\n"
                     "      }\n"
+                    "      while t {\n"
+                    "        t = lt p, k\n"
+                    "      }\n"
                     "      d = convert.f64 y\n"
                     "    }\n"
                     "  }\n"
                     "  kernel @l(q: f32*, n: i64) {\n"
                     "    call @k(q[1], q[n], n, 12)  # \"origin\"\n"
                     "  }\n"
+                    "  step @s {\n"
+                    "    for image in 0..2 {\n"
+                    "      call @l(%b[10*image], 3)\n"
+                    "    }\n"
+                    "  }  # \"block.1\"\n"
+                    "  step @\"s 2\" {\n"
+                    "  }\n"
                     "  run {\n"
                     "    i = const.i64 5\n"
+                    "    call @s()\n"
+                    "    call @\"s 2\"()\n"
                     "    call @l(%b[4096], i)\n"
                     "    call @l(%b[-2*i + 1], -5)  # \"a+b\"\n"
                     "    x = splat.v4 %b[0]\n"
@@ -323,7 +335,7 @@ static void errors_say_where_and_what(void **state) {
          ":1:32: the number passes 64 bits"},
         {"module @m target=generic xxh:12 {",
          ":1:30: expected 16 hexadecimal digits, found \"12\""},
-        {HEAD, ":2:1: expected buffer, kernel, run or \"}\", found the end of the text"},
+        {HEAD, ":2:1: expected buffer, kernel, step, run or \"}\", found the end of the text"},
         {HEAD "}", ":2:2: the module has no run"},
         {HEAD "run {} run {} }", ":2:11: the module has a run already"},
         {HEAD "run {} } x", ":2:10: expected the end of the text, found \"x\""},
@@ -341,6 +353,9 @@ static void errors_say_where_and_what(void **state) {
         {HEAD "buffer %a : f32[1] arena 0 buffer %a : f32[1] arena 0",
          ":2:35: there are two buffers of this name"},
         {HEAD "kernel @k() {} kernel @k() {}", ":2:23: there are two kernels of this name"},
+        {HEAD "kernel @k() {} step @k {}", ":2:21: there are two kernels of this name"},
+        {HEAD "step @s() {}", ":2:8: expected \"{\", found \"(\""},
+        {HEAD "step @s { call @s() }", ":2:16: no kernel of this name comes before the call"},
         {HEAD "kernel @k(a: f32) {}", ":2:11: a parameter is a pointer or an i64"},
         {HEAD "kernel @k(a: i64, a: f32*) {}", ":2:19: there are two parameters of this name"},
         {HEAD "kernel @k(a i64) {}", ":2:13: expected \":\", found \"i64\""},
@@ -393,6 +408,9 @@ static void errors_say_where_and_what(void **state) {
         {HEAD "run { for i in 0.1 {", ":2:17: expected \"..\", found \".\""},
         {HEAD "run { for i in 0..i {", ":2:19: register i has no value yet"},
         {HEAD "run { if c {", ":2:10: register c has no value yet"},
+        {HEAD "run { while c {", ":2:13: register c has no value yet"},
+        {HEAD "run { c = const.bool 1 while c x", ":2:32: expected \"{\", found \"x\""},
+        {HEAD "run { c = const.bool 1 while c {} else {", ":2:40: expected \"=\", found \"{\""},
         {HEAD "run { c = const.bool 1 if c {} else x", ":2:37: expected \"{\", found \"x\""},
         {HEAD "run { c = const.bool 1 if c {} else {} else {}",
          ":2:45: expected \"=\", found \"{\""},

@@ -157,6 +157,38 @@ static void values_are_defined_before_use(void **state) {
     ASSERT_FAULTS(rows);
 }
 
+static void conditions_of_loops_are_assigned_inside(void **state) {
+    (void)state;
+    static const Case rows[] = {
+        {KERNEL("while t { x = mov f }"), "kernel @k: the loop does not assign its condition t",
+         "while t {"},
+        {KERNEL("while n { n = add n, n }"), "kernel @k: n is i64, wanted bool", "while n {"},
+        {KERNEL("if t { c = mov t }  while c { c = lt n, j }"), UNDEFINED("c"), "while c {"},
+        {KERNEL("while t { t = lt n, j  x = mov f }  y = mov x"), UNDEFINED("x"), "y = mov x"},
+        {KERNEL("for a in 0..n { while t { t = lt a, j  n = mov a } }"),
+         "kernel @k: n counts or bounds a loop around this, and can't be assigned in it",
+         "n = mov a"},
+    };
+    ASSERT_FAULTS(rows);
+    assert_valid(KERNEL("while t { if t { for a in 0..3 { t = lt a, n } } }"));
+}
+
+static void steps_use_buffers_and_call_kernels(void **state) {
+    (void)state;
+#define STEP(text)                                                                                 \
+    "module @m target=generic { buffer %b : f32[8] output 0 \"b\" kernel @k(p: f32*) { } "         \
+    "step @s { } step @t { " text " }" RUN
+    static const Case rows[] = {
+        {STEP("call @s()"), "step @t: what is called does not come before this", "call @s()"},
+        {STEP("call @k(%b[9])"), "step @t: element 9 is outside %b, which has 8", "call @k(%b[9])"},
+        {STEP("call @k()"), "step @t: @k takes 1 arguments, not 0", "call @k()"},
+        {"module @m target=generic { step @s { } kernel @k() { call @s() }" RUN,
+         "kernel @k: what is called does not come before this", "call @s()"},
+    };
+    ASSERT_FAULTS(rows);
+    assert_valid(STEP("for i in 0..2 { call @k(%b[4*i]) } x = load %b[7] store %b[0], x"));
+}
+
 static void loops_keep_their_variable_and_bound(void **state) {
     (void)state;
 #define LOCKED(x)                                                                                  \
@@ -197,9 +229,9 @@ static void calls_fit_their_kernel(void **state) {
          "call @k(f[0], x)"},
         {CALLS("call @k(f[0], f)") RUN, "kernel @l: f is a pointer, not a value",
          "call @k(f[0], f)"},
-        {CALLS("x = load %b[0]") RUN, "kernel @l: only run may use buffers, as %b",
+        {CALLS("x = load %b[0]") RUN, "kernel @l: only steps and run may use buffers, as %b",
          "x = load %b[0]"},
-        {CALLS("call @k(%b[0], m)") RUN, "kernel @l: only run may use buffers, as %b",
+        {CALLS("call @k(%b[0], m)") RUN, "kernel @l: only steps and run may use buffers, as %b",
          "call @k(%b[0], m)"},
         {CALLS("") "run { call @k(%b[9], 1) } }", "run: element 9 is outside %b, which has 8",
          "call @k(%b[9], 1)"},
@@ -376,6 +408,19 @@ static void broken_constants(void **state) {
     assert_broken(x, "kernel @k: 256 does not fit u8");
 }
 
+static void broken_steps(void **state) {
+    (void)state;
+    Fixture x = fixture();
+    x.first->kind = KERNEL_STEP;
+    assert_broken(x, "module @m: step @first is not where kernels of its kind are");
+    x = fixture();
+    Kernel *step = step_new(x.m, "s", "");
+    module_add_step(x.m, step);
+    assert_null(step->origin);
+    kernel_param_i64(step, "n");
+    assert_broken(x, "module @m: step @s has parameters");
+}
+
 static void broken_structure(void **state) {
     (void)state;
     Fixture x = fixture();
@@ -384,18 +429,18 @@ static void broken_structure(void **state) {
     x = fixture();
     Builder b = build_begin(x.first);
     build_call(&b, x.first, NULL, 0, NULL);
-    assert_broken(x, "kernel @first: the kernel called does not come before this one");
+    assert_broken(x, "kernel @first: what is called does not come before this");
     x = fixture();
     b = build_begin(x.first);
     build_call(&b, x.k, NULL, 0, NULL);
-    assert_broken(x, "kernel @first: the kernel called does not come before this one");
+    assert_broken(x, "kernel @first: what is called does not come before this");
     x = fixture();
     b = build_begin(x.k);
     build_call(&b, NULL, NULL, 0, NULL);
-    assert_broken(x, "kernel @k: the kernel called does not come before this one");
+    assert_broken(x, "kernel @k: what is called does not come before this");
     x = fixture();
     x.k->name = "first";
-    assert_broken(x, "module @m: kernel name @first is not unique");
+    assert_broken(x, "module @m: the name of kernel @first is not unique");
     x = fixture();
     kernel_param_i64(x.m->run, "n");
     assert_broken(x, "module @m: run has parameters");
@@ -456,6 +501,8 @@ int main(void) {
         cmocka_unit_test(immediates_and_conversions),
         cmocka_unit_test(values_are_defined_before_use),
         cmocka_unit_test(loops_keep_their_variable_and_bound),
+        cmocka_unit_test(conditions_of_loops_are_assigned_inside),
+        cmocka_unit_test(steps_use_buffers_and_call_kernels),
         cmocka_unit_test(calls_fit_their_kernel),
         cmocka_unit_test(buffers_fit_the_module),
         cmocka_unit_test(all_faults_are_reported),
@@ -463,6 +510,7 @@ int main(void) {
         cmocka_unit_test(broken_addresses),
         cmocka_unit_test(broken_registers),
         cmocka_unit_test(broken_constants),
+        cmocka_unit_test(broken_steps),
         cmocka_unit_test(broken_structure),
         cmocka_unit_test(nesting_is_limited),
         cmocka_unit_test(broken_buffers),

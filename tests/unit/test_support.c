@@ -197,6 +197,11 @@ static void buf_grows(void **state) {
     buf_write(&b, "a\0b", 3);
     assert_int_equal(b.len, 2004);
     assert_memory_equal(b.data + 1998, "9,xa\0b", 7);
+    char *more = buf_extend(&b, 3000);
+    assert_ptr_equal(more, b.data + 2004);
+    assert_int_equal(b.len, 5004);
+    for (int i = 0; i <= 3000; i++)
+        assert_int_equal(more[i], 0);
     buf_free(&b);
     assert_null(b.data);
     assert_int_equal(b.len, 0);
