@@ -93,22 +93,33 @@ typedef struct CVar {
     int home;         /* the block that declares it, while printing or analysing; 0: none yet */
 } CVar;
 
-/* One kernel, or the run body. */
+/* A buffer that a function uses. */
+typedef struct CUse {
+    const Buffer *buffer;
+    bool stored; /* as in CVar */
+} CUse;
+
+/* One kernel or step, or the run body. */
 typedef struct CFunc {
     const Kernel *kernel;
     const char *name; /* in C */
     CNames names;
     CVar *regs;     /* by Reg.index */
-    CVar *buffers;  /* by Reg.index of buffers: shared by all functions */
-    CItems origins; /* of the calls of a kernel, each once */
+    CVar *buffers;  /* by Reg.index of buffers: of all functions; see c_use_buffers */
+    VEC(CUse) uses; /* steps, run: in the order of the first uses */
+    bool *context;  /* steps, run: by parameter of NAME_run: the function needs it */
+    CItems origins; /* of the calls of a kernel, each once; of a step */
     int blocks;     /* counts blocks while walking */
     bool *open;     /* by block, 1..blocks: the walk is inside it */
 } CFunc;
 
 CVar *c_var(const CFunc *f, const Reg *r);
-/* Fills in everything but the names: which registers are read, stored through, hoisted. Callees
- * come before their callers. Leaves f as it is before its first statement: in TOP_BLOCK. */
+/* Fills in everything but the names: which registers are read, stored through, hoisted, which
+ * buffers are used. Callees come before their callers. Leaves f as it is before its first
+ * statement: in TOP_BLOCK. */
 void c_analyse(CPrinter *p, CFunc *f);
+/* Sets what CVar says of buffers to what holds in f, which was analysed. */
+void c_use_buffers(CFunc *f);
 /* The same walk while printing: whether an assignment to r here is its declaration. */
 enum { TOP_BLOCK = 1 };
 int c_scope_enter(CFunc *f);
@@ -127,9 +138,10 @@ typedef struct CParam {
 
 typedef VEC(CParam) CParams;
 
-/* File scope, and within it the parameters of NAME_run, which no kernel can see. */
+/* File scope, within it the parameters of NAME_run, which no kernel can see, and within those the
+ * buffers, which are local to steps and to the run body. */
 typedef struct CScopes {
-    CNames file, args;
+    CNames file, args, buffers;
 } CScopes;
 
 /* The parameters in order. `scopes` is empty before; their names and all public ones are taken in
@@ -149,12 +161,11 @@ struct CPrinter {
     const Module *m;
     const EmitInfo *info;
     CScopes scopes;
-    CParams params; /* of NAME_run and NAME_body */
-    VEC(CFunc *) kernels;
-    CFunc *run;
-    Map funcs;     /* kernel name -> CFunc */
-    CVar *buffers; /* by Reg.index */
-    CTypes types;  /* asked for so far */
+    CParams params;     /* of NAME_run and NAME_body */
+    VEC(CFunc *) funcs; /* as module_function counts them: run is the last */
+    Map by_name;        /* kernel or step name -> CFunc */
+    CVar *buffers;      /* by Reg.index */
+    CTypes types;       /* asked for so far */
     VEC(CMacro *) macros;
     Map macro_names;    /* name -> CMacro */
     Buf code;           /* kernels: printed before it is known what the prelude must define */

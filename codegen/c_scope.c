@@ -66,13 +66,15 @@ static void walk_loop(CFunc *f, const Inst *in) {
     c_scope_leave(f, inner);
 }
 
+static void walk_inner(CFunc *f, const Block *body) {
+    int inner = c_scope_enter(f);
+    walk(f, body, inner);
+    c_scope_leave(f, inner);
+}
+
 static void walk_branch(CFunc *f, const Inst *in) {
-    const Block *arms[] = {&in->u.branch.then, &in->u.branch.orelse};
-    for (int i = 0; i < 2; i++) {
-        int inner = c_scope_enter(f);
-        walk(f, arms[i], inner);
-        c_scope_leave(f, inner);
-    }
+    walk_inner(f, &in->u.branch.then);
+    walk_inner(f, &in->u.branch.orelse);
 }
 
 static void walk(CFunc *f, const Block *body, int block) {
@@ -86,6 +88,8 @@ static void walk(CFunc *f, const Block *body, int block) {
             note_args(f, in);
         if (form == FORM_FOR) {
             walk_loop(f, in);
+        } else if (form == FORM_WHILE) {
+            walk_inner(f, &in->u.body);
         } else if (form == FORM_IF) {
             walk_branch(f, in);
         } else if (in->dst) {
@@ -101,6 +105,8 @@ static int count_blocks(const Block *body) {
         InstForm form = inst_info(in->op)->form;
         if (form == FORM_FOR)
             n += count_blocks(&in->u.loop.body);
+        else if (form == FORM_WHILE)
+            n += count_blocks(&in->u.body);
         else if (form == FORM_IF)
             n += count_blocks(&in->u.branch.then) + count_blocks(&in->u.branch.orelse);
     }
@@ -118,7 +124,7 @@ static bool mark_stored(CFunc *f, const Reg *base) {
 
 static bool mark_call(CPrinter *p, CFunc *f, const Inst *in) {
     const Kernel *callee = in->u.call.callee;
-    const CFunc *to = map_get(&p->funcs, callee->name);
+    const CFunc *to = map_get(&p->by_name, callee->name);
     bool changed = false;
     ensure(to && in->u.call.nargs == (int)callee->params.len);
     for (int i = 0; i < in->u.call.nargs; i++) {
@@ -147,6 +153,9 @@ static bool mark_block(CPrinter *p, CFunc *f, const Block *body) {
         case FORM_FOR:
             changed |= mark_block(p, f, &in->u.loop.body);
             break;
+        case FORM_WHILE:
+            changed |= mark_block(p, f, &in->u.body);
+            break;
         case FORM_IF:
             changed |= mark_block(p, f, &in->u.branch.then);
             changed |= mark_block(p, f, &in->u.branch.orelse);
@@ -158,8 +167,63 @@ static bool mark_block(CPrinter *p, CFunc *f, const Block *body) {
     return changed;
 }
 
-/* ---- both
- * ---------------------------------------------------------------------------------------- */
+/* ---- buffers --------------------------------------------------------------------------------- */
+
+static void add_use(CPrinter *p, CFunc *f, const Reg *r) {
+    if (!r || r->kind != REG_BUFFER || f->buffers[r->index].used)
+        return;
+    f->buffers[r->index].used = true;
+    vec_push(&p->arena, &f->uses, ((CUse){p->m->buffers.data[r->index], false}));
+}
+
+/* Finds the buffers of a block: only addresses have some. */
+static void find_uses(CPrinter *p, CFunc *f, const Block *body) {
+    for (Inst *in = body->first; in; in = in->next) {
+        switch (inst_info(in->op)->form) {
+        case FORM_LOAD:
+        case FORM_SPLAT_LOAD:
+        case FORM_STORE:
+        case FORM_LEA:
+            add_use(p, f, in->u.addr.base);
+            break;
+        case FORM_CALL:
+            for (int i = 0; i < in->u.call.nargs; i++)
+                add_use(p, f, in->u.call.args[i].addr.base);
+            break;
+        case FORM_FOR:
+            find_uses(p, f, &in->u.loop.body);
+            break;
+        case FORM_WHILE:
+            find_uses(p, f, &in->u.body);
+            break;
+        case FORM_IF:
+            find_uses(p, f, &in->u.branch.then);
+            find_uses(p, f, &in->u.branch.orelse);
+            break;
+        default:
+            break;
+        }
+    }
+}
+
+/* Takes what the analysis found out about buffers away from them, for the next function. */
+static void keep_uses(CFunc *f) {
+    for (size_t i = 0; i < f->uses.len; i++) {
+        CVar *v = &f->buffers[f->uses.data[i].buffer->reg.index];
+        f->uses.data[i].stored = v->stored;
+        v->used = v->read = v->stored = false;
+    }
+}
+
+void c_use_buffers(CFunc *f) {
+    for (size_t i = 0; i < f->uses.len; i++) {
+        CVar *v = &f->buffers[f->uses.data[i].buffer->reg.index];
+        v->used = v->read = true;
+        v->stored = f->uses.data[i].stored;
+    }
+}
+
+/* ---- all of it ------------------------------------------------------------------------------- */
 
 static void rewind_scopes(CFunc *f) {
     f->blocks = TOP_BLOCK;
@@ -172,8 +236,10 @@ void c_analyse(CPrinter *p, CFunc *f) {
     const Kernel *k = f->kernel;
     f->open = ARENA_ARRAY(&p->arena, count_blocks(&k->body) + 1, bool);
     rewind_scopes(f);
+    find_uses(p, f, &k->body);
     walk(f, &k->body, TOP_BLOCK);
     rewind_scopes(f);
     while (mark_block(p, f, &k->body))
         ;
+    keep_uses(f);
 }

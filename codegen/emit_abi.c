@@ -54,6 +54,7 @@ static void take_public(Arena *a, CNames *file, const char *name) {
 CParams c_params(Arena *a, CScopes *scopes, const Module *m, const EmitInfo *info) {
     CParams out = {0};
     scopes->args.outer = &scopes->file;
+    scopes->buffers.outer = &scopes->args;
     take_public(a, &scopes->file, info->name);
     take(a, &scopes->args, "weights");
     take(a, &scopes->args, "arena");
@@ -71,6 +72,8 @@ void c_put_signature(Arena *a, Buf *b, const char *head, const CParams *params, 
     CItems items = {0};
     for (size_t i = 0; i < params->len; i++)
         vec_push(a, &items, arena_printf(a, "%s%s", params->data[i].type, params->data[i].name));
+    if (!items.len)
+        vec_push(a, &items, "void");
     c_put_list(b, (int)strlen(head), head, &items, tail);
 }
 

@@ -1,8 +1,9 @@
-/* emit_c.c: NAME.c: prelude, kernels, run body, public functions.
+/* emit_c.c: NAME.c: prelude, kernels, steps, run body, public functions.
  *
- * A kernel is a static function over pointers and sizes. Each instruction is one statement made
- * from the C template of its row in ir/insts.def; what C can't say is a macro of c_prelude.def.
- * The run body has a local pointer for each buffer that it uses. */
+ * A kernel is a static function over pointers and sizes, a step one over those parameters of
+ * NAME_run that it needs. Each instruction is one statement made from the C template of its row in
+ * ir/insts.def; what C can't say is a macro of c_prelude.def. Steps and the run body have a local
+ * pointer for each buffer that they use. */
 #include "codegen/c_printer.h"
 
 #include <string.h>
@@ -148,8 +149,11 @@ static void put_store(CPrinter *p, const Inst *in) {
 }
 
 static void put_call(CPrinter *p, const Inst *in) {
-    const CFunc *callee = map_get(&p->funcs, in->u.call.callee->name);
+    const CFunc *callee = map_get(&p->by_name, in->u.call.callee->name);
     CItems items = {0};
+    for (size_t i = 0; callee->context && i < p->params.len; i++)
+        if (callee->context[i])
+            vec_push(&p->arena, &items, p->params.data[i].name);
     for (int i = 0; i < in->u.call.nargs; i++) {
         const Arg *arg = &in->u.call.args[i];
         const char *s = arg->addr.base ? pointer(p, &arg->addr) : bound(p, &arg->integer);
@@ -198,6 +202,14 @@ static void put_for(CPrinter *p, const Inst *in) {
     buf_puts(&p->code, "}\n");
 }
 
+static void put_while(CPrinter *p, const Inst *in) {
+    begin_line(p);
+    buf_printf(&p->code, "while (%s) {\n", var_name(p, in->src[0]));
+    put_inner(p, &in->u.body, c_scope_enter(p->func));
+    begin_line(p);
+    buf_puts(&p->code, "}\n");
+}
+
 static void put_if(CPrinter *p, const Inst *in) {
     begin_line(p);
     buf_printf(&p->code, "if (%s) {\n", var_name(p, in->src[0]));
@@ -223,6 +235,9 @@ static void put_block(CPrinter *p, const Block *body, int block) {
             break;
         case FORM_FOR:
             put_for(p, in);
+            break;
+        case FORM_WHILE:
+            put_while(p, in);
             break;
         case FORM_IF:
             put_if(p, in);
@@ -290,79 +305,92 @@ static void put_kernel(CPrinter *p, CFunc *f) {
     buf_putc(&p->code, '\n');
 }
 
-/* float *const t1 = ARENA(float, 4096); */
-static void put_buffer(CPrinter *p, const Buffer *buf) {
-    const CVar *v = &p->buffers[buf->reg.index];
-    bool weights = buf->kind == BUF_WEIGHTS;
-    if (!v->used || buf->kind == BUF_INPUT || buf->kind == BUF_OUTPUT)
-        return;
-    const char *type = dtype_c_name(buf->reg.type.dtype);
-    buf_printf(&p->code, "    %s%s *const %s = %s(%s, %lld);\n",
-               weights || !v->stored ? "const " : "", type, v->name, weights ? "WEIGHTS" : "ARENA",
-               type, (long long)buf->offset);
-}
+/* ---- steps and the run body ------------------------------------------------------------------ */
 
-static const char run_macros[] =
+static const char buffer_macros[] =
     "#define WEIGHTS(type, offset) \\\n"
     "    ((const type *)(const void *)((const unsigned char *)weights + (offset)))\n"
     "#define ARENA(type, offset) ((type *)(void *)((unsigned char *)arena + (offset)))\n\n";
 
-static bool uses_kind(const CPrinter *p, BufferKind kind) {
-    for (size_t i = 0; i < p->m->buffers.len; i++)
-        if (p->m->buffers.data[i]->kind == kind && p->buffers[i].used)
-            return true;
-    return false;
+/* float *const t1 = ARENA(float, 4096); */
+static void put_buffer(CPrinter *p, const CUse *use) {
+    const Buffer *b = use->buffer;
+    bool weights = b->kind == BUF_WEIGHTS;
+    if (b->kind == BUF_INPUT || b->kind == BUF_OUTPUT)
+        return;
+    const char *type = dtype_c_name(b->reg.type.dtype);
+    buf_printf(&p->code, "    %s%s *const %s = %s(%s, %lld);\n",
+               weights || !use->stored ? "const " : "", type, p->buffers[b->reg.index].name,
+               weights ? "WEIGHTS" : "ARENA", type, (long long)b->offset);
 }
 
-static void put_unused_params(CPrinter *p) {
-    for (size_t i = 0; i < p->params.len; i++) {
-        const CParam *param = &p->params.data[i];
-        bool used = param->buffer ? p->buffers[param->buffer->reg.index].used
-                                  : uses_kind(p, i ? BUF_ARENA : BUF_WEIGHTS);
-        if (!used)
-            buf_printf(&p->code, "    (void)%s;\n", param->name);
-    }
+static void put_body_with_buffers(CPrinter *p, CFunc *f) {
+    c_use_buffers(f);
+    for (size_t i = 0; i < f->uses.len; i++)
+        put_buffer(p, &f->uses.data[i]);
+    put_body(p, f);
+    buf_putc(&p->code, '\n');
+}
+
+static void put_step(CPrinter *p, CFunc *f) {
+    CParams params = {0};
+    for (size_t i = 0; i < p->params.len; i++)
+        if (f->context[i])
+            vec_push(&p->arena, &params, p->params.data[i]);
+    put_origins(&p->code, &f->origins);
+    const char *head = arena_printf(&p->arena, "KERNEL void %s(", f->name);
+    c_put_signature(&p->arena, &p->code, head, &params, ") {\n");
+    put_body_with_buffers(p, f);
 }
 
 static void put_run(CPrinter *p, CFunc *run) {
-    buf_puts(&p->code, run_macros);
-    const char *head = arena_printf(&p->arena, "KERNEL void %s_body(", p->info->name);
+    const char *head = arena_printf(&p->arena, "KERNEL void %s(", run->name);
     c_put_signature(&p->arena, &p->code, head, &p->params, ") {\n");
-    put_unused_params(p);
-    for (size_t i = 0; i < p->m->buffers.len; i++)
-        put_buffer(p, p->m->buffers.data[i]);
-    put_body(p, run);
-    buf_putc(&p->code, '\n');
+    for (size_t i = 0; i < p->params.len; i++)
+        if (!run->context[i])
+            buf_printf(&p->code, "    (void)%s;\n", p->params.data[i].name);
+    put_body_with_buffers(p, run);
+}
+
+static void put_functions(CPrinter *p) {
+    for (size_t i = 0; i < p->funcs.len; i++) {
+        CFunc *f = p->funcs.data[i];
+        if (i == p->m->kernels.len)
+            buf_puts(&p->code, buffer_macros);
+        if (f->kernel->kind == KERNEL_PLAIN)
+            put_kernel(p, f);
+        else if (f->kernel->kind == KERNEL_STEP)
+            put_step(p, f);
+        else
+            put_run(p, f);
+    }
 }
 
 /* ---- set-up ---------------------------------------------------------------------------------- */
 
-static CFunc *func_new(CPrinter *p, const Kernel *k, const CNames *outer, const char *name) {
+/* The run body calls kernels and steps, so that its parameters must not hide them. */
+static const char *function_name(CPrinter *p, const Kernel *k) {
+    if (k->kind == KERNEL_RUN)
+        return arena_printf(&p->arena, "%s_body", p->info->name);
+    const char *wanted = c_function_name(&p->arena, k->name);
+    const char *name = c_names_add(&p->arena, &p->scopes.args, wanted);
+    char *copy = arena_strdup(&p->arena, name);
+    map_put(&p->arena, &p->scopes.file.taken, copy, copy);
+    return name;
+}
+
+static void add_function(CPrinter *p, const Kernel *k) {
     CFunc *f = ARENA_NEW(&p->arena, CFunc);
     f->kernel = k;
-    f->name = name;
+    f->name = function_name(p, k);
     f->buffers = p->buffers;
-    f->names.outer = outer;
+    f->names.outer = k->kind == KERNEL_PLAIN ? &p->scopes.file : &p->scopes.buffers;
     f->regs = ARENA_ARRAY(&p->arena, k->regs.len + 1, CVar);
-    return f;
-}
-
-static void func_ready(CPrinter *p, CFunc *f) {
-    const Kernel *k = f->kernel;
-    for (size_t i = 0; i < k->regs.len; i++)
-        f->regs[i].name = c_names_add(&p->arena, &f->names, k->regs.data[i]->name);
-    c_analyse(p, f);
-}
-
-/* Inputs and outputs are called as the parameters are, the other buffers as in the module. */
-static void name_buffers(CPrinter *p, CNames *scope) {
-    const Module *m = p->m;
-    for (size_t i = 0; i < p->params.len; i++)
-        if (p->params.data[i].buffer)
-            p->buffers[p->params.data[i].buffer->reg.index].name = p->params.data[i].name;
-    for (size_t i = 0; i < m->buffers.len; i++)
-        if (!p->buffers[i].name)
-            p->buffers[i].name = c_names_add(&p->arena, scope, m->buffers.data[i]->reg.name);
+    if (k->kind != KERNEL_PLAIN)
+        f->context = ARENA_ARRAY(&p->arena, p->params.len, bool);
+    if (k->kind != KERNEL_RUN)
+        map_put(&p->arena, &p->by_name, k->name, f);
+    vec_push(&p->arena, &p->funcs, f);
 }
 
 static bool items_have(const CItems *items, const char *s) {
@@ -372,29 +400,73 @@ static bool items_have(const CItems *items, const char *s) {
     return false;
 }
 
-static void collect_origins(CPrinter *p, const Block *body) {
+/* A call of a kernel has an origin, or the step that it is in has. */
+static void take_origin(CPrinter *p, const CFunc *caller, CFunc *callee, const Inst *call) {
+    const char *origin = call->comment ? call->comment : caller->kernel->origin;
+    if (origin && !items_have(&callee->origins, origin))
+        vec_push(&p->arena, &callee->origins, origin);
+}
+
+static void take_context(const CPrinter *p, CFunc *f, const CFunc *callee) {
+    for (size_t i = 0; callee->context && i < p->params.len; i++)
+        f->context[i] |= callee->context[i];
+}
+
+static void look_at_calls(CPrinter *p, CFunc *f, const Block *body) {
     for (const Inst *in = body->first; in; in = in->next) {
         InstForm form = inst_info(in->op)->form;
-        if (form == FORM_CALL && in->comment) {
-            CFunc *f = map_get(&p->funcs, in->u.call.callee->name);
-            if (!items_have(&f->origins, in->comment))
-                vec_push(&p->arena, &f->origins, in->comment);
+        if (form == FORM_CALL) {
+            CFunc *callee = map_get(&p->by_name, in->u.call.callee->name);
+            take_origin(p, f, callee, in);
+            take_context(p, f, callee);
         } else if (form == FORM_FOR) {
-            collect_origins(p, &in->u.loop.body);
+            look_at_calls(p, f, &in->u.loop.body);
+        } else if (form == FORM_WHILE) {
+            look_at_calls(p, f, &in->u.body);
         } else if (form == FORM_IF) {
-            collect_origins(p, &in->u.branch.then);
-            collect_origins(p, &in->u.branch.orelse);
+            look_at_calls(p, f, &in->u.branch.then);
+            look_at_calls(p, f, &in->u.branch.orelse);
         }
     }
 }
 
-/* The run body calls kernels, so that its parameters must not hide them. */
-static const char *kernel_name(CPrinter *p, const Kernel *k) {
-    const char *wanted = c_function_name(&p->arena, k->name);
-    const char *name = c_names_add(&p->arena, &p->scopes.args, wanted);
-    char *copy = arena_strdup(&p->arena, name);
-    map_put(&p->arena, &p->scopes.file.taken, copy, copy);
-    return name;
+/* Whether a parameter of NAME_run gives access to a buffer. */
+static bool is_way_to(const CPrinter *p, size_t param, const Buffer *b) {
+    const CParam *c = &p->params.data[param];
+    if (c->buffer)
+        return c->buffer == b;
+    return b->kind == (param == 0 ? BUF_WEIGHTS : BUF_ARENA);
+}
+
+static void find_context(CPrinter *p, CFunc *f) {
+    for (size_t i = 0; i < f->uses.len; i++)
+        for (size_t k = 0; k < p->params.len; k++)
+            f->context[k] |= is_way_to(p, k, f->uses.data[i].buffer);
+}
+
+static void func_ready(CPrinter *p, CFunc *f) {
+    const Kernel *k = f->kernel;
+    for (size_t i = 0; i < k->regs.len; i++)
+        f->regs[i].name = c_names_add(&p->arena, &f->names, k->regs.data[i]->name);
+    c_analyse(p, f);
+    if (k->kind == KERNEL_PLAIN)
+        return;
+    if (k->origin)
+        vec_push(&p->arena, &f->origins, k->origin);
+    find_context(p, f);
+    look_at_calls(p, f, &k->body);
+}
+
+/* Inputs and outputs are called as the parameters are, the other buffers as in the module. */
+static void name_buffers(CPrinter *p) {
+    const Module *m = p->m;
+    CNames *scope = &p->scopes.buffers;
+    for (size_t i = 0; i < p->params.len; i++)
+        if (p->params.data[i].buffer)
+            p->buffers[p->params.data[i].buffer->reg.index].name = p->params.data[i].name;
+    for (size_t i = 0; i < m->buffers.len; i++)
+        if (!p->buffers[i].name)
+            p->buffers[i].name = c_names_add(&p->arena, scope, m->buffers.data[i]->reg.name);
 }
 
 void c_prepare(CPrinter *p, const Module *m, const EmitInfo *info) {
@@ -402,26 +474,17 @@ void c_prepare(CPrinter *p, const Module *m, const EmitInfo *info) {
     p->info = info;
     p->params = c_params(&p->arena, &p->scopes, m, info);
     p->buffers = ARENA_ARRAY(&p->arena, m->buffers.len + 1, CVar);
-    for (size_t i = 0; i < m->kernels.len; i++) {
-        const Kernel *k = m->kernels.data[i];
-        CFunc *f = func_new(p, k, &p->scopes.file, kernel_name(p, k));
-        map_put(&p->arena, &p->funcs, k->name, f);
-        vec_push(&p->arena, &p->kernels, f);
-    }
-    p->run = func_new(p, m->run, &p->scopes.args, NULL);
-    name_buffers(p, &p->run->names);
-    for (size_t i = 0; i < p->kernels.len; i++)
-        func_ready(p, p->kernels.data[i]);
-    func_ready(p, p->run);
-    collect_origins(p, &m->run->body);
+    for (size_t i = 0; i < module_function_count(m); i++)
+        add_function(p, module_function(m, i));
+    name_buffers(p);
+    for (size_t i = 0; i < p->funcs.len; i++)
+        func_ready(p, p->funcs.data[i]);
 }
 
 void emit_c_source(Buf *out, const Module *m, const EmitInfo *info) {
     CPrinter p = {0};
     c_prepare(&p, m, info);
-    for (size_t i = 0; i < p.kernels.len; i++)
-        put_kernel(&p, p.kernels.data[i]);
-    put_run(&p, p.run);
+    put_functions(&p);
     c_put_banner(out, m, info);
     buf_printf(out, "#include \"%s.h\"\n\n", info->name);
     c_put_prelude(&p, out);

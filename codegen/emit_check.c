@@ -14,8 +14,8 @@ static void report(Check *c, const Inst *in, LType t, const char *reason, const 
     if (t.lanes > 1)
         buf_printf(&type, "v%d.", t.lanes);
     buf_puts(&type, dtype_name(t.dtype));
-    diag_error(c->d, EXIT_UNSUPPORTED, c->where, "kernel @%s: no C for %s on %s", c->kernel->name,
-               inst_info(in->op)->name, buf_str(&type));
+    diag_error(c->d, EXIT_UNSUPPORTED, c->where, "%s: no C for %s on %s",
+               kernel_title(&c->d->arena, c->kernel), inst_info(in->op)->name, buf_str(&type));
     diag_note(c->d, "reason", "%s", reason);
     if (help)
         diag_note(c->d, "help", "%s", help);
@@ -62,6 +62,9 @@ static void check_block(Check *c, const Block *body) {
         case FORM_FOR:
             check_block(c, &in->u.loop.body);
             break;
+        case FORM_WHILE:
+            check_block(c, &in->u.body);
+            break;
         case FORM_IF:
             check_block(c, &in->u.branch.then);
             check_block(c, &in->u.branch.orelse);
@@ -76,30 +79,33 @@ static void check_block(Check *c, const Block *body) {
     }
 }
 
+static void check_use(Check *c, const CFunc *f, const CUse *use) {
+    const Buffer *b = use->buffer;
+    if (!use->stored || (b->kind != BUF_INPUT && b->kind != BUF_WEIGHTS))
+        return;
+    diag_error(c->d, EXIT_BAD_MODEL, c->where, "%s: a kernel stores to buffer %%%s, an %s",
+               kernel_title(&c->d->arena, f->kernel), b->reg.name,
+               b->kind == BUF_INPUT ? "input" : "array of weights");
+}
+
 /* The caller's inputs and the weights are const in C. */
 static void check_buffers(Check *c) {
     static const EmitInfo info = {.name = "model"};
     CPrinter p = {0};
     c_prepare(&p, c->m, &info);
-    for (size_t i = 0; i < c->m->buffers.len; i++) {
-        const Buffer *b = c->m->buffers.data[i];
-        if (p.buffers[i].stored && (b->kind == BUF_INPUT || b->kind == BUF_WEIGHTS))
-            diag_error(c->d, EXIT_BAD_MODEL, c->where,
-                       "buffer %%%s is an %s, but a kernel stores there", b->reg.name,
-                       b->kind == BUF_INPUT ? "input" : "array of weights");
-    }
+    for (size_t i = 0; i < p.funcs.len; i++)
+        for (size_t k = 0; k < p.funcs.data[i]->uses.len; k++)
+            check_use(c, p.funcs.data[i], &p.funcs.data[i]->uses.data[k]);
     arena_free(&p.arena);
 }
 
 bool emit_c_check(const Module *m, const char *where, Diag *d) {
     Check c = {.m = m, .where = where, .d = d};
     size_t before = d->errors;
-    for (size_t i = 0; i < m->kernels.len; i++) {
-        c.kernel = m->kernels.data[i];
+    for (size_t i = 0; i < module_function_count(m); i++) {
+        c.kernel = module_function(m, i);
         check_block(&c, &c.kernel->body);
     }
-    c.kernel = m->run;
-    check_block(&c, &m->run->body);
     check_buffers(&c);
     return d->errors == before;
 }

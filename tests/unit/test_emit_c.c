@@ -223,8 +223,8 @@ static void pointwise_reads_like_hand_written_c(void **state) {
                           "    store_v8f32(c, acc0);\n"
                           "    store_v8f32(c + 8, acc1);\n"
                           "}\n");
-    assert_has(&t.source, "    float *const t = ARENA(float, 256);\n"
-                          "    const float *const w = WEIGHTS(float, 64);\n"
+    assert_has(&t.source, "    const float *const w = WEIGHTS(float, 64);\n"
+                          "    float *const t = ARENA(float, 256);\n"
                           "    /* blocks.0 */\n"
                           "    pw(input_1, 8, w, t, 8, 16);\n"
                           "    pw(t, 8, w, int_ + 16, 8, 16);\n"
@@ -232,6 +232,55 @@ static void pointwise_reads_like_hand_written_c(void **state) {
                           "    pw(t, 8, w, int_, 8, 16);\n");
     assert_lacks(&t.source, "idle");
     assert_lacks(&t.source, "select");
+    text_free(&t);
+}
+
+static void steps_get_what_they_need(void **state) {
+    (void)state;
+    Text t = emit("module @net target=generic arena=64 weights=128 {\n"
+                  "buffer %in : f32[4] input 0 \"in\"\nbuffer %out : f32[4] output 0 \"out\"\n"
+                  "buffer %t : f32[4] arena 0\nbuffer %w : f32[4] weights 64\n"
+                  "kernel @add(a: f32*, b: f32*, c: f32*) {\n"
+                  "  x = load a[0]\n  y = load b[0]\n  z = add x, y\n  store c[0], z\n}\n"
+                  "step @for { call @add(%in[1], %w[0], %t[0])\n}  # \"first+second\"\n"
+                  "step @in {\n for i in 0..3 { call @add(%t[i], %t[0], %out[i])\n}\n}\n"
+                  "step @nothing { }\n"
+                  "run {\ncall @for() call @in() call @nothing()\n}\n}\n");
+    assert_has(&t.source, "/* first+second */\nKERNEL void add(const float *a,");
+    assert_has(&t.source, "/* first+second */\n"
+                          "KERNEL void for_(const void *weights, const float *in, void *arena) {\n"
+                          "    const float *const w = WEIGHTS(float, 64);\n"
+                          "    float *const t = ARENA(float, 0);\n"
+                          "    add(in + 1, w, t);\n"
+                          "}\n");
+    assert_has(&t.source, "KERNEL void in_2(float *out, void *arena) {\n"
+                          "    const float *const t = ARENA(float, 0);\n"
+                          "    for (ptrdiff_t i = 0; i < 3; i++) {\n"
+                          "        add(t + i, t, out + i);\n"
+                          "    }\n"
+                          "}\n");
+    assert_has(&t.source, "KERNEL void nothing(void) {\n}\n");
+    assert_has(&t.source, "    for_(weights, in, arena);\n"
+                          "    in_2(out, arena);\n"
+                          "    nothing();\n"
+                          "}\n");
+    text_free(&t);
+}
+
+static void whiles_are_whiles(void **state) {
+    (void)state;
+    Text t = emit("module @net target=generic {\nbuffer %out : i64[1] output 0 \"out\"\n"
+                  "kernel @k(o: i64*, n: i64) {\n"
+                  "  one = const.i64 1\n  c = lt one, n\n"
+                  "  while c {\n  h = shr n, 1\n  n = mov h\n  c = lt one, n\n}\n"
+                  "  store o[0], n\n}\n"
+                  "run {\ncall @k(%out[0], 9)\n}\n}\n");
+    assert_has(&t.source, "    uint8_t c = (uint8_t)(one < n);\n"
+                          "    while (c) {\n"
+                          "        ptrdiff_t h = (ptrdiff_t)(n >> 1);\n"
+                          "        n = h;\n"
+                          "        c = (uint8_t)(one < n);\n"
+                          "    }\n");
     text_free(&t);
 }
 
@@ -378,6 +427,8 @@ int main(void) {
         cmocka_unit_test(floats_read_back_to_the_same_bits),
         cmocka_unit_test(literals_are_short),
         cmocka_unit_test(pointwise_reads_like_hand_written_c),
+        cmocka_unit_test(steps_get_what_they_need),
+        cmocka_unit_test(whiles_are_whiles),
         cmocka_unit_test(header_states_the_contract),
         cmocka_unit_test(scalars_wrap_without_undefined_behaviour),
         cmocka_unit_test(json_is_the_contract),
