@@ -1,5 +1,5 @@
-/* lower.c: graph IR to loop IR: buffers, packed weights and the calls of `run`. What an op becomes
- * is in the lower_*.c file of its row in lowerings.def. */
+/* lower.c: graph IR to loop IR: buffers, packed weights, a step for each node, and `run`, which
+ * calls them. What an op becomes is in the lower_*.c file of its row in lowerings.def. */
 #include "passes/lower.h"
 
 #include <string.h>
@@ -69,12 +69,47 @@ bool lower_unsupported(Lower *lo, const Node *n, const char *reason) {
     return false;
 }
 
+/* ---- names ----------------------------------------------------------------------------------- */
+
+static bool is_letter_or_digit(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+/* Whether the n bytes at s are repeated by what follows the '/' behind them, as exporters do that
+ * write the path of a module for each module on the way: a/a.1/a.1.0. */
+static bool is_repeated(const char *s, size_t n) {
+    const char *next = s + n + 1;
+    return s[n] == '/' && strncmp(s, next, n) == 0 && next[n] == '.';
+}
+
+enum { MAX_NAME = 60 };
+
+/* The first of the ONNX names in `text` as part of an identifier: runs of other characters than
+ * letters and digits become one '_', none is at the ends, repeated parts are left out. */
+static const char *short_name(Arena *a, const char *text) {
+    char name[MAX_NAME + 1];
+    size_t n = 0;
+    for (bool starts = true; *text && *text != '+' && n < MAX_NAME; text++) {
+        size_t part = strcspn(text, "/+");
+        if (starts && part && is_repeated(text, part))
+            text += part;
+        if (is_letter_or_digit(*text))
+            name[n++] = *text;
+        else if (n > 0 && name[n - 1] != '_')
+            name[n++] = '_';
+        starts = *text == '/';
+    }
+    while (n > 0 && name[n - 1] == '_')
+        n--;
+    return arena_strndup(a, name, n);
+}
+
 /* ---- memory ---------------------------------------------------------------------------------- */
 
-/* A name for a buffer: unique among the module's, since values are unique in the graph. */
 static Buffer *new_buffer(Lower *lo, const Value *v, BufferKind kind, int64_t elems,
                           int64_t offset) {
-    Buffer *b = module_buffer(lo->m, v->name, kind, v->type.dtype, elems, offset);
+    const char *name = short_name(&lo->m->arena, v->name);
+    Buffer *b = module_buffer(lo->m, name, kind, v->type.dtype, elems, offset);
     map_put(&lo->m->arena, &lo->buffers, v->name, b);
     return b;
 }
@@ -111,17 +146,25 @@ static void add_arena(Lower *lo) {
     lo->m->arena_bytes = round_up(lo->m->arena_bytes, ARENA_ALIGN);
 }
 
-static Buffer *weights_buffer(Lower *lo, const char *name, const float *data, int64_t n) {
-    static const char zeros[ARENA_ALIGN];
+static Buffer *weights_buffer(Lower *lo, const char *name, int64_t n, float **data) {
     int64_t offset = (int64_t)lo->weights.len;
-    buf_write(&lo->weights, data, (size_t)n * sizeof *data);
-    int64_t end = (int64_t)lo->weights.len;
-    buf_write(&lo->weights, zeros, (size_t)(round_up(end, ARENA_ALIGN) - end));
+    *data = buf_extend(&lo->weights, (size_t)round_up(n * (int64_t)sizeof **data, ARENA_ALIGN));
+    name = short_name(&lo->m->arena, name);
     return module_buffer(lo->m, name, BUF_WEIGHTS, DT_f32, n, offset);
 }
 
-Addr lower_weights(Lower *lo, const char *name, const float *data, int64_t n) {
-    return addr_of(&weights_buffer(lo, name, data, n)->reg, 0);
+Addr lower_weights(Lower *lo, const char *name, int64_t n, float **data) {
+    return addr_of(&weights_buffer(lo, name, n, data)->reg, 0);
+}
+
+static bool has_elements(Lower *lo, const Value *v) {
+    if (v->constant->data)
+        return true;
+    diag_error(lo->cx->diag, EXIT_BAD_MODEL, lo->cx->where,
+               "the elements of constant \"%s\" are missing", v->name);
+    diag_note(lo->cx->diag, "reason", "an IR text holds only the hash of large constants");
+    diag_note(lo->cx->diag, "help", "keep the dump's folder `constants` beside the file");
+    return false;
 }
 
 const float *lower_constant(Lower *lo, const Node *n, const Value *v) {
@@ -129,14 +172,7 @@ const float *lower_constant(Lower *lo, const Node *n, const Value *v) {
         lower_unsupported(lo, n, "weights must be float32 constants");
         return NULL;
     }
-    if (!v->constant->data) {
-        diag_error(lo->cx->diag, EXIT_BAD_MODEL, lo->cx->where,
-                   "the elements of constant \"%s\" are missing", v->name);
-        diag_note(lo->cx->diag, "reason", "an IR text holds only the hash of large constants");
-        diag_note(lo->cx->diag, "help", "keep the dump's folder `constants` beside the file");
-        return NULL;
-    }
-    return v->constant->data;
+    return has_elements(lo, v) ? v->constant->data : NULL;
 }
 
 View lower_view(const Lower *lo, const Value *v) {
@@ -151,15 +187,13 @@ static Buffer *constant_buffer(Lower *lo, const Value *v) {
     View w = view_of(&v->type);
     int64_t lanes = lower_lanes(lo), n = w.n * round_up(w.c, lanes) * w.h * w.w;
     const float *data = v->constant->data;
-    Arena arena = {0};
-    float *packed = ARENA_ARRAY(&arena, n, float);
+    float *packed;
+    Buffer *b = weights_buffer(lo, v->name, n, &packed);
     for (int64_t i = 0, hw = w.h * w.w; i < w.n * w.c * hw; i++) {
         int64_t image = i / (w.c * hw), c = i / hw % w.c, pixel = i % hw;
         packed[((image * ceil_div(w.c, lanes) + c / lanes) * hw + pixel) * lanes + c % lanes] =
             data[i];
     }
-    Buffer *b = weights_buffer(lo, v->name, packed, n);
-    arena_free(&arena);
     map_put(&lo->m->arena, &lo->buffers, v->name, b);
     return b;
 }
@@ -178,7 +212,10 @@ Addr lower_plain(Lower *lo, const Value *v) {
     const char *key = arena_printf(&lo->m->arena, "%s, plain", v->name); /* not blocked */
     Buffer *b = map_get(&lo->buffers, key);
     if (!b) {
-        b = weights_buffer(lo, v->name, v->constant->data, shape_elems(&v->type.shape));
+        int64_t n = shape_elems(&v->type.shape);
+        float *data;
+        b = weights_buffer(lo, v->name, n, &data);
+        memcpy(data, v->constant->data, (size_t)n * sizeof *data);
         map_put(&lo->m->arena, &lo->buffers, key, b);
     }
     return addr_of(&b->reg, 0);
@@ -195,21 +232,53 @@ Addr lower_scratch(Lower *lo, const Node *n) {
     return lower_base(lo, n->results[1]);
 }
 
-/* ---- run ------------------------------------------------------------------------------------- */
+/* ---- steps ----------------------------------------------------------------------------------- */
 
 void lower_batch_begin(Lower *lo, int64_t images) {
     if (images > 1)
-        lo->image = build_for(&lo->run, "image", bound_const(0), bound_const(images), 1);
+        lo->image = build_for(&lo->step, "image", bound_const(0), bound_const(images), 1);
 }
 
 void lower_batch_end(Lower *lo) {
     if (lo->image)
-        build_close(&lo->run);
+        build_close(&lo->step);
     lo->image = NULL;
 }
 
 void lower_call(Lower *lo, Kernel *k, const Arg *args, int nargs) {
-    build_call(&lo->run, module_share_kernel(lo->m, k), args, nargs, lo->origin);
+    build_call(&lo->step, module_share_kernel(lo->m, k), args, nargs, NULL);
+}
+
+/* A step is called after the first of its ONNX nodes, or else after its result. */
+static const char *step_name(Arena *a, const Node *n) {
+    const char *name = short_name(a, *n->origin ? n->origin : node_out(n)->name);
+    bool starts_well = *name && !(*name >= '0' && *name <= '9');
+    return starts_well ? name : arena_printf(a, "step_%s", name);
+}
+
+static void begin_step(Lower *lo, const Node *n) {
+    Arena *a = &lo->m->arena;
+    Kernel *step = step_new(lo->m, step_name(a, n), n->origin);
+    vec_push(a, &lo->steps, step);
+    lo->step = build_begin(step);
+}
+
+/* Kernels keep their names; a step that is called as one gets a number. */
+static void build_run(Lower *lo) {
+    Builder run = build_begin(lo->m->run);
+    for (size_t i = 0; i < lo->steps.len; i++) {
+        module_add_step(lo->m, lo->steps.data[i]);
+        build_call(&run, lo->steps.data[i], NULL, 0, NULL);
+    }
+    build_end(&run);
+}
+
+/* ---- nodes ----------------------------------------------------------------------------------- */
+
+/* Whether v is data. Constants of other types are parameters of the op, as the indices of gather.
+ */
+static bool is_data(const Value *v) {
+    return v && (v->type.dtype == DT_f32 || !v->constant);
 }
 
 static bool only_f32(Lower *lo, const Node *n) {
@@ -217,7 +286,7 @@ static bool only_f32(Lower *lo, const Node *n) {
         if (n->results[i]->type.dtype != DT_f32)
             return lower_unsupported(lo, n, "only float32 has kernels");
     for (int i = 0; i < n->noperands; i++)
-        if (node_in(n, i) && node_in(n, i)->type.dtype != DT_f32)
+        if (is_data(node_in(n, i)) && node_in(n, i)->type.dtype != DT_f32)
             return lower_unsupported(lo, n, "only float32 has kernels");
     return true;
 }
@@ -227,7 +296,7 @@ static bool has_constants(Lower *lo, const Node *n) {
     bool ok = true;
     for (int i = 0; i < n->noperands; i++)
         if (node_in(n, i) && node_in(n, i)->constant)
-            ok &= lower_constant(lo, n, node_in(n, i)) != NULL;
+            ok &= has_elements(lo, node_in(n, i));
     return ok;
 }
 
@@ -235,8 +304,11 @@ static bool lower_node(Lower *lo, Node *n) {
     const Lowering *l = lowering_of(n->op);
     if (!l->lower)
         return lower_unsupported(lo, n, "no kernel for this operator");
-    lo->origin = arena_strdup(&lo->m->arena, n->origin);
-    return only_f32(lo, n) && has_constants(lo, n) && l->lower(lo, n);
+    begin_step(lo, n);
+    if (!only_f32(lo, n) || !has_constants(lo, n) || !l->lower(lo, n))
+        return false;
+    build_end(&lo->step);
+    return true;
 }
 
 /* Every value that lives in memory must have its place before ops are lowered. */
@@ -258,24 +330,20 @@ Module *lower_graph(Graph *g, PassContext *cx) {
     if (!is_planned(&lo))
         return NULL;
     lo.m = module_new(g->name, cx->target);
-    static const char header[ARENA_ALIGN];
-    buf_write(&lo.weights, header, sizeof header);
+    buf_extend(&lo.weights, ARENA_ALIGN); /* the header */
     add_inputs(&lo);
     add_outputs(&lo);
     add_arena(&lo);
-    lo.run = build_begin(lo.m->run);
     bool ok = true;
     FOR_EACH_NODE(g, n) {
         ok &= lower_node(&lo, n);
     }
     if (ok) {
-        build_end(&lo.run);
-        lo.m->weights_bytes = (int64_t)lo.weights.len;
-        lo.m->weights = tensor_new(&lo.m->arena, DT_u8, SHAPE(lo.m->weights_bytes));
-        memcpy(tensor_mutable(lo.m->weights), lo.weights.data, lo.weights.len);
+        build_run(&lo);
+        module_take_weights(lo.m, &lo.weights);
+        return lo.m;
     }
     buf_free(&lo.weights);
-    if (!ok)
-        module_free(lo.m);
-    return ok ? lo.m : NULL;
+    module_free(lo.m);
+    return NULL;
 }

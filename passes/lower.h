@@ -32,11 +32,11 @@ struct Lower {
     Graph *g;
     Module *m;
     PassContext *cx;
-    Builder run;        /* the body of `run` */
-    Map buffers;        /* value name -> Buffer */
-    Buf weights;        /* packed weights, the 64-byte header included */
-    Reg *image;         /* index of the image in a batch loop; NULL outside */
-    const char *origin; /* of the node that is being lowered */
+    VEC(Kernel *) steps; /* one per node; they join the module behind all kernels */
+    Builder step;        /* of the node that is being lowered */
+    Map buffers;         /* value name -> Buffer */
+    Buf weights;         /* packed weights, the 64-byte header included */
+    Reg *image;          /* index of the image in a batch loop; NULL outside */
 };
 
 static inline int lower_lanes(const Lower *lo) {
@@ -53,8 +53,9 @@ Addr lower_plain(Lower *lo, const Value *v);
 View lower_view(const Lower *lo, const Value *v);
 /* The scratch result of n. */
 Addr lower_scratch(Lower *lo, const Node *n);
-/* Packs n floats into the weights, 64-byte aligned; returns their address. */
-Addr lower_weights(Lower *lo, const char *name, const float *data, int64_t n);
+/* Makes room for n floats in the weights, 64-byte aligned and zeroed: *data is where they are until
+ * the next such call. Returns their address. */
+Addr lower_weights(Lower *lo, const char *name, int64_t n, float **data);
 /* The elements of an f32 constant; NULL with an error where they were elided or aren't f32. */
 const float *lower_constant(Lower *lo, const Node *n, const Value *v);
 /* The instruction of a fused activation. */
@@ -62,7 +63,7 @@ InstOp act_inst(Act act);
 /* Opens a loop over the images of a batch (none for one image), and closes it. */
 void lower_batch_begin(Lower *lo, int64_t images);
 void lower_batch_end(Lower *lo);
-/* Adds k to the module (or finds its twin) and calls it from `run`. */
+/* Adds k to the module (or finds its twin) and calls it from the node's step. */
 void lower_call(Lower *lo, Kernel *k, const Arg *args, int nargs);
 /* Reports that a form of n has no lowering: always false. */
 bool lower_unsupported(Lower *lo, const Node *n, const char *reason);
@@ -106,7 +107,7 @@ enum { MAX_ELEMENTWISE = 3 }; /* operands and result of an elementwise op */
 Reg *elementwise_result(Builder *b, const Node *n, Reg *x, Reg *y);
 /* Whether an elementwise node works on blocks: see LAYOUT_FOLLOW. */
 bool elementwise_blocks(const Node *n);
-/* An elementwise node on plain tensors of any rank, with numpy's broadcasting. */
+/* An elementwise node or `expand` on plain tensors of any rank, with numpy's broadcasting. */
 void lower_elementwise_plain(Lower *lo, const Node *n);
 
 /* ---- lower_gemm.c: the kernel behind conv2d, dense and se ------------------------------------ */

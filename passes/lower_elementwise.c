@@ -6,7 +6,10 @@
 #include <math.h>
 
 static const InstOp binary_inst[OP_COUNT] = {
-    [OP_add] = INST_add, [OP_sub] = INST_sub, [OP_mul] = INST_mul, [OP_div] = INST_div};
+    [OP_add] = INST_add, [OP_sub] = INST_sub, [OP_mul] = INST_mul,
+    [OP_div] = INST_div, [OP_min] = INST_min, [OP_max] = INST_max,
+};
+static const InstOp unary_inst[OP_COUNT] = {[OP_neg] = INST_neg, [OP_exp] = INST_exp};
 
 typedef struct Operand {
     Reg *base, *plane, *row, *pixel; /* of the kernel: pointer, and strides */
@@ -35,13 +38,23 @@ static Reg *clip(Builder *b, const ClipAttrs *a, Reg *x) {
     return x;
 }
 
+/* x where it is NaN, else z: the instructions min and max give y then. */
+static Reg *keep_nan(Builder *b, Reg *x, Reg *z) {
+    return build_op(b, INST_select, "z", build_op(b, INST_eq, "number", x, x, NULL), z, x);
+}
+
 Reg *elementwise_result(Builder *b, const Node *n, Reg *x, Reg *y) {
     Act act;
     if (op_is_act(n->op, &act))
         return build_op(b, act_inst(act), "z", x, NULL, NULL);
     if (n->op == OP_clip)
         return clip(b, clip_attrs(n), x);
-    return y ? build_op(b, binary_inst[n->op], "z", x, y, NULL) : x;
+    if (unary_inst[n->op])
+        return build_op(b, unary_inst[n->op], "z", x, NULL, NULL);
+    if (!y)
+        return x;
+    Reg *z = build_op(b, binary_inst[n->op], "z", x, y, NULL);
+    return n->op == OP_min || n->op == OP_max ? keep_nan(b, x, z) : z;
 }
 
 static void compute(Builder *b, const Node *node, const Operand *o, int n, int lanes) {

@@ -394,14 +394,13 @@ Addr gemm_pack(Lower *lo, const Gemm *g, const GemmWeights *gw) {
     int lanes = lower_lanes(lo);
     int64_t vectors = ceil_div(g->n, lanes);
     Schedule s = gemm_schedule(g, lo->cx->target);
-    Arena arena = {0};
-    float *packed = ARENA_ARRAY(&arena, panel_elems(g, vectors * lanes), float), *out = packed;
+    float *packed;
+    Addr at = lower_weights(lo, g->weight_name, panel_elems(g, vectors * lanes), &packed);
+    float *out = packed;
     for (int64_t v = 0; v < vectors; v += s.nv) {
         int64_t wide = v + s.nv <= vectors ? s.nv : s.nv_tail;
         out = pack_panel(g, gw, v * lanes, wide * lanes, out);
     }
     ensure(out - packed == panel_elems(g, vectors * lanes));
-    Addr a = lower_weights(lo, g->weight_name, packed, out - packed);
-    arena_free(&arena);
-    return a;
+    return at;
 }

@@ -82,9 +82,11 @@ static Kernel *build_kernel(Lower *lo) {
 
 void lower_pool_to(Lower *lo, const Value *x, Addr to, int64_t plane) {
     View v = view_of(&x->type);
-    float inverse = (float)(1.0 / (double)(v.h * v.w));
+    float *inverse;
+    Addr scale = lower_weights(lo, "inverse", 1, &inverse);
+    *inverse = (float)(1.0 / (double)(v.h * v.w));
     const Arg args[] = {arg_addr(lower_addr(lo, x)),
-                        arg_addr(lower_weights(lo, "inverse", &inverse, 1)),
+                        arg_addr(scale),
                         arg_addr(to),
                         arg_i64(v.blocks),
                         arg_i64(v.plane),

@@ -1,10 +1,14 @@
-/* lower_strided.c: elementwise ops, transposes and other copies of plain tensors: a nest of loops
- * with a stride per operand and dimension. A broadcast dimension has stride 0. */
+/* lower_strided.c: elementwise ops, means, and copies (transpose, slice, concat, gather, expand) of
+ * plain tensors: a nest of loops with a stride per operand and dimension. A broadcast dimension has
+ * stride 0. */
 #include "passes/lower.h"
 
-/* Operand 0..n-2 are read, n-1 is written. */
+#include <string.h>
+
+/* Operand 0..n-2 are read, n-1 is written. It has the first `kept` dimensions; a mean goes over the
+ * others. */
 typedef struct Strided {
-    int n, rank;
+    int n, rank, kept;
     int64_t size[MAX_RANK];
     int64_t stride[MAX_ELEMENTWISE][MAX_RANK];
 } Strided;
@@ -23,6 +27,7 @@ static bool merge(Strided *s, int d) {
             s->stride[i][k] = s->stride[i][k + 1];
     }
     s->rank--;
+    s->kept -= d + 1 < s->kept;
     return true;
 }
 
@@ -40,6 +45,10 @@ typedef struct StridedKernel {
     Reg *size[MAX_RANK], *stride[MAX_ELEMENTWISE][MAX_RANK];
 } StridedKernel;
 
+static int dims_of(const Strided *s, int operand) {
+    return operand == s->n - 1 ? s->kept : s->rank;
+}
+
 static void declare(StridedKernel *sk, Kernel *k, Reg **base) {
     static const char *const names[MAX_ELEMENTWISE] = {"a", "b", "c"};
     Arena *a = &k->module->arena;
@@ -49,7 +58,7 @@ static void declare(StridedKernel *sk, Kernel *k, Reg **base) {
     for (int d = 0; d < s->rank; d++)
         sk->size[d] = kernel_param_i64(k, arena_printf(a, "size%d", d));
     for (int i = 0; i < s->n; i++)
-        for (int d = 0; d < s->rank; d++)
+        for (int d = 0; d < dims_of(s, i); d++)
             sk->stride[i][d] = kernel_param_i64(k, arena_printf(a, "%s%d", base[i]->name, d));
 }
 
@@ -72,9 +81,13 @@ static void loops(StridedKernel *sk, const Node *n, Reg *const *at, int d) {
     build_close(b);
 }
 
+static bool is_copy(const Node *n) {
+    return !(op_info(n->op)->flags & OPF_ELEMENTWISE);
+}
+
 static Kernel *build_kernel(Lower *lo, const Node *n, const Strided *s) {
-    const char *name = arena_printf(&lo->m->arena, "%s_%dd", op_info(n->op)->name, s->rank);
-    Kernel *k = kernel_new(lo->m, name);
+    const char *stem = is_copy(n) ? "copy" : op_info(n->op)->name;
+    Kernel *k = kernel_new(lo->m, arena_printf(&lo->m->arena, "%s_%dd", stem, s->rank));
     StridedKernel sk = {.s = s};
     Reg *base[MAX_ELEMENTWISE];
     declare(&sk, k, base);
@@ -84,18 +97,32 @@ static Kernel *build_kernel(Lower *lo, const Node *n, const Strided *s) {
     return k;
 }
 
-static void call(Lower *lo, const Node *n, Strided *s, const Addr *at) {
+static bool is_empty(const Strided *s) {
+    for (int d = 0; d < s->rank; d++)
+        if (s->size[d] == 0)
+            return true;
+    return false;
+}
+
+static void call_kernel(Lower *lo, Kernel *k, const Strided *s, const Addr *at) {
     Arg args[MAX_ELEMENTWISE * (1 + MAX_RANK) + MAX_RANK];
     int count = 0;
-    merge_all(s);
     for (int i = 0; i < s->n; i++)
         args[count++] = arg_addr(at[i]);
     for (int d = 0; d < s->rank; d++)
         args[count++] = arg_i64(s->size[d]);
     for (int i = 0; i < s->n; i++)
-        for (int d = 0; d < s->rank; d++)
+        for (int d = 0; d < dims_of(s, i); d++)
             args[count++] = arg_i64(s->stride[i][d]);
-    lower_call(lo, build_kernel(lo, n, s), args, count);
+    lower_call(lo, k, args, count);
+}
+
+/* Emits nothing for no elements, whose addresses might be outside. */
+static void call(Lower *lo, const Node *n, Strided *s, const Addr *at) {
+    if (is_empty(s))
+        return;
+    merge_all(s);
+    call_kernel(lo, build_kernel(lo, n, s), s, at);
 }
 
 /* ---- ops ------------------------------------------------------------------------------------- */
@@ -120,7 +147,7 @@ static void broadcast(const Shape *s, int rank, int64_t *stride) {
 
 void lower_elementwise_plain(Lower *lo, const Node *n) {
     const Shape *y = &node_out(n)->type.shape;
-    Strided s = {.n = n->noperands + 1, .rank = y->rank};
+    Strided s = {.n = n->noperands + 1, .rank = y->rank, .kept = y->rank};
     Addr at[MAX_ELEMENTWISE];
     for (int d = 0; d < y->rank; d++)
         s.size[d] = y->dim[d];
@@ -133,17 +160,196 @@ void lower_elementwise_plain(Lower *lo, const Node *n) {
     call(lo, n, &s, at);
 }
 
+/* A copy of `from`, seen with the given strides, to a part of n's result of the shape `size`. */
+static void copy(Lower *lo, const Node *n, const Shape *size, Addr from, const int64_t *stride,
+                 Addr to) {
+    Strided s = {.n = 2, .rank = size->rank, .kept = size->rank};
+    row_major(&node_out(n)->type.shape, s.stride[1]);
+    memcpy(s.stride[0], stride, sizeof s.stride[0]);
+    memcpy(s.size, size->dim, sizeof s.size);
+    call(lo, n, &s, (Addr[]){from, to});
+}
+
 bool lower_transpose(Lower *lo, Node *n) {
     Ints perm = transpose_attrs(n)->perm;
-    const Shape *x = &node_in(n, 0)->type.shape, *y = &node_out(n)->type.shape;
-    int64_t own[MAX_RANK];
-    Strided s = {.n = 2, .rank = y->rank};
-    row_major(x, own);
-    row_major(y, s.stride[1]);
+    const Shape *y = &node_out(n)->type.shape;
+    int64_t own[MAX_RANK], stride[MAX_RANK] = {0};
+    row_major(&node_in(n, 0)->type.shape, own);
+    for (int d = 0; d < y->rank; d++)
+        stride[d] = own[perm.v[d]];
+    copy(lo, n, y, lower_plain(lo, node_in(n, 0)), stride, lower_plain(lo, node_out(n)));
+    return true;
+}
+
+bool lower_slice(Lower *lo, Node *n) {
+    const SliceAttrs *a = slice_attrs(n);
+    const Shape *y = &node_out(n)->type.shape;
+    int64_t own[MAX_RANK], stride[MAX_RANK] = {0}, start = 0;
+    row_major(&node_in(n, 0)->type.shape, own);
     for (int d = 0; d < y->rank; d++) {
-        s.size[d] = y->dim[d];
-        s.stride[0][d] = own[perm.v[d]];
+        start += a->starts.v[d] * own[d];
+        stride[d] = a->steps.v[d] * own[d];
     }
-    call(lo, n, &s, (Addr[]){lower_plain(lo, node_in(n, 0)), lower_plain(lo, node_out(n))});
+    if (shape_elems(y))
+        copy(lo, n, y, addr_offset(lower_plain(lo, node_in(n, 0)), start), stride,
+             lower_plain(lo, node_out(n)));
+    return true;
+}
+
+bool lower_concat(Lower *lo, Node *n) {
+    int64_t axis = axis_attrs(n)->axis, whole[MAX_RANK];
+    Addr to = lower_plain(lo, node_out(n));
+    row_major(&node_out(n)->type.shape, whole);
+    for (int i = 0; i < n->noperands; i++) {
+        const Shape *x = &node_in(n, i)->type.shape;
+        int64_t stride[MAX_RANK] = {0};
+        row_major(x, stride);
+        copy(lo, n, x, lower_plain(lo, node_in(n, i)), stride, to);
+        to = addr_offset(to, x->dim[axis] * whole[axis]);
+    }
+    return true;
+}
+
+/* ---- gather ---------------------------------------------------------------------------------- */
+
+/* Index k of the indices, from the front; -1 where it is outside of `dim` elements. */
+static int64_t index_at(const Tensor *indices, int64_t k, int64_t dim) {
+    int64_t i = tensor_i64(indices, k);
+    i += i < 0 ? dim : 0;
+    return i >= 0 && i < dim ? i : -1;
+}
+
+/* How many indices from k on rise by `step` each. */
+static int64_t run_length(const Tensor *indices, int64_t k, int64_t count, int64_t dim,
+                          int64_t step) {
+    int64_t n = 1;
+    while (k + n < count &&
+           index_at(indices, k + n, dim) == index_at(indices, k + n - 1, dim) + step)
+        n++;
+    return n;
+}
+
+/* Copies [outer, run, inner] for each run of indices that are evenly apart. */
+static void gather_runs(Lower *lo, const Node *n, const Tensor *indices, int64_t dim) {
+    const Shape *x = &node_in(n, 0)->type.shape;
+    int64_t axis = axis_attrs(n)->axis, count = shape_elems(&indices->shape);
+    int64_t outer = 1, inner = 1;
+    for (int d = 0; d < x->rank; d++) {
+        outer *= d < axis ? x->dim[d] : 1;
+        inner *= d > axis ? x->dim[d] : 1;
+    }
+    for (int64_t k = 0, run; k < count; k += run) {
+        int64_t at = index_at(indices, k, dim), step = 1;
+        if (k + 1 < count)
+            step = index_at(indices, k + 1, dim) - at;
+        run = run_length(indices, k, count, dim, step);
+        Strided s = {.n = 2,
+                     .rank = 3,
+                     .kept = 3,
+                     .size = {outer, run, inner},
+                     .stride = {{dim * inner, step * inner, 1}, {count * inner, inner, 1}}};
+        call(lo, n, &s,
+             (Addr[]){addr_offset(lower_plain(lo, node_in(n, 0)), at * inner),
+                      addr_offset(lower_plain(lo, node_out(n)), k * inner)});
+    }
+}
+
+bool lower_gather(Lower *lo, Node *n) {
+    const Tensor *indices = node_in(n, 1)->constant;
+    int64_t dim = node_in(n, 0)->type.shape.dim[axis_attrs(n)->axis];
+    if (!indices)
+        return lower_unsupported(lo, n, "only constant indices have a kernel");
+    for (int64_t k = 0; k < shape_elems(&indices->shape); k++)
+        if (index_at(indices, k, dim) < 0)
+            return lower_unsupported(lo, n, "an index is out of range");
+    if (shape_elems(&node_out(n)->type.shape))
+        gather_runs(lo, n, indices, dim);
+    return true;
+}
+
+/* ---- means ----------------------------------------------------------------------------------- */
+
+/* The loops over the dimensions that the mean is taken over, with the operand at p. */
+static void sum_loops(StridedKernel *sk, Reg *sum, Reg *p, int d) {
+    Builder *b = &sk->b;
+    if (d == sk->s->rank) {
+        build_op_to(b, INST_add, sum, sum, build_load(b, "x", 1, addr_of(p, 0)), NULL);
+        return;
+    }
+    Reg *q = build_lea(b, "q", addr_of(p, 0));
+    build_for(b, "k", bound_const(0), bound_reg(sk->size[d]), 1);
+    sum_loops(sk, sum, q, d + 1);
+    build_lea_to(b, q, addr_plus(addr_of(q, 0), sk->stride[0][d], 1));
+    build_close(b);
+}
+
+/* The loops over the other dimensions, which are the first `kept`. */
+static void mean_loops(StridedKernel *sk, Reg *scale, Reg *from, Reg *to, int d) {
+    Builder *b = &sk->b;
+    if (d == sk->s->kept) {
+        Reg *sum = build_const_f(b, "sum", ltype(DT_f32, 1), 0);
+        sum_loops(sk, sum, from, d);
+        build_store(b, addr_of(to, 0), build_op(b, INST_mul, "mean", sum, scale, NULL));
+        return;
+    }
+    Reg *p = build_lea(b, "p", addr_of(from, 0)), *c = build_lea(b, "c", addr_of(to, 0));
+    build_for(b, "i", bound_const(0), bound_reg(sk->size[d]), 1);
+    mean_loops(sk, scale, p, c, d + 1);
+    build_lea_to(b, p, addr_plus(addr_of(p, 0), sk->stride[0][d], 1));
+    build_lea_to(b, c, addr_plus(addr_of(c, 0), sk->stride[1][d], 1));
+    build_close(b);
+}
+
+static Kernel *build_mean(Lower *lo, const Strided *s) {
+    Arena *a = &lo->m->arena;
+    Kernel *k = kernel_new(lo->m, arena_printf(a, "mean_%dd_%dd", s->rank, s->kept));
+    StridedKernel sk = {.s = s};
+    Reg *base[MAX_ELEMENTWISE];
+    double count = 1;
+    for (int d = s->kept; d < s->rank; d++)
+        count *= (double)s->size[d];
+    declare(&sk, k, base);
+    sk.b = build_begin(k);
+    mean_loops(&sk, build_const_f(&sk.b, "scale", ltype(DT_f32, 1), 1 / count), base[0], base[1],
+               0);
+    build_end(&sk.b);
+    return k;
+}
+
+static bool is_axis(Ints axes, int d) {
+    for (int i = 0; i < axes.n; i++)
+        if (axes.v[i] == d)
+            return true;
+    return false;
+}
+
+/* Appends the dimensions of x that are axes, or those that are not; returns how many. */
+static int add_dims(Strided *s, const Shape *x, Ints axes, bool reduced) {
+    int64_t own[MAX_RANK];
+    int n = 0;
+    row_major(x, own);
+    for (int d = 0; d < x->rank; d++) {
+        if (is_axis(axes, d) != reduced)
+            continue;
+        s->size[s->rank] = x->dim[d];
+        s->stride[0][s->rank++] = own[d];
+        n++;
+    }
+    return n;
+}
+
+bool lower_reduce_mean(Lower *lo, Node *n) {
+    const Shape *x = &node_in(n, 0)->type.shape;
+    Ints axes = reduce_attrs(n)->axes;
+    Strided s = {.n = 2};
+    s.kept = add_dims(&s, x, axes, false);
+    Shape kept = shape_of(s.kept, s.size);
+    row_major(&kept, s.stride[1]);
+    add_dims(&s, x, axes, true);
+    if (shape_elems(&kept) == 0)
+        return true;
+    merge_all(&s);
+    call_kernel(lo, build_mean(lo, &s), &s,
+                (Addr[]){lower_plain(lo, node_in(n, 0)), lower_plain(lo, node_out(n))});
     return true;
 }

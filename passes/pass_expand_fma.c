@@ -25,7 +25,7 @@ static void expand(void *ctx, Kernel *k, Inst **link) {
 bool pass_expand_fma(Module *m, PassContext *cx) {
     if (cx->target->fma)
         return true;
-    for (size_t i = 0; i < m->kernels.len; i++)
-        kernel_visit(m->kernels.data[i], expand, &(Expansion){0});
+    for (size_t i = 0; i < module_function_count(m); i++)
+        kernel_visit(module_function(m, i), expand, &(Expansion){0});
     return true;
 }

@@ -4,7 +4,7 @@
  *
  * Needs: canonicalise (identities between the two are gone). Leaves alone: a convolution with
  * another user, an activation or a residual, and other weights or statistics than f32
- * constants. */
+ * constants, and weights that were made anew too often. */
 #include "passes/match.h"
 
 #include <math.h>
@@ -56,7 +56,8 @@ bool pass_fold_batch_norm(Graph *g, PassContext *cx) {
             continue;
         Node *conv = sole_producer_with_weights(node_in(n, 0));
         Folding f;
-        if (conv && can_fold(n, conv, &f))
+        if (conv && can_fold(n, conv, &f) &&
+            graph_may_grow(g, tensor_bytes(node_in(conv, 1)->constant)))
             fold(g, n, conv, &f);
     }
     graph_dce(g);

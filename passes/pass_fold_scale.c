@@ -5,8 +5,8 @@
  *
  * where s has one element, or one per channel. That is how exporters spell a batch norm that they
  * have folded halfway. Needs: canonicalise. Leaves alone: a convolution with another user, an
- * activation or a residual, constants of other shapes, and sub and div with the constant on the
- * left. */
+ * activation or a residual, constants of other shapes, weights that were made anew too often, and
+ * sub and div with the constant on the left. */
 #include "passes/match.h"
 
 /* The element of s for channel c, where s broadcasts to `y` along all axes but the channels. */
@@ -70,6 +70,7 @@ static bool fold(Graph *g, Node *n, int side) {
     if (!conv || !constant_f32(s) || !is_open(conv) ||
         !is_per_channel(s, &node_out(n)->type.shape) ||
         !shape_equal(&node_out(conv)->type.shape, &node_out(n)->type.shape) ||
+        !graph_may_grow(g, tensor_bytes(node_in(conv, 1)->constant)) ||
         (constant_on_left && (n->op == OP_sub || n->op == OP_div)))
         return false;
     if (scales)

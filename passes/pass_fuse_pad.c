@@ -20,7 +20,7 @@ static void fuse(Graph *g, Node *conv, const Node *pad) {
     to->v[1] += from->before.v[3];
     to->v[2] += from->after.v[2];
     to->v[3] += from->after.v[3];
-    conv->origin = origin_join(g, pad->origin, conv->origin);
+    conv->origin = origin_join(g, conv->origin, pad->origin);
     node_set_operand(conv, 0, node_in(pad, 0));
 }
 

@@ -19,7 +19,7 @@ static bool fuse(Graph *g, Node *conv, Node *mul) {
             continue;
         node_set_operand(conv, 0, x);
         node_set_operand(conv, node_slot(conv, "scale"), scale);
-        conv->origin = origin_join(g, mul->origin, conv->origin);
+        conv->origin = origin_join(g, conv->origin, mul->origin);
         return true;
     }
     return false;

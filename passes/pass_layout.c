@@ -95,7 +95,7 @@ static void widen_halo(Value *v, const Dim4 *pad) {
 
 static void add_halos(Graph *g) {
     FOR_EACH_NODE(g, n) {
-        if (n->op == OP_conv2d || n->op == OP_dwconv2d)
+        if ((n->op == OP_conv2d || n->op == OP_dwconv2d) && node_in(n, 0)->type.layout.block)
             widen_halo(node_in(n, 0), &conv_attrs(n)->pad);
     }
 }

@@ -134,8 +134,17 @@ static int64_t most_alive(const Planner *p, int nodes) {
     return most;
 }
 
+static void remark(Graph *g, PassContext *cx) {
+    MemoryPlan plan = plan_summary(g);
+    double gap = plan.lower_bound ? 100.0 * (double)(plan.arena_bytes - plan.lower_bound) /
+                                        (double)plan.lower_bound
+                                  : 0;
+    diag_remark(cx->diag, cx->where,
+                "the arena has %lld bytes, %.1f %% over the lower bound of %lld",
+                (long long)plan.arena_bytes, gap, (long long)plan.lower_bound);
+}
+
 bool pass_plan_memory(Graph *g, PassContext *cx) {
-    (void)cx;
     Planner p = {.g = g};
     find_regions(&p);
     if (p.regions.len)
@@ -144,6 +153,7 @@ bool pass_plan_memory(Graph *g, PassContext *cx) {
         for (size_t k = 0; k < p.regions.data[i]->values.len; k++)
             p.regions.data[i]->values.data[k]->arena_offset = p.regions.data[i]->offset;
     arena_free(&p.arena);
+    remark(g, cx);
     return true;
 }
 

@@ -3,8 +3,8 @@
 
 /* Needed for lowering whatever the optimisation level: the lowerings expect canonical ops. */
 static const char *const level0[] = {
-    "fold-constants", "canonicalise", "layout",      "add-scratch",
-    "plan-memory",    "lower",        "expand-math", "expand-fma",
+    "fold-constants", "canonicalise", "expand-batch-norm", "layout",     "add-scratch",
+    "plan-memory",    "lower",        "expand-math",       "expand-fma",
 };
 
 static const char *const level2[] = {
@@ -15,6 +15,7 @@ static const char *const level2[] = {
     /* few, fused operators */
     "fuse-silu",
     "fold-batch-norm",
+    "expand-batch-norm",
     "fold-scale",
     "fuse-pad",
     "fuse-act",
