@@ -20,9 +20,12 @@ void graph_free(Graph *g) {
 
 /* ---- names ---------------------------------------------------------------------------------- */
 
+/* A longer base is cut: a name that is made from a name that was made grows no further. */
+enum { BASE_MAX = 256 };
+
 static const char *numbered(Buf *b, const char *base, int64_t k) {
     b->len = 0;
-    buf_printf(b, "%s.%lld", base, (long long)k);
+    buf_printf(b, "%.*s.%lld", BASE_MAX, base, (long long)k);
     return b->data;
 }
 
@@ -81,7 +84,8 @@ Value *graph_constant(Graph *g, const char *name, Tensor *t) {
     Value *v = value_new(g, graph_unique_name(g, name), type_plain(t->dtype, t->shape));
     v->constant = t;
     vec_push(&g->arena, &g->constants, v);
-    g->constant_bytes += tensor_bytes(t);
+    if (t->data) /* elided ones take no memory */
+        g->constant_bytes += tensor_bytes(t);
     return v;
 }
 

@@ -189,8 +189,9 @@ struct Graph {
     Node *first, *last;
     Map names;                  /* name -> Value *, of the values that live */
     VEC(MappedFile *) mappings; /* files that constants point into: unmapped by graph_free */
-    int64_t constant_bytes;     /* of all constants so far, and of those that folding made */
+    int64_t constant_bytes;     /* of all constants so far, and of those that passes made */
     int64_t folded_bytes;
+    int64_t folded_work; /* steps that folding took so far, in elements and multiply-accumulates */
 };
 
 Graph *graph_new(const char *name);
@@ -254,7 +255,8 @@ bool value_is_graph_output(const Value *v);
 #undef ATTR
 #undef ATTRS_END
 
-/* Joins two origins into "a+b", each name once; either may be "". */
+/* Joins two origins into "a+b", each name once; either may be "". A list of more than some thousand
+ * bytes ends in "+...". */
 const char *origin_join(Graph *g, const char *a, const char *b);
 
 /* Deletes nodes without uses, and then constants without uses. Returns how many nodes. */
@@ -309,8 +311,13 @@ bool graph_eval_with(const Graph *g, Tensor *const *in, Tensor **out, Arena *are
 /* The value of v where it depends on constants alone: it is computed, and v itself and what it
  * depends on become constants of g (their nodes are erased; v stays valid). NULL and no change of v
  * where it depends on inputs, where a constant was elided, where an element count passes `limit` or
- * folding would make much more data than the graph's constants are, or where an op can't be
- * computed. */
+ * folding would make much more data or take much more work than the graph's constants justify, or
+ * where an op can't be computed. */
 const Tensor *graph_fold_value(Graph *g, Value *v, int64_t limit);
+
+/* Whether a pass may make so many bytes of new constants; it counts them in folded_bytes. The bound
+ * is some times the graph's own constants: a small file that shares one weight among thousands of
+ * nodes gets there, a model doesn't. */
+bool graph_may_grow(const Graph *g, int64_t bytes);
 
 #endif

@@ -98,6 +98,29 @@ static bool div_ints(uint64_t a, uint64_t b, bool is_signed, uint64_t *y) {
     return true;
 }
 
+static bool bits_less(uint64_t a, uint64_t b, bool is_signed) {
+    return is_signed ? (int64_t)a < (int64_t)b : a < b;
+}
+
+/* NaN wins, as in numpy. */
+static double min_floats(double a, double b) {
+    return isnan(a) || a < b ? a : b;
+}
+
+static bool min_ints(uint64_t a, uint64_t b, bool is_signed, uint64_t *y) {
+    *y = bits_less(b, a, is_signed) ? b : a;
+    return true;
+}
+
+static double max_floats(double a, double b) {
+    return isnan(a) || a > b ? a : b;
+}
+
+static bool max_ints(uint64_t a, uint64_t b, bool is_signed, uint64_t *y) {
+    *y = bits_less(a, b, is_signed) ? b : a;
+    return true;
+}
+
 #define BINARY(name)                                                                               \
     bool eval_##name(const Node *n, const Tensor *const *in, Tensor *const *out, Arena *scratch,   \
                      Buf *why) {                                                                   \
@@ -109,6 +132,8 @@ BINARY(add)
 BINARY(sub)
 BINARY(mul)
 BINARY(div)
+BINARY(min)
+BINARY(max)
 #undef BINARY
 
 /* ---- one operand ---------------------------------------------------------------------------- */
@@ -124,6 +149,42 @@ bool eval_act(const Node *n, const Tensor *const *in, Tensor *const *out, Arena 
     return true;
 }
 
+static void unary_floats(double (*f)(double), const Tensor *x, Tensor *y) {
+    int64_t count = shape_elems(&y->shape);
+    for (int64_t i = 0; i < count; i++)
+        tensor_set_f64(y, i, f(tensor_f64(x, i)));
+}
+
+#define UNARY(name)                                                                                \
+    bool eval_##name(const Node *n, const Tensor *const *in, Tensor *const *out, Arena *scratch,   \
+                     Buf *why) {                                                                   \
+        (void)n, (void)scratch, (void)why;                                                         \
+        unary_floats(name, in[0], out[0]);                                                         \
+        return true;                                                                               \
+    }
+UNARY(exp)
+UNARY(sqrt)
+UNARY(ceil)
+UNARY(floor)
+#undef UNARY
+
+static double negate(double x) {
+    return -x;
+}
+
+/* Integers wrap: the smallest is its own negative. */
+bool eval_neg(const Node *n, const Tensor *const *in, Tensor *const *out, Arena *scratch,
+              Buf *why) {
+    (void)n, (void)scratch, (void)why;
+    int64_t count = shape_elems(&out[0]->shape);
+    if (dtype_is_float(in[0]->dtype))
+        unary_floats(negate, in[0], out[0]);
+    else
+        for (int64_t i = 0; i < count; i++)
+            tensor_set_bits(out[0], i, 0 - tensor_bits(in[0], i));
+    return true;
+}
+
 /* min(max(x, lo), hi) in ONNX's order: hi wins where lo > hi. NaN stays. */
 static void clip_floats(const Tensor *x, double lo, double hi, Tensor *y) {
     for (int64_t i = 0; i < shape_elems(&y->shape); i++) {
@@ -131,10 +192,6 @@ static void clip_floats(const Tensor *x, double lo, double hi, Tensor *y) {
         v = v < lo ? lo : v;
         tensor_set_f64(y, i, v > hi ? hi : v);
     }
-}
-
-static bool bits_less(uint64_t a, uint64_t b, bool is_signed) {
-    return is_signed ? (int64_t)a < (int64_t)b : a < b;
 }
 
 /* The bits of a bound, saturated to x's type. */

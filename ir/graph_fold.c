@@ -4,8 +4,12 @@
 #include <string.h>
 
 enum {
-    MAX_FOLD_NODES = 4096,     /* of one call: bounds what a hostile graph can make it walk */
-    FOLD_SLACK_BYTES = 1 << 28 /* what folding may make beyond twice the graph's own constants */
+    MAX_FOLD_NODES = 4096,      /* of one call: bounds what a hostile graph can make it walk */
+    FOLD_SLACK_BYTES = 1 << 26, /* what folding may make beyond twice the graph's own constants */
+    FOLD_SLACK_WORK = 1 << 25,  /* steps beyond WORK_PER_BYTE for each byte of them: about 1 s */
+    GROWTH = 8, /* how often passes may make the graph's own constants anew, beyond that */
+    WORK_PER_BYTE = 8,
+    WORK_PER_VISIT = 16
 };
 
 /* A node that is being visited, and how many of its operands have been. */
@@ -29,6 +33,35 @@ static bool has_elements(const Value *v) {
     return v->constant && v->constant->data;
 }
 
+/* Bounds the elements that n's evaluator touches and its multiply-accumulates. */
+static int64_t node_work(const Node *n) {
+    int64_t work = node_macs(n); /* saturated */
+    for (int i = 0; i < n->noperands; i++)
+        if (node_in(n, i) && !checked_add(work, shape_elems(shape_in(n, i)), &work))
+            return INT64_MAX;
+    for (int i = 0; i < n->nresults; i++)
+        if (!checked_add(work, shape_elems(&n->results[i]->type.shape), &work))
+            return INT64_MAX;
+    return work;
+}
+
+static int64_t own_bytes(const Graph *g) {
+    return g->constant_bytes - g->folded_bytes;
+}
+
+/* Takes work from what the graph has left for folding; false where it isn't enough. */
+static bool spend(Graph *g, int64_t work) {
+    int64_t limit = FOLD_SLACK_WORK + WORK_PER_BYTE * own_bytes(g);
+    if (g->folded_work > limit || work > limit - g->folded_work)
+        return false;
+    g->folded_work += work;
+    return true;
+}
+
+bool graph_may_grow(const Graph *g, int64_t bytes) {
+    return g->folded_bytes + bytes <= FOLD_SLACK_BYTES + GROWTH * own_bytes(g);
+}
+
 /* Within the element limit, and the graph doesn't blow up. */
 static bool is_affordable(const Folder *f, const Node *n) {
     const Graph *g = f->g;
@@ -40,14 +73,14 @@ static bool is_affordable(const Folder *f, const Node *n) {
             return false;
         bytes += elems * dtype_bytes(t->dtype);
     }
-    return bytes <= FOLD_SLACK_BYTES + 2 * (g->constant_bytes - g->folded_bytes);
+    return bytes <= FOLD_SLACK_BYTES + 2 * own_bytes(g);
 }
 
 static bool enter(Folder *f, Node *n) {
     const char *key = n->results[0]->name;
     if (map_get(&f->seen, key))
         return true;
-    if (f->seen.len >= MAX_FOLD_NODES || !is_affordable(f, n))
+    if (f->seen.len >= MAX_FOLD_NODES || !is_affordable(f, n) || !spend(f->g, WORK_PER_VISIT))
         return false;
     map_put(&f->arena, &f->seen, key, n);
     Frame frame = {n, 0};
@@ -105,7 +138,7 @@ static bool fold_node(Folder *f, Node *n) {
     Tensor *out[MAX_RESULTS];
     for (int i = 0; i < n->noperands; i++)
         in[i] = node_in(n, i) ? node_in(n, i)->constant : NULL;
-    bool ok = is_affordable(f, n);
+    bool ok = is_affordable(f, n) && spend(f->g, node_work(n));
     for (int i = 0; ok && i < n->nresults; i++)
         out[i] = tensor_new(&arena, n->results[i]->type.dtype, n->results[i]->type.shape);
     Buf why = {0};

@@ -88,11 +88,15 @@ bool infer_floating(const Node *n, Type *results, Buf *why) {
     return want_float(n, 0, why) && infer_same(n, results, why);
 }
 
+bool infer_number(const Node *n, Type *results, Buf *why) {
+    return want_number(n, 0, why) && infer_same(n, results, why);
+}
+
 bool infer_clip(const Node *n, Type *results, Buf *why) {
     const ClipAttrs *a = clip_attrs(n);
     if (isnan(a->min) || isnan(a->max))
         return refuse(why, "the bounds must be numbers");
-    return want_number(n, 0, why) && infer_same(n, results, why);
+    return infer_number(n, results, why);
 }
 
 bool infer_cast(const Node *n, Type *results, Buf *why) {

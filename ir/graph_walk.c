@@ -101,16 +101,34 @@ static bool has_name(const char *list, const char *name, size_t n) {
     }
 }
 
+/* No member of the family comes near it; a chain of thousands of nodes that are fused one by one
+ * would otherwise take memory in the square of its length. */
+enum { ORIGIN_MAX = 4096 };
+
+static bool ends_in(const char *s, const char *end) {
+    size_t n = strlen(s), m = strlen(end);
+    return n >= m && strcmp(s + n - m, end) == 0;
+}
+
+static void add_name(Buf *list, const char *name, size_t n) {
+    if (has_name(buf_str(list), name, n))
+        return;
+    buf_puts(list, list->len > 0 ? "+" : "");
+    buf_write(list, name, n);
+}
+
 const char *origin_join(Graph *g, const char *a, const char *b) {
+    static const char more[] = "...";
+    if (!*b || ends_in(a, more))
+        return a;
     Buf joined = {0};
     buf_puts(&joined, a);
     while (*b) {
         size_t n = strcspn(b, "+");
-        if (n > 0 && !has_name(buf_str(&joined), b, n)) {
-            buf_puts(&joined, joined.len > 0 ? "+" : "");
-            buf_write(&joined, b, n);
-        }
-        b += n + (b[n] == '+');
+        bool full = joined.len + n > ORIGIN_MAX;
+        if (n > 0)
+            add_name(&joined, full ? more : b, full ? sizeof more - 1 : n);
+        b += full ? strlen(b) : n + (b[n] == '+');
     }
     const char *s = arena_strdup(&g->arena, buf_str(&joined));
     buf_free(&joined);

@@ -80,6 +80,44 @@ static const char integers_are_exact[] =
     "  return %1, @sum, %2, @difference, %3, @product, %4, @quotient, %5, @uv, %6, @ij, %7, "
     "@pq\n}\n";
 
+/* NaN from either side; unsigned and signed integers compare as what they are. */
+static const char extremes[] =
+    "graph @t() -> (f32[6], f32[6], f32[6], f32[6], f32[2,2], f32[2,2], i8[3], i8[3], i8[3], i8[3],"
+    " u8[3], u8[3], u64[2], u64[2], i64[2], i64[2], f32[0], f32[0]) {\n"
+    "  const @a : f32[6] = [1, -1, nan, 2, inf, -inf]\n"
+    "  const @b : f32[6] = [2, -2, 3, nan, 0, 0]\n"
+    "  const @least : f32[6] = [1, -2, nan, nan, 0, -inf]\n"
+    "  const @most : f32[6] = [2, -1, nan, nan, inf, 0]\n"
+    "  const @row : f32[2] = [1, 5]\n"
+    "  const @column : f32[2,1] = [3, 7]\n"
+    "  const @stretched : f32[2,2] = [3, 5, 7, 7]\n"
+    "  const @i : i8[3] = [-128, 0, 127]\n"
+    "  const @j : i8[3] = [127, -1, -128]\n"
+    "  const @ij_min : i8[3] = [-128, -1, -128]\n"
+    "  const @ij_max : i8[3] = [127, 0, 127]\n"
+    "  const @u : u8[3] = [128, 0, 255]\n"
+    "  const @v : u8[3] = [127, 1, 254]\n"
+    "  const @uv : u8[3] = [127, 0, 254]\n"
+    "  const @p : u64[2] = [18446744073709551615, 1]\n"
+    "  const @q : u64[2] = [9223372036854775807, 2]\n"
+    "  const @pq : u64[2] = [18446744073709551615, 2]\n"
+    "  const @r : i64[2] = [9007199254740993, -9007199254740993]\n"
+    "  const @s : i64[2] = [9007199254740992, -9007199254740992]\n"
+    "  const @rs : i64[2] = [9007199254740992, -9007199254740993]\n"
+    "  const @none : f32[0] = []\n"
+    "  const @one : f32[1] = [1]\n"
+    "  %1 = min @a, @b : f32[6]\n"
+    "  %2 = max @a, @b : f32[6]\n"
+    "  %3 = max @row, @column : f32[2,2]\n"
+    "  %4 = min @i, @j : i8[3]\n"
+    "  %5 = max @i, @j : i8[3]\n"
+    "  %6 = min @u, @v : u8[3]\n"
+    "  %7 = max @p, @q : u64[2]\n"
+    "  %8 = min @r, @s : i64[2]\n"
+    "  %9 = min @none, @one : f32[0]\n"
+    "  return %1, @least, %2, @most, %3, @stretched, %4, @ij_min, %5, @ij_max, %6, @uv, %7, @pq,"
+    " %8, @rs, %9, @none\n}\n";
+
 static const char division_by_zero[] = "graph @t() -> i32[2] {\n"
                                        "  const @a : i32[2] = [1, 2]\n"
                                        "  const @b : i32[2] = [1, 0]\n"
@@ -110,6 +148,53 @@ static const char silu[] = "graph @t() -> (f32[4], f32[4]) {\n"
                            "  const @want : f32[4] = [-0.26894143, 0.7310586, 1.7615942, 100]\n"
                            "  %y = silu @x : f32[4]\n"
                            "  return %y, @want\n}\n";
+
+static const char rounding[] =
+    "graph @t() -> (f32[8], f32[8], f32[8], f32[8], f16[2], f16[2]) {\n"
+    "  const @x : f32[8] = [-1.5, -0.25, -0, 0.25, 2, 16777216, inf, nan]\n"
+    "  const @up : f32[8] = [-1, -0, -0, 1, 2, 16777216, inf, nan]\n"
+    "  const @down : f32[8] = [-2, -1, -0, 0, 2, 16777216, inf, nan]\n"
+    "  const @h : f16[2] = [-0.5, 1023.5]\n"
+    "  const @h_up : f16[2] = [-0, 1024]\n"
+    "  %1 = ceil @x : f32[8]\n"
+    "  %2 = floor @x : f32[8]\n"
+    "  %3 = ceil @h : f16[2]\n"
+    "  return %1, @up, %2, @down, %3, @h_up\n}\n";
+
+static const char negation[] =
+    "graph @t() -> (f32[5], f32[5], i8[3], i8[3], i64[2], i64[2], u8[2], u8[2], f32[0], f32[0]) "
+    "{\n"
+    "  const @x : f32[5] = [0, -1.5, inf, -inf, nan]\n"
+    "  const @minus : f32[5] = [-0, 1.5, -inf, inf, nan]\n"
+    "  const @i : i8[3] = [-128, 0, 5]\n"
+    "  const @j : i8[3] = [-128, 0, -5]\n"
+    "  const @k : i64[2] = [-9223372036854775808, 9007199254740993]\n"
+    "  const @l : i64[2] = [-9223372036854775808, -9007199254740993]\n"
+    "  const @u : u8[2] = [0, 1]\n"
+    "  const @v : u8[2] = [0, 255]\n"
+    "  const @none : f32[0] = []\n"
+    "  %1 = neg @x : f32[5]\n"
+    "  %2 = neg @i : i8[3]\n"
+    "  %3 = neg @k : i64[2]\n"
+    "  %4 = neg @u : u8[2]\n"
+    "  %5 = neg @none : f32[0]\n"
+    "  return %1, @minus, %2, @j, %3, @l, %4, @v, %5, @none\n}\n";
+
+static const char exponentials_and_roots[] =
+    "graph @t() -> (f32[6], f32[6], f32[6], f32[6], f16[1], f16[1], f64[1], f64[1]) {\n"
+    "  const @x : f32[6] = [0, 1, -inf, 100, -200, nan]\n"
+    "  const @powers : f32[6] = [1, 2.7182817, 0, inf, 0, nan]\n"
+    "  const @squares : f32[6] = [4, 2, inf, -1, -0, nan]\n"
+    "  const @roots : f32[6] = [2, 1.4142135, inf, nan, -0, nan]\n"
+    "  const @h : f16[1] = [12]\n"
+    "  const @large : f16[1] = [inf]\n"
+    "  const @two : f64[1] = [2]\n"
+    "  const @root : f64[1] = [1.4142135623730951]\n"
+    "  %1 = exp @x : f32[6]\n"
+    "  %2 = sqrt @squares : f32[6]\n"
+    "  %3 = exp @h : f16[1]\n"
+    "  %4 = sqrt @two : f64[1]\n"
+    "  return %1, @powers, %2, @roots, %3, @large, %4, @root\n}\n";
 
 static const char clipping[] =
     "graph @t() -> (f32[6], f32[6], f32[6], f32[6], f32[6], f32[6], i64[4], i64[4], u8[3], u8[3]) "
@@ -242,6 +327,10 @@ static const struct {
     {"broadcasting", broadcasting, 0},
     {"float arithmetic", float_arithmetic, 0},
     {"integers are exact", integers_are_exact, 0},
+    {"min and max", extremes, 0},
+    {"ceil and floor", rounding, 0},
+    {"neg", negation, 0},
+    {"exp and sqrt", exponentials_and_roots, 0},
     {"activations", activations, 1e-7},
     {"silu", silu, 1e-7},
     {"clip", clipping, 0},

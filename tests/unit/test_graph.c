@@ -313,6 +313,58 @@ static void origins_join(void **state) {
     assert_string_equal(origin_join(g, "a", ""), "a");
     assert_string_equal(origin_join(g, "", ""), "");
     assert_string_equal(origin_join(g, "ab", "a"), "ab+a");
+    assert_string_equal(origin_join(g, "a+...", "b"), "a+...");
+    assert_string_equal(origin_join(g, "b", "a+..."), "b+a+...");
+    graph_free(g);
+}
+
+static void names_made_from_names_end(void **state) {
+    (void)state;
+    Graph *g = graph_new("g");
+    const char *name = "w";
+    for (int i = 0; i < 1000; i++) {
+        name = graph_unique_name(g, name);
+        graph_constant(g, name, tensor_new(&g->arena, DT_f32, SHAPE(1)));
+    }
+    assert_in_range(strlen(name), 100, 300);
+    assert_int_equal(g->names.len, 1000);
+    graph_free(g);
+}
+
+static void constants_grow_within_bounds(void **state) {
+    (void)state;
+    Graph *g = graph_new("g");
+    assert_true(graph_may_grow(g, 1 << 20)); /* a little always */
+    assert_false(graph_may_grow(g, INT64_C(1) << 32));
+    g->constant_bytes = 1 << 26;
+    assert_true(graph_may_grow(g, INT64_C(8) << 26));
+    assert_false(graph_may_grow(g, INT64_C(10) << 26));
+    g->constant_bytes += INT64_C(8) << 26; /* as a pass counts what it makes */
+    g->folded_bytes += INT64_C(8) << 26;
+    assert_true(graph_may_grow(g, 1 << 20));
+    assert_false(graph_may_grow(g, INT64_C(2) << 26));
+    graph_free(g);
+}
+
+/* Whichever side grows, the list stays within bounds and says that it isn't all. */
+static void long_origins_end(void **state) {
+    (void)state;
+    Graph *g = graph_new("g");
+    const char *front = "", *back = "", *end;
+    for (int i = 0; i < 1000; i++) {
+        const char *name = arena_printf(&g->arena, "n%d", i);
+        front = origin_join(g, front, name);
+        back = origin_join(g, name, back);
+    }
+    assert_in_range(strlen(front), 4000, 4200);
+    assert_in_range(strlen(back), 4000, 4200);
+    end = front + strlen(front) - 4;
+    assert_string_equal(end, "+...");
+    assert_true(strncmp(back, "n999+n998+", 10) == 0);
+    char *huge = arena_alloc(&g->arena, 100001);
+    memset(huge, 'x', 100000);
+    assert_string_equal(origin_join(g, "a", huge), "a+...");
+    assert_in_range(g->arena.total, 1, 100 << 20);
     graph_free(g);
 }
 
@@ -421,6 +473,9 @@ int main(void) {
         cmocka_unit_test(scratch_results_keep_their_type),
         cmocka_unit_test(dead_code_goes),
         cmocka_unit_test(origins_join),
+        cmocka_unit_test(long_origins_end),
+        cmocka_unit_test(names_made_from_names_end),
+        cmocka_unit_test(constants_grow_within_bounds),
         cmocka_unit_test(multiply_accumulates),
         cmocka_unit_test(multiply_accumulates_saturate),
         cmocka_unit_test(misuse_dies),
