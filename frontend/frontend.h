@@ -21,6 +21,30 @@ typedef struct ImportOptions {
  * option fits (1), unreadable files (74). The graph keeps its files mapped while it lives. */
 Graph *onnx_import(const char *path, const ImportOptions *options, Diag *d);
 
+/* A graph input as the model declares it. */
+typedef struct OnnxInput {
+    const char *name;
+    int rank;                    /* -1: not known, or beyond what is supported */
+    int64_t dim[MAX_RANK];       /* -1: open */
+    const char *param[MAX_RANK]; /* of an open one: its name for DimOverride; else NULL */
+} OnnxInput;
+
+typedef struct OnnxInputs {
+    OnnxInput *data;
+    size_t len;
+} OnnxInputs;
+
+/* What the model at `path` wants to be given, in the order of the imported graph's inputs, before
+ * its open dimensions have sizes. All of it is in `a`. False with the errors that onnx_import would
+ * give. */
+bool onnx_inputs(const char *path, Arena *a, OnnxInputs *out, Diag *d);
+
+/* As onnx_import for a model in memory, which must outlive the graph: constants are views into it.
+ * `name` stands for its path in messages, and gives the graph its name. External data are looked
+ * for in `folder`; where that is NULL a model that has some is refused. */
+Graph *onnx_import_bytes(const void *data, size_t size, const char *name, const char *folder,
+                         const ImportOptions *options, Diag *d);
+
 /* The operator table, for `effnetc ops`. */
 typedef struct OnnxOp {
     const char *name;

@@ -112,16 +112,53 @@ static bool import_model(Importer *im) {
     return true;
 }
 
-Graph *onnx_import(const char *path, const ImportOptions *options, Diag *d) {
+static void start(Importer *im, const char *path, const ImportOptions *options, Diag *d) {
     static const ImportOptions no_options;
-    Importer im = {.d = d, .path = path, .options = options ? options : &no_options};
-    im.g = graph_new(model_name(&im));
-    Graph *g = im.g;
-    if (!import_model(&im)) {
+    *im = (Importer){.d = d, .path = path, .options = options ? options : &no_options};
+    im->g = graph_new(model_name(im));
+}
+
+/* Frees what the import needed, and the graph too where it failed. */
+static Graph *finish(Importer *im, bool ok) {
+    Graph *g = im->g;
+    if (!ok) {
         graph_free(g);
         g = NULL;
     }
-    buf_free(&im.wire.copy);
-    arena_free(&im.arena);
+    buf_free(&im->wire.copy);
+    arena_free(&im->arena);
     return g;
+}
+
+const char *folder_of(Arena *a, const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash ? arena_strndup(a, path, (size_t)(slash - path) + 1) : ".";
+}
+
+Graph *onnx_import(const char *path, const ImportOptions *options, Diag *d) {
+    Importer im;
+    start(&im, path, options, d);
+    im.folder = folder_of(&im.arena, path);
+    return finish(&im, model_map(&im) && import_model(&im));
+}
+
+bool onnx_inputs(const char *path, Arena *a, OnnxInputs *out, Diag *d) {
+    Importer im;
+    *out = (OnnxInputs){NULL, 0};
+    start(&im, path, NULL, d);
+    bool ok = model_map(&im) && model_load(&im);
+    if (ok)
+        describe_inputs(&im, a, out);
+    finish(&im, false);
+    return ok;
+}
+
+Graph *onnx_import_bytes(const void *data, size_t size, const char *name, const char *folder,
+                         const ImportOptions *options, Diag *d) {
+    Importer im;
+    start(&im, name, options, d);
+    im.data = data;
+    im.size = size;
+    im.folder = folder;
+    return finish(&im, import_model(&im));
 }

@@ -42,6 +42,11 @@ bool wire_scan(const ProtobufCMessageDescriptor *root, const uint8_t *data, size
 /* Reads one varint from [*p, end) and steps over it; false where none ends there in 10 bytes. */
 bool wire_varint(const uint8_t **p, const uint8_t *end, uint64_t *out);
 
+/* ---- import.c -------------------------------------------------------------------------------- */
+
+/* "a/b/" of "a/b/file.onnx", "." of "file.onnx". */
+const char *folder_of(Arena *a, const char *path);
+
 /* ---- onnx_model.c: a file to an unpacked, checked ModelProto --------------------------------- */
 
 typedef struct OnnxNode OnnxNode;
@@ -58,7 +63,10 @@ typedef struct OnnxName {
 typedef struct Importer {
     Graph *g;
     Diag *d;
-    const char *path; /* of the model, the `where` of all messages */
+    const char *path;    /* of the model, the `where` of all messages */
+    const char *folder;  /* where external data may lie; NULL: nowhere */
+    const uint8_t *data; /* the file's bytes, which outlive g */
+    size_t size;
     const ImportOptions *options;
     Arena arena; /* lives as long as the import */
     WireScan wire;
@@ -80,7 +88,9 @@ enum {
     IR_NEWEST = 14,
 };
 
-/* Maps, scans and unpacks im->path and checks what concerns the whole model. False with errors. */
+/* Maps the file at im->path for as long as g lives. False with an error. */
+bool model_map(Importer *im);
+/* Scans and unpacks im->data and checks what concerns the whole model. False with errors. */
 bool model_load(Importer *im);
 
 /* The name that a domain goes by here: "" for ai.onnx; s may be NULL. */
@@ -121,6 +131,8 @@ OnnxName *name_find(const Importer *im, const char *name);
 
 bool import_initializers(Importer *im);
 bool import_inputs(Importer *im);
+/* The inputs as declared, without any check. */
+void describe_inputs(Importer *im, Arena *a, OnnxInputs *out);
 bool import_outputs(Importer *im);
 
 /* ---- onnx_node.c: what an importer of an operator works with --------------------------------- */

@@ -157,6 +157,35 @@ bool import_inputs(Importer *im) {
     return im->d->errors == errors;
 }
 
+/* ---- inputs before they are imported --------------------------------------------------------- */
+
+static OnnxInput describe_input(Importer *im, const Onnx__ValueInfoProto *v, Arena *a) {
+    const Onnx__TypeProto__Tensor *t = tensor_type(v);
+    OnnxInput in = {.name = arena_strdup(a, v->name), .rank = -1};
+    if (!t || !t->shape || t->shape->n_dim > MAX_RANK)
+        return in;
+    in.rank = (int)t->shape->n_dim;
+    for (int i = 0; i < in.rank; i++) {
+        bool known = dim_known(t->shape->dim[i]);
+        in.dim[i] = known ? t->shape->dim[i]->dim_value : -1;
+        in.param[i] = known ? NULL : arena_strdup(a, input_dim(im, v, i).param);
+    }
+    return in;
+}
+
+/* Up to IR version 3 initializers are inputs too. */
+void describe_inputs(Importer *im, Arena *a, OnnxInputs *out) {
+    const Onnx__GraphProto *g = im->model->graph;
+    Map initializers = {0};
+    for (size_t i = 0; i < g->n_initializer; i++)
+        if (g->initializer[i]->name)
+            map_put(&im->arena, &initializers, g->initializer[i]->name, g->initializer[i]);
+    *out = (OnnxInputs){ARENA_ARRAY(a, g->n_input, OnnxInput), 0};
+    for (size_t i = 0; i < g->n_input; i++)
+        if (g->input[i]->name && !map_get(&initializers, g->input[i]->name))
+            out->data[out->len++] = describe_input(im, g->input[i], a);
+}
+
 /* ---- outputs --------------------------------------------------------------------------------- */
 
 /* Can the declared type of an output be that of its value? Open dimensions fit all. */

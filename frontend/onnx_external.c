@@ -42,9 +42,7 @@ static bool has_dot_dot(const char *path) {
 
 /* The model's folder, absolute and without links. */
 static const char *model_folder(Importer *im) {
-    const char *slash = strrchr(im->path, '/');
-    size_t length = slash ? (size_t)(slash - im->path) + 1 : 0;
-    char *real = realpath(slash ? arena_strndup(&im->arena, im->path, length) : ".", NULL);
+    char *real = realpath(im->folder, NULL);
     const char *result = real ? arena_strdup(&im->arena, real) : NULL;
     free(real);
     return result;
@@ -103,6 +101,9 @@ bool external_data(Importer *im, const Onnx__TensorProto *t, size_t size, const 
     int64_t offset, length;
     if (!location)
         return problem(im, p, EXIT_BAD_MODEL, "its external data have no location");
+    if (!im->folder)
+        return problem(im, p, EXIT_UNSUPPORTED,
+                       "its data are in another file, and the model was given without a folder");
     if (!number(im, t, "offset", 0, &offset, p) ||
         !number(im, t, "length", (int64_t)size, &length, p) || !resolve(im, location, &path, p))
         return false;

@@ -1,4 +1,4 @@
-/* onnx_model.c: from a path to an unpacked ModelProto, and the checks that concern all of it. */
+/* onnx_model.c: from a file to an unpacked ModelProto, and the checks that concern all of it. */
 #include "frontend/import.h"
 
 #include <string.h>
@@ -39,15 +39,20 @@ const char *quoted(Importer *im, const char *s) {
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-/* Maps the file for as long as the graph lives. */
-static bool map_model(Importer *im, MappedFile **out) {
+bool model_map(Importer *im) {
     MappedFile *f = ARENA_NEW(&im->g->arena, MappedFile);
     if (!file_map(f, im->path, im->d))
         return false;
     vec_push(&im->g->arena, &im->g->mappings, f);
-    *out = f;
-    if (f->size > 0)
-        return true;
+    im->data = f->data;
+    im->size = f->size;
+    return true;
+}
+
+static bool scan(Importer *im) {
+    if (im->size > 0)
+        return wire_scan(&onnx__model_proto__descriptor, im->data, im->size, im->path, &im->arena,
+                         &im->wire, im->d);
     diag_error(im->d, EXIT_BAD_MODEL, im->path, "the file is empty");
     return false;
 }
@@ -133,9 +138,5 @@ static bool check_graph(Importer *im) {
 }
 
 bool model_load(Importer *im) {
-    MappedFile *f;
-    return map_model(im, &f) &&
-           wire_scan(&onnx__model_proto__descriptor, f->data, f->size, im->path, &im->arena,
-                     &im->wire, im->d) &&
-           unpack(im) && check_ir_version(im) && check_graph(im) && check_opsets(im);
+    return scan(im) && unpack(im) && check_ir_version(im) && check_graph(im) && check_opsets(im);
 }

@@ -11,7 +11,7 @@ static void binary(OnnxNode *n, Op op) {
     onnx_set_output(n, 0, onnx_binary(n, op, NULL, onnx_input(n, 0), onnx_input(n, 1)));
 }
 
-static void activation(OnnxNode *n, Op op) {
+static void float_unary(OnnxNode *n, Op op) {
     if (onnx_needs_float(n, 1))
         unary(n, op);
 }
@@ -34,18 +34,77 @@ void import_div(OnnxNode *n) {
     binary(n, OP_div);
 }
 
+/* ---- Min-6 to -13, Max-6 to -13: any number of inputs ---------------------------------------- */
+
+static void reduce_inputs(OnnxNode *n, Op op) {
+    for (int i = 0; i < n->ninputs; i++)
+        if (!onnx_input(n, i))
+            onnx_bad(n, "input %d is missing", i);
+    if (n->failed)
+        return;
+    Value *y = onnx_input(n, 0);
+    for (int i = 1; i < n->ninputs; i++)
+        y = onnx_binary(n, op, i + 1 < n->ninputs ? "part" : NULL, y, onnx_input(n, i));
+    if (n->ninputs == 1)
+        y = onnx_unary(n, OP_identity, NULL, y);
+    onnx_set_output(n, 0, y);
+}
+
+void import_min(OnnxNode *n) {
+    reduce_inputs(n, OP_min);
+}
+
+void import_max(OnnxNode *n) {
+    reduce_inputs(n, OP_max);
+}
+
+/* ---- one operand ----------------------------------------------------------------------------- */
+
+/* Neg-6, -13: no unsigned integers. */
+void import_neg(OnnxNode *n) {
+    DType dt = onnx_input(n, 0)->type.dtype;
+    if (dtype_is_float(dt) || dtype_is_signed_int(dt))
+        unary(n, OP_neg);
+    else
+        onnx_bad(n, "its input must be a float or a signed integer, it is %s", dtype_name(dt));
+}
+
+void import_exp(OnnxNode *n) {
+    float_unary(n, OP_exp);
+}
+
+void import_sqrt(OnnxNode *n) {
+    float_unary(n, OP_sqrt);
+}
+
+void import_ceil(OnnxNode *n) {
+    float_unary(n, OP_ceil);
+}
+
+void import_floor(OnnxNode *n) {
+    float_unary(n, OP_floor);
+}
+
+/* Reciprocal-6, -13: 1 / x. */
+void import_reciprocal(OnnxNode *n) {
+    if (!onnx_needs_float(n, 1))
+        return;
+    Value *x = onnx_input(n, 0), *one = onnx_scalar(n, "one", x->type.dtype, 1);
+    onnx_set_output(n, 0, onnx_binary(n, OP_div, NULL, one, x));
+}
+
 /* ---- activations ----------------------------------------------------------------------------- */
 
 void import_relu(OnnxNode *n) {
-    activation(n, OP_act_relu);
+    float_unary(n, OP_act_relu);
 }
 
 void import_sigmoid(OnnxNode *n) {
-    activation(n, OP_act_sigmoid);
+    float_unary(n, OP_act_sigmoid);
 }
 
 void import_hard_swish(OnnxNode *n) {
-    activation(n, OP_act_hard_swish);
+    float_unary(n, OP_act_hard_swish);
 }
 
 static Value *clip(OnnxNode *n, const char *part, Value *x, double min, double max) {

@@ -472,6 +472,108 @@ static void test_declared_outputs_that_do_not_fit(void **state) {
     imported_free(&m);
 }
 
+/* ---- inputs before the import ---------------------------------------------------------------- */
+
+/* Writes the model, asks for its inputs, removes it. */
+static bool ask_inputs(Buf *model, Arena *a, OnnxInputs *out, Diag *d) {
+    char path[] = "import-test-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, buf_str(model), model->len), model->len);
+    close(fd);
+    bool ok = onnx_inputs(path, a, out, d);
+    unlink(path);
+    buf_free(model);
+    return ok;
+}
+
+static void test_inputs_are_described(void **state) {
+    (void)state;
+    Buf g = {0};
+    Arena a = {0};
+    Diag d = {0};
+    OnnxInputs in;
+    add_input(&g, "x", ONNX_FLOAT, "batch,3,?,-1");
+    add_floats(&g, "w", "2", F(1, 2), 2);
+    add_input(&g, "w", ONNX_FLOAT, "2"); /* an initializer: nothing to ask for */
+    add_input(&g, "s", ONNX_FLOAT, "");
+    add_input(&g, "any", ONNX_FLOAT, NULL);
+    add_input(&g, "deep", ONNX_FLOAT, "1,1,1,1,1,1,1,1,1");
+    Buf m = model_of(&g, 17);
+    assert_true(ask_inputs(&m, &a, &in, &d));
+    assert_int_equal(d.items.len, 0);
+    assert_int_equal(in.len, 4);
+    const OnnxInput *x = &in.data[0];
+    assert_string_equal(x->name, "x");
+    assert_int_equal(x->rank, 4);
+    assert_string_equal(x->param[0], "batch");
+    assert_null(x->param[1]);
+    assert_int_equal(x->dim[1], 3);
+    assert_string_equal(x->param[2], "x.2");
+    assert_string_equal(x->param[3], "x.3");
+    assert_int_equal(x->dim[3], -1);
+    assert_int_equal(in.data[1].rank, 0);
+    assert_int_equal(in.data[2].rank, -1);
+    assert_int_equal(in.data[3].rank, -1);
+    arena_free(&a);
+    diag_free(&d);
+}
+
+static void test_inputs_of_a_bad_file(void **state) {
+    (void)state;
+    Buf m = {0};
+    Arena a = {0};
+    Diag d = {0};
+    OnnxInputs in;
+    buf_puts(&m, "no model");
+    assert_false(ask_inputs(&m, &a, &in, &d));
+    assert_int_equal(diag_exit_code(&d), EXIT_BAD_MODEL);
+    assert_int_equal(in.len, 0);
+    diag_free(&d);
+    arena_free(&a);
+}
+
+/* ---- models in memory ------------------------------------------------------------------------ */
+
+static Graph *import_memory(const Buf *model, const char *folder, Diag *d) {
+    return onnx_import_bytes(model->data, model->len, "a/name.onnx", folder, NULL, d);
+}
+
+static void test_bytes(void **state) {
+    (void)state;
+    Buf g = symbolic("2,3"), model = model_of(&g, 17);
+    Diag d = {0};
+    Graph *m = import_memory(&model, NULL, &d);
+    assert_non_null(m);
+    assert_string_equal(m->name, "name");
+    assert_int_equal(m->mappings.len, 0);
+    graph_free(m);
+    buf_free(&model);
+    assert_null(import_memory(&model, NULL, &d));
+    assert_string_equal(d.items.data[0]->where, "a/name.onnx");
+    assert_string_equal(d.items.data[0]->message, "the file is empty");
+    diag_free(&d);
+}
+
+static void test_bytes_with_external_data(void **state) {
+    (void)state;
+    Buf g = symbolic("2,3"), t = tensor_message("w", ONNX_FLOAT, "1"), entry = {0};
+    put_string(&entry, 1, "location");
+    put_string(&entry, 2, "missing.bin");
+    put_message(&t, 13, &entry);
+    put_int(&t, 14, 1);
+    put_message(&g, 5, &t);
+    Buf model = model_of(&g, 17);
+    Imported alone = {0}, beside = {0};
+    alone.g = import_memory(&model, NULL, &alone.d);
+    assert_complaint(&alone, EXIT_UNSUPPORTED, "given without a folder");
+    beside.g = import_memory(&model, ".", &beside.d);
+    assert_complaint(&beside, EXIT_BAD_MODEL, "\"missing.bin\", is missing");
+    imported_free(&alone);
+    imported_free(&beside);
+    buf_free(&model);
+}
+
 /* ---- the table ------------------------------------------------------------------------------- */
 
 /* Rows of one operator do not overlap, and stand together. */
@@ -524,6 +626,10 @@ int main(void) {
         cmocka_unit_test(test_dimensions_without_a_size),
         cmocka_unit_test(test_options_that_fit_no_dimension),
         cmocka_unit_test(test_declared_outputs_that_do_not_fit),
+        cmocka_unit_test(test_inputs_are_described),
+        cmocka_unit_test(test_inputs_of_a_bad_file),
+        cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_bytes_with_external_data),
         cmocka_unit_test(test_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

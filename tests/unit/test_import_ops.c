@@ -156,6 +156,86 @@ static void test_arithmetic(void **state) {
     assert_fails(&g, 7, EXIT_BAD_MODEL, "can't be broadcast");
 }
 
+static void test_functions(void **state) {
+    (void)state;
+    static const struct {
+        const char *op, *ir;
+        float x[3];
+        double want[3];
+    } cases[] = {{"Neg", "neg", {-2, 0, 3}, {2, 0, -3}},
+                 {"Exp", "exp", {-1, 0, 2}, {0.36787944117, 1, 7.38905609893}},
+                 {"Sqrt", "sqrt", {4, 0, 2}, {2, 0, 1.41421356237}},
+                 {"Ceil", "ceil", {-1.5f, 0.25f, 2}, {-1, 1, 2}},
+                 {"Floor", "floor", {-1.5f, 0.25f, 2}, {-2, 0, 2}},
+                 {"Reciprocal", "div", {-2, 4, INFINITY}, {-0.5, 0.25, 0}}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        Buf g = with_x("3");
+        add_op(&g, cases[i].op, "x", NULL);
+        assert_model(&g, 13, cases[i].ir, cases[i].x, "f32[3]", cases[i].want);
+        g = (Buf){0};
+        add_input(&g, "x", ONNX_UINT8, "3");
+        add_op(&g, cases[i].op, "x", NULL);
+        Imported m = import_graph(&g, 13, NULL);
+        assert_null(m.g);
+        assert_true(says(&m, "its input"));
+        imported_free(&m);
+    }
+}
+
+static void test_min_and_max(void **state) {
+    (void)state;
+    Buf g = with_x("2,2");
+    add_floats(&g, "row", "2", F(0, 3), 2);
+    add_floats(&g, "top", "", F(2.5f), 1);
+    add_op(&g, "Min", "x,row,top", NULL);
+    assert_model(&g, 8, "min min", F(1, 2, -3, 4), "f32[2,2]", D(0, 2, -3, 2.5));
+    g = with_x("2,2");
+    add_floats(&g, "column", "2,1", F(0, 3), 2);
+    add_op(&g, "Max", "x,column", NULL);
+    assert_model(&g, 13, "max", F(1, -2, NAN, 4), "f32[2,2]", D(1, 0, NAN, 4));
+    g = with_x("2");
+    add_op(&g, "Max", "x", NULL);
+    assert_model(&g, 13, "identity", F(1, 2), "f32[2]", D(1, 2));
+    g = with_x("2");
+    add_op(&g, "Min", "x,,x", NULL);
+    assert_fails(&g, 13, EXIT_BAD_MODEL, "input 1 is missing");
+    g = with_x("2");
+    add_ints(&g, "i", "1,2");
+    add_op(&g, "Min", "x,i", NULL);
+    assert_fails(&g, 13, EXIT_BAD_MODEL, "operand b is i64, but a is f32");
+}
+
+/* Pads that follow from the shape, in the way of timm's tf_ models: ceil(7 / 2) * 2 - 7 is 1. */
+static void test_computed_padding_folds(void **state) {
+    (void)state;
+    Buf g = with_x("1,1,5,7"), to_float = {0}, to_int = {0}, axis = {0};
+    add_ints(&g, "three", "3");
+    add_floats(&g, "stride", "1", F(2), 1);
+    add_floats(&g, "two", "1", F(2), 1);
+    add_floats(&g, "four", "1", F(4), 1);
+    add_floats(&g, "zero", "1", F(0), 1);
+    add_ints(&g, "zeros", "0,0,0,0,0,0,0");
+    with_int(&to_float, "to", ONNX_FLOAT);
+    with_int(&to_int, "to", ONNX_INT64);
+    with_int(&axis, "axis", 0);
+    add_node(&g, "Shape", "x", "shape", NULL);
+    add_node(&g, "Gather", "shape,three", "w", NULL);
+    add_node(&g, "Cast", "w", "wf", &to_float);
+    add_node(&g, "Div", "wf,stride", "half", NULL);
+    add_node(&g, "Ceil", "half", "steps", NULL);
+    add_node(&g, "Mul", "steps,two", "reach", NULL);
+    add_node(&g, "Sub", "reach,wf", "over", NULL);
+    add_node(&g, "Sub", "four,wf", "minus", NULL);
+    add_node(&g, "Max", "over,minus,zero", "pad", NULL);
+    add_node(&g, "Cast", "pad", "padi", &to_int);
+    add_node(&g, "Concat", "zeros,padi", "pads", &axis);
+    add_op(&g, "Pad", "x,pads", NULL);
+    Imported m = import_ok(&g, 17);
+    assert_ops(&m, "pad");
+    assert_int_equal(pad_attrs(m.g->first)->after.v[3], 1);
+    imported_free(&m);
+}
+
 static void test_activations(void **state) {
     (void)state;
     static const struct {
@@ -450,6 +530,9 @@ int main(void) {
         cmocka_unit_test(test_convs_that_are_not_2d),
         cmocka_unit_test(test_conv_types),
         cmocka_unit_test(test_arithmetic),
+        cmocka_unit_test(test_functions),
+        cmocka_unit_test(test_min_and_max),
+        cmocka_unit_test(test_computed_padding_folds),
         cmocka_unit_test(test_activations),
         cmocka_unit_test(test_hard_sigmoid),
         cmocka_unit_test(test_swish_with_alpha),

@@ -26,6 +26,7 @@ static Read *read_tensor(const Buf *file, const char *path) {
     assert_non_null(r);
     r->im.d = &r->diag;
     r->im.path = path;
+    r->im.folder = folder_of(&r->im.arena, path);
     r->im.g = graph_new("test");
     assert_true(wire_scan(&onnx__tensor_proto__descriptor, (const uint8_t *)file->data, file->len,
                           path, &r->im.arena, &r->im.wire, &r->diag));
