@@ -50,8 +50,30 @@ static bool run_over(Program *p, const OptOptions *o, const char *where, Context
     return t && run_passes(p, o->passes.items, (int)o->passes.count, &pass, &runner);
 }
 
-static void print(const Program *p, const char *constants) {
+/* A dump says in its first line where it comes from; what is left of that stays true here, so that
+ * opt over one dump of a compilation gives the next one, byte by byte. */
+static void print_header(Buf *b, const Source *s, const OptOptions *o) {
+    static const char start[] = "# effnetc IR 1, target ", after[] = ", after ";
+    const char *text = (const char *)s->data, *end = memchr(text, '\n', s->size);
+    size_t n = end ? (size_t)(end - text) : s->size;
+    if (n < sizeof start || memcmp(text, start, sizeof start - 1) != 0)
+        return;
+    Arena arena = {0};
+    char *line = arena_printf(&arena, "%.*s", (int)n, text), *pass = strstr(line, after);
+    if (pass && o->passes.count > 0) {
+        pass += sizeof after - 1;
+        buf_printf(b, "%.*s%s%s\n", (int)(pass - line), line, o->passes.items[o->passes.count - 1],
+                   pass + strcspn(pass, ","));
+    } else {
+        buf_printf(b, "%s\n", line);
+    }
+    arena_free(&arena);
+}
+
+static void print(const Program *p, const Source *s, const OptOptions *o) {
+    const char *constants = o->compiler.ir_constants;
     Buf b = {0};
+    print_header(&b, s, o);
     if (p->module)
         module_print(&b, p->module);
     else
@@ -70,7 +92,7 @@ static void run(Context *cx, const void *options) {
     if (!source_open(&s, path, &cx->diag))
         return;
     if (parse(&p, &s, path, cx) && run_over(&p, o, path, cx))
-        print(&p, o->compiler.ir_constants);
+        print(&p, &s, o);
     program_free(&p);
     source_close(&s);
 }

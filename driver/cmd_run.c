@@ -140,7 +140,7 @@ static void run(Context *cx, const void *options) {
     rt_labels labels = {0};
     effnetc_model *m = model_open(&o->compiler, &cx->diag);
     bool ok = load_labels(o, &labels, &cx->diag);
-    ok &= effnetc_load(m, o->common.args.items[0]);
+    ok &= load_for_inputs(m, o->common.args.items[0], &o->inputs);
     if (ok)
         run_model(o, m, &labels, cx);
     rt_labels_free(&labels);

@@ -126,7 +126,7 @@ static void verify(const VerifyOptions *o, effnetc_model *m, Arena *a) {
 static void run(Context *cx, const void *options) {
     const VerifyOptions *o = options;
     effnetc_model *m = model_open(&o->compiler, &cx->diag);
-    if (effnetc_load(m, o->common.args.items[0]))
+    if (load_for_inputs(m, o->common.args.items[0], &o->inputs))
         verify(o, m, &cx->arena);
     effnetc_free(m);
 }

@@ -7,7 +7,7 @@ static const Option compiler_rows[] = {
     {"target", 0, OPT_TEXT, offsetof(effnetc_options, target), "NAME",
      "a row of `effnetc targets` (default: native)", 0, 0},
     {"dim", 0, OPT_REPEAT, offsetof(effnetc_options, dims), "NAME=N",
-     "value of a symbolic dimension", 0, 0},
+     "size of a symbolic dimension (default: 1 for the batch)", 0, 0},
     {NULL, 'O', OPT_INT, offsetof(effnetc_options, opt_level), "0..3",
      "optimisation level (default: 2)", 0, 3},
     {"disable-pass", 0, OPT_LIST, offsetof(effnetc_options, disabled), "PASS,...",
@@ -67,9 +67,11 @@ static bool check_print_after(effnetc_model *m, const char *const *names, int n)
     return false;
 }
 
-/* Remarks are for who asks. */
-static void drop_remarks(Diag *d) {
+void drop_unwanted_remarks(effnetc_model *m) {
+    Diag *d = m->diag;
     size_t kept = 0;
+    if (m->options.remarks)
+        return;
     for (size_t i = 0; i < d->items.len; i++)
         if (d->items.data[i]->kind != DIAG_REMARK)
             d->items.data[kept++] = d->items.data[i];
@@ -102,7 +104,6 @@ bool effnetc_compile(effnetc_model *m) {
     bool ok = m->diag->errors == 0 && compile(m);
     if (!ok)
         program_free(&m->program);
-    if (!m->options.remarks)
-        drop_remarks(m->diag);
+    drop_unwanted_remarks(m);
     return ok;
 }

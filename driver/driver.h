@@ -99,6 +99,19 @@ void source_close(Source *s);
 
 /* ---- session.c: models ---------------------------------------------------------------------- */
 
+/* A file that an option names, read once however often it is asked for. */
+typedef struct InputFile {
+    const char *path;
+    Source source;
+} InputFile;
+
+/* The size of a symbolic dimension, and who said so: "--dim" or a file. */
+typedef struct ModelDim {
+    const char *name;
+    int64_t value;
+    const char *by;
+} ModelDim;
+
 struct effnetc_model {
     effnetc_options options;
     Arena arena;
@@ -110,6 +123,8 @@ struct effnetc_model {
     Source text;      /* graph IR, mapped or read; empty for ONNX */
     Graph *source;    /* as loaded; NULL once effnetc_compile has taken it */
     Program program;  /* after effnetc_compile: the last graph and the module */
+    VEC(ModelDim) dims;
+    VEC(InputFile *) files;
     VEC(effnetc_tensor) inputs, outputs;
     int64_t macs, parameters; /* of the model as loaded */
 };
@@ -134,10 +149,15 @@ IrLevel ir_level(const char *text, size_t size);
 /* Where the constants of an IR text lie, as --dump-ir-dir leaves them: a folder beside it. */
 const char *ir_constant_dir(const char *path, Arena *a);
 
+/* Whether a path is that of graph IR rather than of ONNX. */
+bool is_ir_path(const char *path);
+
 /* ---- compile.c ------------------------------------------------------------------------------ */
 
 /* What everything that compiles can be told, and more about passes (both of effnetc_options). */
 extern const OptionGroup compiler_options, pass_options;
+/* Remarks are for who asks: drops those so far where the options don't. */
+void drop_unwanted_remarks(effnetc_model *m);
 
 /* ---- emit.c --------------------------------------------------------------------------------- */
 
@@ -191,8 +211,18 @@ extern const OptionGroup input_options;
 
 /* Reads every input of m. False with errors, of all inputs at once. */
 bool inputs_load(effnetc_model *m, const InputOptions *o, Tensor **in, Arena *a);
+/* The bytes of an input's file. NULL with an error. */
+const Source *input_source(effnetc_model *m, const char *path);
 /* Fills every input with seeded numbers: floats uniform on [-1, 1), integers in 0..7. */
 void inputs_random(const effnetc_model *m, int seed, Tensor **in, Arena *a);
+
+/* ---- dims.c: symbolic dimensions ------------------------------------------------------------ */
+
+/* Fills m->dims from the options, once. False with errors. */
+bool dims_from_options(effnetc_model *m);
+/* effnetc_load, with symbolic dimensions from the shapes of the .npy files that are to go in. Two
+ * that disagree, and one that disagrees with --dim, are errors. */
+bool load_for_inputs(effnetc_model *m, const char *path, const InputOptions *o);
 
 /* ---- execute.c ------------------------------------------------------------------------------ */
 

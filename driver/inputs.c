@@ -126,20 +126,27 @@ static bool check_type(const Tensor *t, const effnetc_tensor *want, const char *
     return false;
 }
 
-static Tensor *load_input(const char *path, const effnetc_tensor *want, const InputOptions *o,
-                          Arena *a, Diag *d) {
-    Source s;
-    if (!source_open(&s, path, d))
+const Source *input_source(effnetc_model *m, const char *path) {
+    for (size_t i = 0; i < m->files.len; i++)
+        if (!strcmp(m->files.data[i]->path, path))
+            return &m->files.data[i]->source;
+    InputFile *f = ARENA_NEW(&m->arena, InputFile);
+    f->path = path;
+    if (!source_open(&f->source, path, m->diag))
         return NULL;
-    Tensor *t;
-    if (rt_image_is_known(s.data, s.size))
-        t = decode_picture(&s, path, want, o, a, d);
-    else
-        t = npy_decode(&s, path, tensor_dtype(want), a, d);
-    if (t && !check_type(t, want, path, a, d))
-        t = NULL;
-    source_close(&s);
-    return t;
+    vec_push(&m->arena, &m->files, f);
+    return &f->source;
+}
+
+static Tensor *load_input(effnetc_model *m, const char *path, const effnetc_tensor *want,
+                          const InputOptions *o, Arena *a) {
+    const Source *s = input_source(m, path);
+    if (!s)
+        return NULL;
+    Tensor *t = rt_image_is_known(s->data, s->size)
+                    ? decode_picture(s, path, want, o, a, m->diag)
+                    : npy_decode(s, path, tensor_dtype(want), a, m->diag);
+    return t && check_type(t, want, path, a, m->diag) ? t : NULL;
 }
 
 bool inputs_load(effnetc_model *m, const InputOptions *o, Tensor **in, Arena *a) {
@@ -154,7 +161,7 @@ bool inputs_load(effnetc_model *m, const InputOptions *o, Tensor **in, Arena *a)
         }
     ok = m->diag->errors == 0;
     for (size_t i = 0; ok && i < n; i++)
-        in[i] = load_input(path[i], &m->inputs.data[i], o, a, m->diag);
+        in[i] = load_input(m, path[i], &m->inputs.data[i], o, a);
     return m->diag->errors == 0;
 }
 

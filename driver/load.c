@@ -23,7 +23,7 @@ IrLevel ir_level(const char *text, size_t size) {
     return is_word(p, n, "graph") ? IR_GRAPH : is_word(p, n, "module") ? IR_LOOP : IR_UNKNOWN;
 }
 
-static bool is_ir_path(const char *path) {
+bool is_ir_path(const char *path) {
     size_t n = strlen(path);
     return !strcmp(path, "-") || (n >= 3 && !strcmp(path + n - 3, ".ir"));
 }
@@ -57,33 +57,34 @@ static Graph *load_ir(effnetc_model *m) {
     return g;
 }
 
-/* "NAME=N" of --dim. */
-static bool parse_dim(effnetc_model *m, const char *arg, DimOverride *out) {
-    const char *equals = strrchr(arg, '=');
-    if (equals && equals > arg && parse_i64(equals + 1, &out->value) && out->value > 0) {
-        out->name = arena_strndup(&m->arena, arg, (size_t)(equals - arg));
-        return true;
-    }
-    diag_error(m->diag, EXIT_USAGE, "effnetc", "--dim takes NAME=N with N > 0, not \"%s\"", arg);
-    return false;
-}
-
 static Graph *load_onnx(effnetc_model *m) {
-    size_t n = m->options.dims.count;
-    DimOverride *dims = ARENA_ARRAY(&m->arena, n + 1, DimOverride);
-    bool ok = true;
-    for (size_t i = 0; i < n; i++)
-        ok &= parse_dim(m, m->options.dims.items[i], &dims[i]);
-    return ok ? onnx_import(m->path, &(ImportOptions){dims, (int)n}, m->diag) : NULL;
+    if (!dims_from_options(m))
+        return NULL;
+    DimOverride *dims = ARENA_ARRAY(&m->arena, m->dims.len + 1, DimOverride);
+    for (size_t i = 0; i < m->dims.len; i++)
+        dims[i] = (DimOverride){m->dims.data[i].name, m->dims.data[i].value};
+    return onnx_import(m->path, &(ImportOptions){dims, (int)m->dims.len}, m->diag);
 }
 
 static Graph *load_source(effnetc_model *m) {
     return is_ir_path(m->path) ? load_ir(m) : load_onnx(m);
 }
 
+/* What it has to say was said the first time. */
+static Graph *load_again(effnetc_model *m) {
+    Diag again = {0}, *first = m->diag;
+    m->diag = &again;
+    Graph *g = load_source(m);
+    m->diag = first;
+    if (!g)
+        diag_error(m->diag, EXIT_IO, m->path, "the file has changed and can't be read again");
+    diag_free(&again);
+    return g;
+}
+
 Graph *model_source(effnetc_model *m) {
     if (!m->source)
-        m->source = load_source(m);
+        m->source = load_again(m);
     return m->source;
 }
 
@@ -144,6 +145,7 @@ bool effnetc_load(effnetc_model *m, const char *path) {
     m->path = arena_strdup(&m->arena, path);
     m->target = find_target(m->options.target, m->diag);
     m->source = load_source(m);
+    drop_unwanted_remarks(m);
     if (!m->source)
         return false;
     m->name = model_name(m);

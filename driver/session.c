@@ -62,6 +62,8 @@ void effnetc_free(effnetc_model *m) {
         graph_free(m->source);
     program_free(&m->program);
     source_close(&m->text);
+    for (size_t i = 0; i < m->files.len; i++)
+        source_close(&m->files.data[i]->source);
     diag_free(&m->own);
     Arena arena = m->arena; /* m itself lies in it */
     arena_free(&arena);

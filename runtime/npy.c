@@ -208,16 +208,21 @@ static bool count_bytes(rt_array *a) {
     return true;
 }
 
-static int decode(rt_array *a, const uint8_t *data, size_t size, rt_error *err) {
+static int read_header(rt_array *a, const uint8_t *data, size_t size, size_t *body, rt_error *err) {
     Cursor header = {0};
-    size_t body = 0;
-    int code = split_file(data, size, &header, &body, err);
+    int code = split_file(data, size, &header, body, err);
     if (code == RT_OK)
         code = parse_header(&header, a, err);
+    if (code == RT_OK && !count_bytes(a))
+        code = rt_fail(err, RT_ERROR_FORMAT, "its shape is larger than memory");
+    return code;
+}
+
+static int decode(rt_array *a, const uint8_t *data, size_t size, rt_error *err) {
+    size_t body = 0;
+    int code = read_header(a, data, size, &body, err);
     if (code != RT_OK)
         return code;
-    if (!count_bytes(a))
-        return rt_fail(err, RT_ERROR_FORMAT, "its shape is larger than memory");
     if (a->bytes != size - body)
         return rt_fail(err, RT_ERROR_FORMAT, "its shape needs %zu bytes of elements; it has %zu",
                        a->bytes, size - body);
@@ -231,6 +236,14 @@ static int decode(rt_array *a, const uint8_t *data, size_t size, rt_error *err) 
 int rt_npy_decode(rt_array *out, const void *data, size_t size, rt_error *err) {
     rt_array a = {0};
     int code = decode(&a, data, size, err);
+    *out = code == RT_OK ? a : (rt_array){0};
+    return code;
+}
+
+int rt_npy_header(rt_array *out, const void *data, size_t size, rt_error *err) {
+    rt_array a = {0};
+    size_t body;
+    int code = read_header(&a, data, size, &body, err);
     *out = code == RT_OK ? a : (rt_array){0};
     return code;
 }

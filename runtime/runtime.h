@@ -59,6 +59,8 @@ typedef struct rt_array {
 /* Formats 1.0, 2.0 and 3.0. Fortran order, big endian and other kinds are refused. */
 int rt_npy_read(rt_array *out, const char *path, rt_error *err);
 int rt_npy_decode(rt_array *out, const void *data, size_t size, rt_error *err);
+/* The header alone: type, shape and bytes; `data` stays NULL. */
+int rt_npy_header(rt_array *out, const void *data, size_t size, rt_error *err);
 /* Makes a whole file of format 1.0 in *data (free() it). */
 int rt_npy_encode(uint8_t **data, size_t *size, const rt_array *a, rt_error *err);
 int rt_npy_write(const char *path, const rt_array *a, rt_error *err);

@@ -209,6 +209,76 @@ class Cli(unittest.TestCase):
         self.check(USAGE, "inspect", m, "--dim", "batch", says=["NAME=N"])
         self.check(USAGE, "inspect", m, "--dim", "batch=0", says=["NAME=N"])
 
+    def dynamic_model(self):
+        return self.write(
+            "d.onnx",
+            conv_model(
+                inputs=[onnx.value_info("x", ["batch", 3, "rows", 4])],
+                outputs=[onnx.value_info("y", ["batch", 2, "rows", 4])],
+            ),
+        )
+
+    def test_dimensions_come_from_the_inputs(self):
+        m, x = self.dynamic_model(), [v / 10 for v in range(3 * 48)]
+        array = onnx.npy([3, 3, 4, 4], x)
+        self.write("x3.npy", array)
+        for backend in ("interp", "loop-interp", "c"):
+            args = ("run", m, "--backend", backend, "--output", "-")
+            out = self.run_command(*args, "--input", "x3.npy")
+            self.assertEqual((out.returncode, out.stderr), (0, b""))
+            wanted = [v for i in range(3) for v in expected(x[48 * i : 48 * i + 48])]
+            found = onnx.read_npy(out.stdout)
+            self.assertEqual(len(found), len(wanted))
+            for a, b in zip(found, wanted):
+                self.assertAlmostEqual(a, b, places=4)
+            self.assertEqual(self.run_command(*args, "--input=x=-", stdin=array).stdout, out.stdout)
+        self.check(OK, "verify", m, "--input", "x3.npy", "--dim", "batch=3", "--dim", "rows=4")
+
+    def test_dimensions_that_disagree(self):
+        m = self.dynamic_model()
+        self.write("x3.npy", onnx.npy([3, 3, 4, 4], [0] * 144))
+        for command in ("run", "verify"):
+            self.check(
+                USAGE, command, m, "--input", "x3.npy", "--dim", "batch=2",
+                says=['dimension "batch" has two sizes', "2 from --dim", "3 from x3.npy"],
+            )  # fmt: skip
+        m = self.write(
+            "two.onnx",
+            onnx.model(
+                [onnx.node("Add", ["a", "b"], ["y"])],
+                [onnx.value_info("a", ["n", 2]), onnx.value_info("b", ["n", 2])],
+                [onnx.value_info("y", ["n", 2])],
+            ),
+        )
+        self.write("a.npy", onnx.npy([3, 2], [1] * 6))
+        self.write("b.npy", onnx.npy([2, 2], [1] * 4))
+        self.check(
+            USAGE, "run", m, "--input", "a.npy", "--input", "b.npy",
+            says=['dimension "n" has two sizes', "3 from a.npy", "2 from b.npy"],
+        )  # fmt: skip
+        self.check(OK, "run", m, "--input", "a.npy", "--input", "a.npy", "--backend=interp")
+
+    def test_arrays_that_fit_no_dimension(self):
+        m = self.dynamic_model()
+        self.write("flat.npy", onnx.npy([48], [0] * 48))
+        self.check(USAGE, "run", m, "--input", "flat.npy", "--dim=rows=4", says=["does not fit"])
+        self.write("other.npy", onnx.npy([1, 5, 4, 4], [0] * 80))
+        self.check(USAGE, "run", m, "--input", "other.npy", says=["[1,3,4,4]", "[1,5,4,4]"])
+        self.write("none.npy", onnx.npy([0, 3, 4, 4], []))
+        self.check(USAGE, "run", m, "--input", "none.npy", says=["does not fit"])
+        self.check(USAGE, "run", m, "--input", "a.npy", "--input", "b.npy", says=["no tensor left"])
+        self.check(IO, "run", m, "--input", "missing.npy", says=["missing.npy"])
+
+    def test_the_batch_is_one_where_nobody_says(self):
+        m = self.write(
+            "b.onnx", conv_model(inputs=[onnx.value_info("x", ["batch", 3, 4, 4])], outputs=[Y])
+        )
+        self.assertIn("f32[1,3,4,4]", self.check(OK, "inspect", m))
+        p = self.run_command("compile", m, "-o", "out", "--remarks")
+        self.assertIn(b'remark: dimension "batch"', p.stderr)
+        p = self.run_command("run", m, "--input", self.input, "--backend", "interp")
+        self.assertEqual(p.stderr, b"")
+
     # ---- compile ----
 
     def files(self, name):

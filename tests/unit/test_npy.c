@@ -64,6 +64,21 @@ static void test_three_format_versions(void **state) {
     }
 }
 
+/* The elements may be missing: a shape alone is asked for. */
+static void test_header_alone(void **state) {
+    (void)state;
+    File f = file(1, HEADER "\n", 0);
+    rt_array a;
+    rt_error err;
+    assert_int_equal(rt_npy_header(&a, f.bytes, f.size, &err), RT_OK);
+    assert_int_equal(a.rank, 2);
+    assert_int_equal(a.dim[1], 3);
+    assert_int_equal(a.bytes, 24);
+    assert_null(a.data);
+    assert_int_equal(rt_npy_header(&a, f.bytes, f.size - 1, NULL), RT_ERROR_FORMAT);
+    assert_int_equal(a.rank, 0);
+}
+
 typedef struct Form {
     const char *header;
     size_t bytes;
@@ -255,6 +270,7 @@ static void test_files_on_disk(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_three_format_versions),
+        cmocka_unit_test(test_header_alone),
         cmocka_unit_test(test_header_forms),
         cmocka_unit_test(test_bad_headers_are_refused_with_the_reason),
         cmocka_unit_test(test_every_prefix_is_refused),

@@ -1,0 +1,100 @@
+/* dims.c: how large symbolic dimensions are: --dim NAME=N, and the shapes of input files. */
+#include "driver/driver.h"
+
+#include "frontend/frontend.h"
+
+#include <string.h>
+
+/* ---- --dim ---- */
+
+static bool parse_dim(effnetc_model *m, const char *arg, ModelDim *out) {
+    const char *equals = strrchr(arg, '=');
+    if (equals && equals > arg && parse_i64(equals + 1, &out->value) && out->value > 0) {
+        out->name = arena_strndup(&m->arena, arg, (size_t)(equals - arg));
+        out->by = "--dim";
+        return true;
+    }
+    diag_error(m->diag, EXIT_USAGE, "effnetc", "--dim takes NAME=N with N > 0, not \"%s\"", arg);
+    return false;
+}
+
+static const ModelDim *find_dim(const effnetc_model *m, const char *name) {
+    for (size_t i = 0; i < m->dims.len; i++)
+        if (!strcmp(m->dims.data[i].name, name))
+            return &m->dims.data[i];
+    return NULL;
+}
+
+/* False with an error where the dimension has another size already. */
+static bool set_dim(effnetc_model *m, ModelDim dim) {
+    const ModelDim *known = find_dim(m, dim.name);
+    if (!known)
+        vec_push(&m->arena, &m->dims, dim);
+    if (!known || known->value == dim.value)
+        return true;
+    diag_error(m->diag, EXIT_USAGE, "effnetc", "dimension \"%s\" has two sizes", dim.name);
+    diag_note(m->diag, "found", "%lld from %s", (long long)known->value, known->by);
+    diag_note(m->diag, "found", "%lld from %s", (long long)dim.value, dim.by);
+    return false;
+}
+
+bool dims_from_options(effnetc_model *m) {
+    bool ok = true;
+    if (m->dims.len)
+        return true;
+    for (size_t i = 0; i < m->options.dims.count; i++) {
+        ModelDim dim;
+        ok &= parse_dim(m, m->options.dims.items[i], &dim) && set_dim(m, dim);
+    }
+    return ok;
+}
+
+/* ---- shapes of files ---- */
+
+static bool has_open_dim(const OnnxInput *in) {
+    for (int i = 0; i < in->rank; i++)
+        if (in->param[i])
+            return true;
+    return false;
+}
+
+/* A picture has no say, and an array that can't fit is left to inputs_load, which knows what it
+ * should be. */
+static bool dims_from_file(effnetc_model *m, const OnnxInput *in, const char *path) {
+    const Source *s = input_source(m, path);
+    rt_array x;
+    if (!s)
+        return false;
+    if (rt_image_is_known(s->data, s->size) || rt_npy_header(&x, s->data, s->size, NULL) != RT_OK ||
+        x.rank != in->rank)
+        return true;
+    bool ok = true;
+    for (int i = 0; i < in->rank; i++)
+        if (in->param[i] && x.dim[i] > 0)
+            ok &= set_dim(m, (ModelDim){in->param[i], x.dim[i], path});
+    return ok;
+}
+
+static bool dims_from_inputs(effnetc_model *m, const char *path, const InputOptions *o) {
+    Arena *a = &m->arena;
+    OnnxInputs in;
+    if (!onnx_inputs(path, a, &in, m->diag))
+        return false;
+    const char **file = ARENA_ARRAY(a, in.len + 1, const char *);
+    effnetc_tensor *names = ARENA_ARRAY(a, in.len + 1, effnetc_tensor);
+    for (size_t i = 0; i < in.len; i++)
+        names[i].name = in.data[i].name;
+    if (!assign_paths("--input", o->input, names, in.len, file, m->diag))
+        return false;
+    bool ok = dims_from_options(m);
+    for (size_t i = 0; i < in.len; i++)
+        if (file[i] && has_open_dim(&in.data[i]))
+            ok &= dims_from_file(m, &in.data[i], file[i]);
+    return ok;
+}
+
+bool load_for_inputs(effnetc_model *m, const char *path, const InputOptions *o) {
+    if (o->input.count && !is_ir_path(path) && !dims_from_inputs(m, path, o))
+        return false;
+    return effnetc_load(m, path);
+}
