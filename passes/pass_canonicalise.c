@@ -1,10 +1,12 @@
 /* canonicalise: one form for each thing that exporters spell in several ways.
  *
- *   identity, none, cast to the same type, pad by 0, reshape and transpose that change nothing  ->
- * gone clip to [0, 6], [0, inf), (-inf, inf)             -> relu6, relu, gone conv2d with one input
- * and output channel a group  -> dwconv2d reshape of a reshape                              -> one
- * reshape dense of [N,K,1,1] reshaped to [N,K]              -> dense of [N,K,1,1] reduce_mean over
- * height and width                 -> global_avg_pool (and a reshape)
+ *   identity, none, cast to the same type, pad by 0          gone
+ *   reshape and transpose that change nothing                gone
+ *   reshape of a reshape                                     one reshape
+ *   clip to [0, 6], [0, inf), (-inf, inf)                    relu6, relu, gone
+ *   conv2d with one input and output channel a group         dwconv2d
+ *   dense of [N,K,1,1] reshaped to [N,K]                     dense of [N,K,1,1]
+ *   reduce_mean over height and width                        global_avg_pool (and a reshape)
  *
  * Needs: nothing. Leaves alone: everything else; in particular a channel multiplier over 1. */
 #include "passes/match.h"
