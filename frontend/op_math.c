@@ -103,6 +103,10 @@ void import_sigmoid(OnnxNode *n) {
     float_unary(n, OP_act_sigmoid);
 }
 
+void import_softplus(OnnxNode *n) {
+    float_unary(n, OP_act_softplus);
+}
+
 void import_hard_swish(OnnxNode *n) {
     float_unary(n, OP_act_hard_swish);
 }

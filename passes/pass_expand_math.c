@@ -3,6 +3,7 @@
  *
  *   relu, relu6, hard_sigmoid, hard_swish   min, max, mul
  *   sigmoid(x) = 1 / (1 + 2^t), silu(x) = x / (1 + 2^t)    with t = -log2(e) * x
+ *   softplus(x) = max(0, x) + 2 artanh(s), s = 2^t / (2 + 2^t)    with t = -log2(e) * |x|
  *
  * 2^t = 2^n * p(t - n), n the nearest integer: p is a polynomial of degree 5 with a relative error
  * of 7.5e-8 on [-1/2, 1/2], and 2^n is added to the exponent's bits. t is clamped to [-126, 126],
@@ -139,6 +140,26 @@ static void expand_sigmoid(Expander *e, Reg *d, Reg *x) {
 
 static void expand_silu(Expander *e, Reg *d, Reg *x) {
     logistic(e, d, x, x);
+}
+
+/* log(1 + u) = 2 artanh(u / (2 + u)): an odd series in s, with s <= 1/3. p is a polynomial of
+ * degree 4 in s^2 with a relative error of 4e-9. */
+static void expand_softplus(Expander *e, Reg *d, Reg *x) {
+    static const char *const names[] = {"log_c0", "log_c1", "log_c2", "log_c3", "log_c4"};
+    static const double c[] = {2.00000001, .666663147, .400249101, .279606048, .281783258};
+    build_op_to(&e->b, INST_neg, e->d, x, NULL, NULL);
+    op(e, INST_max, e->t, e->d, x);
+    op(e, INST_mul, e->t, e->t, constant(e, "minus_log2e", -1.4426950408889634));
+    op(e, INST_max, e->t, e->t, constant(e, "minus_limit", -126));
+    exp2_polynomial(e);
+    op(e, INST_add, e->d, e->p, constant(e, "two", 2));
+    op(e, INST_div, e->n, e->p, e->d);
+    op(e, INST_mul, e->t, e->n, e->n);
+    build_op_to(&e->b, INST_mov, e->p, constant(e, names[4], c[4]), NULL, NULL);
+    for (int i = 3; i >= 0; i--)
+        build_op_to(&e->b, INST_fma, e->p, e->p, e->t, constant(e, names[i], c[i]));
+    op(e, INST_max, e->d, constant(e, "zero", 0), x);
+    build_op_to(&e->b, INST_fma, d, e->n, e->p, e->d);
 }
 
 /* ---- exp ------------------------------------------------------------------------------------- */

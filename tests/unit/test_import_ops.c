@@ -243,6 +243,7 @@ static void test_activations(void **state) {
         double want[3];
     } cases[] = {{"Relu", "relu", {0, 0, 3}},
                  {"Sigmoid", "sigmoid", {0.11920292202, 0.5, 0.95257412682}},
+                 {"Softplus", "softplus", {0.12692801104, 0.69314718056, 3.04858735157}},
                  {"HardSwish", "hard_swish", {-0.33333333333, 0, 3}},
                  {"Swish", "silu", {-0.23840584404, 0, 2.85772238047}}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -220,6 +220,9 @@ static void act_values(void **state) {
     check_act(ACT_sigmoid, -1000, 0);
     check_act(ACT_silu, 1, 0.73105857863000487);
     check_act(ACT_silu, 1000, 1000);
+    check_act(ACT_softplus, 0, 0.69314718055994531);
+    check_act(ACT_softplus, -1000, 0);
+    check_act(ACT_softplus, 1000, 1000);
     check_act(ACT_hard_sigmoid, -3, 0);
     check_act(ACT_hard_sigmoid, 1.5, 0.75);
     check_act(ACT_hard_sigmoid, 3.5, 1);
