@@ -24,6 +24,7 @@ static const char *const level2[] = {
     "fuse-residual",
 
     /* memory */
+    "dedupe-constants",
     "layout",
     "add-scratch",
     "plan-memory",
