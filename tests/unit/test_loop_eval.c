@@ -301,6 +301,9 @@ static double expected_f(InstOp op, DType dt, double a, double b, double c) {
     case INST_neg:
         r = copysign(a, signbit(a) ? 1.0 : -1.0);
         break;
+    case INST_abs:
+        r = copysign(a, 1);
+        break;
     case INST_mov:
         r = a;
         break;
@@ -378,7 +381,7 @@ static void check_float_pairs(InstOp op, DType dt, int lanes) {
 static void float_instructions(void **state) {
     (void)state;
     static const InstOp ops[] = {INST_mov, INST_neg, INST_add, INST_sub, INST_mul,
-                                 INST_div, INST_min, INST_max, INST_fma};
+                                 INST_div, INST_min, INST_max, INST_abs, INST_fma};
     for (size_t o = 0; o < sizeof ops / sizeof *ops; o++) {
         for (size_t n = 0; n < sizeof lane_counts / sizeof *lane_counts; n++) {
             check_float_pairs(ops[o], DT_f32, lane_counts[n]);
