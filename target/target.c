@@ -16,6 +16,10 @@ static bool runs_always(void) {
 #define CPU_HAS(feature) false
 #endif
 
+static bool runs_x86_64_v2(void) {
+    return CPU_HAS("sse4.2") && CPU_HAS("sse4.1") && CPU_HAS("ssse3") && CPU_HAS("sse3");
+}
+
 static bool runs_x86_64_v3(void) {
     return CPU_HAS("avx2") && CPU_HAS("fma") && CPU_HAS("bmi") && CPU_HAS("bmi2");
 }

@@ -75,10 +75,13 @@ static bool cpuinfo_has(const char *flag) {
 
 static void detection_agrees_with_the_kernel(void **state) {
     (void)state;
+    bool v2 = cpuinfo_has("sse4_2") && cpuinfo_has("sse4_1") && cpuinfo_has("ssse3") &&
+              cpuinfo_has("pni");
     bool v3 =
         cpuinfo_has("avx2") && cpuinfo_has("fma") && cpuinfo_has("bmi1") && cpuinfo_has("bmi2");
     bool v4 = v3 && cpuinfo_has("avx512f") && cpuinfo_has("avx512dq") && cpuinfo_has("avx512bw") &&
               cpuinfo_has("avx512vl");
+    assert_int_equal(target_runs_here(target_find("x86-64-v2")), v2);
     assert_int_equal(target_runs_here(target_find("x86-64-v3")), v3);
     assert_int_equal(target_runs_here(target_find("x86-64-v4")), v4);
 }
