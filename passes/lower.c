@@ -146,15 +146,40 @@ static void add_arena(Lower *lo) {
     lo->m->arena_bytes = round_up(lo->m->arena_bytes, ARENA_ALIGN);
 }
 
-static Buffer *weights_buffer(Lower *lo, const char *name, int64_t n, float **data) {
-    int64_t offset = (int64_t)lo->weights.len;
-    *data = buf_extend(&lo->weights, (size_t)round_up(n * (int64_t)sizeof **data, ARENA_ALIGN));
-    name = short_name(&lo->m->arena, name);
-    return module_buffer(lo->m, name, BUF_WEIGHTS, DT_f32, n, offset);
+float *lower_weights_begin(Lower *lo, int64_t n) {
+    ensure(!lo->packing);
+    lo->packing = n;
+    return buf_extend(&lo->weights, (size_t)round_up(n * (int64_t)sizeof(float), ARENA_ALIGN));
 }
 
-Addr lower_weights(Lower *lo, const char *name, int64_t n, float **data) {
-    return addr_of(&weights_buffer(lo, name, n, data)->reg, 0);
+/* A buffer with the same elements as the n that were packed last, or NULL. `key` is by contents. */
+static Buffer *same_weights(const Lower *lo, const char *key, const char *data, int64_t n) {
+    Buffer *b = map_get(&lo->packed, key);
+    bool same = b && b->elems == n &&
+                memcmp(lo->weights.data + b->offset, data, (size_t)n * sizeof(float)) == 0;
+    return same ? b : NULL;
+}
+
+static Buffer *weights_end(Lower *lo, const char *name) {
+    int64_t n = lo->packing, bytes = round_up(n * (int64_t)sizeof(float), ARENA_ALIGN);
+    int64_t offset = (int64_t)lo->weights.len - bytes;
+    const char *data = lo->weights.data + offset;
+    Arena *a = &lo->m->arena;
+    uint64_t hash = hash_bytes(data, (size_t)n * sizeof(float));
+    const char *key = arena_printf(a, "%016llx", (unsigned long long)hash);
+    lo->packing = 0;
+    Buffer *b = same_weights(lo, key, data, n);
+    if (b) {
+        lo->weights.len = (size_t)offset;
+        return b;
+    }
+    b = module_buffer(lo->m, short_name(a, name), BUF_WEIGHTS, DT_f32, n, offset);
+    map_put(a, &lo->packed, key, b);
+    return b;
+}
+
+Addr lower_weights_end(Lower *lo, const char *name) {
+    return addr_of(&weights_end(lo, name)->reg, 0);
 }
 
 static bool has_elements(Lower *lo, const Value *v) {
@@ -187,13 +212,13 @@ static Buffer *constant_buffer(Lower *lo, const Value *v) {
     View w = view_of(&v->type);
     int64_t lanes = lower_lanes(lo), n = w.n * round_up(w.c, lanes) * w.h * w.w;
     const float *data = v->constant->data;
-    float *packed;
-    Buffer *b = weights_buffer(lo, v->name, n, &packed);
+    float *packed = lower_weights_begin(lo, n);
     for (int64_t i = 0, hw = w.h * w.w; i < w.n * w.c * hw; i++) {
         int64_t image = i / (w.c * hw), c = i / hw % w.c, pixel = i % hw;
         packed[((image * ceil_div(w.c, lanes) + c / lanes) * hw + pixel) * lanes + c % lanes] =
             data[i];
     }
+    Buffer *b = weights_end(lo, v->name);
     map_put(&lo->m->arena, &lo->buffers, v->name, b);
     return b;
 }
@@ -213,9 +238,8 @@ Addr lower_plain(Lower *lo, const Value *v) {
     Buffer *b = map_get(&lo->buffers, key);
     if (!b) {
         int64_t n = shape_elems(&v->type.shape);
-        float *data;
-        b = weights_buffer(lo, v->name, n, &data);
-        memcpy(data, v->constant->data, (size_t)n * sizeof *data);
+        memcpy(lower_weights_begin(lo, n), v->constant->data, (size_t)n * sizeof(float));
+        b = weights_end(lo, v->name);
         map_put(&lo->m->arena, &lo->buffers, key, b);
     }
     return addr_of(&b->reg, 0);

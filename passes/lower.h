@@ -36,6 +36,8 @@ struct Lower {
     Builder step;        /* of the node that is being lowered */
     Map buffers;         /* value name -> Buffer */
     Buf weights;         /* packed weights, the 64-byte header included */
+    int64_t packing;     /* floats at their end that are being filled in */
+    Map packed;          /* hash of packed weights -> Buffer */
     Reg *image;          /* index of the image in a batch loop; NULL outside */
 };
 
@@ -53,9 +55,10 @@ Addr lower_plain(Lower *lo, const Value *v);
 View lower_view(const Lower *lo, const Value *v);
 /* The scratch result of n. */
 Addr lower_scratch(Lower *lo, const Node *n);
-/* Makes room for n floats in the weights, 64-byte aligned and zeroed: *data is where they are until
- * the next such call. Returns their address. */
-Addr lower_weights(Lower *lo, const char *name, int64_t n, float **data);
+/* Room for n packed floats, zeroed, at the end of the weights; to be filled before
+ * lower_weights_end, which gives their address. Equal weights are kept once. */
+float *lower_weights_begin(Lower *lo, int64_t n);
+Addr lower_weights_end(Lower *lo, const char *name);
 /* The elements of an f32 constant; NULL with an error where they were elided or aren't f32. */
 const float *lower_constant(Lower *lo, const Node *n, const Value *v);
 /* The instruction of a fused activation. */

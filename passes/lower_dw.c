@@ -142,9 +142,7 @@ static Addr pack(Lower *lo, const Node *n, const float *w, const float *bias) {
     const ConvAttrs *a = conv_attrs(n);
     int lanes = lower_lanes(lo);
     int64_t channels = node_in(n, 1)->type.shape.dim[0], taps = a->kernel.v[0] * a->kernel.v[1];
-    float *out;
-    Addr packed = lower_weights(lo, node_in(n, 1)->name,
-                                ceil_div(channels, lanes) * (1 + taps) * lanes, &out);
+    float *out = lower_weights_begin(lo, ceil_div(channels, lanes) * (1 + taps) * lanes);
     for (int64_t c0 = 0; c0 < channels; c0 += lanes) {
         for (int64_t c = c0; c < c0 + lanes; c++)
             *out++ = c >= channels ? spare_bias(a->act) : bias ? bias[c] : 0;
@@ -152,7 +150,7 @@ static Addr pack(Lower *lo, const Node *n, const float *w, const float *bias) {
             for (int64_t c = c0; c < c0 + lanes; c++)
                 *out++ = c < channels ? w[c * taps + t] : 0;
     }
-    return packed;
+    return lower_weights_end(lo, node_in(n, 1)->name);
 }
 
 bool lower_dwconv2d(Lower *lo, Node *n) {

@@ -394,13 +394,11 @@ Addr gemm_pack(Lower *lo, const Gemm *g, const GemmWeights *gw) {
     int lanes = lower_lanes(lo);
     int64_t vectors = ceil_div(g->n, lanes);
     Schedule s = gemm_schedule(g, lo->cx->target);
-    float *packed;
-    Addr at = lower_weights(lo, g->weight_name, panel_elems(g, vectors * lanes), &packed);
-    float *out = packed;
+    float *packed = lower_weights_begin(lo, panel_elems(g, vectors * lanes)), *out = packed;
     for (int64_t v = 0; v < vectors; v += s.nv) {
         int64_t wide = v + s.nv <= vectors ? s.nv : s.nv_tail;
         out = pack_panel(g, gw, v * lanes, wide * lanes, out);
     }
     ensure(out - packed == panel_elems(g, vectors * lanes));
-    return at;
+    return lower_weights_end(lo, g->weight_name);
 }

@@ -82,9 +82,8 @@ static Kernel *build_kernel(Lower *lo) {
 
 void lower_pool_to(Lower *lo, const Value *x, Addr to, int64_t plane) {
     View v = view_of(&x->type);
-    float *inverse;
-    Addr scale = lower_weights(lo, "inverse", 1, &inverse);
-    *inverse = (float)(1.0 / (double)(v.h * v.w));
+    *lower_weights_begin(lo, 1) = (float)(1.0 / (double)(v.h * v.w));
+    Addr scale = lower_weights_end(lo, "inverse");
     const Arg args[] = {arg_addr(lower_addr(lo, x)),
                         arg_addr(scale),
                         arg_addr(to),

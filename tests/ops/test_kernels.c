@@ -573,12 +573,37 @@ static void test_refusals(void **state) {
     diag_free(&f.diag);
 }
 
+/* Convolutions that share a constant share its packed form. */
+static void test_equal_weights_are_kept_once(void **state) {
+    (void)state;
+    Fixture f = {.p.graph = graph_new("shared")};
+    Graph *g = f.p.graph;
+    Value *x = new_input(g, "x", SHAPE(1, 8, 3, 3)),
+          *w = random_constant(g, "w", SHAPE(8, 8, 1, 1), 1);
+    for (int i = 0; i < 5; i++) {
+        Node *n = node_new(g, OP_conv2d, NULL, "x", (Value *[]){x, w}, 2);
+        node_infer_or_die(n);
+        x = node_out(n);
+    }
+    graph_output(g, x, "y");
+    lower(&f, "generic");
+    assert_int_equal(f.p.module->weights_bytes,
+                     ARENA_ALIGN + round_up(8 * (1 + 8) * 4, ARENA_ALIGN));
+    program_free(&f.p);
+    diag_free(&f.diag);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_conv2d),        cmocka_unit_test(test_dwconv2d),
-        cmocka_unit_test(test_dense_se_pool), cmocka_unit_test(test_elementwise),
-        cmocka_unit_test(test_moves),         cmocka_unit_test(test_reductions),
-        cmocka_unit_test(test_refusals),      cmocka_unit_test(test_exp_is_accurate),
+        cmocka_unit_test(test_equal_weights_are_kept_once),
+        cmocka_unit_test(test_conv2d),
+        cmocka_unit_test(test_dwconv2d),
+        cmocka_unit_test(test_dense_se_pool),
+        cmocka_unit_test(test_elementwise),
+        cmocka_unit_test(test_moves),
+        cmocka_unit_test(test_reductions),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_exp_is_accurate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
