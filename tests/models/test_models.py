@@ -137,6 +137,28 @@ class Lite0(ModelTest):
         self.assertRegex(out.splitlines()[0] + out.splitlines()[1], re.compile("cat", re.I))
 
 
+    def test_minimal_example(self):
+        """Builds and runs as the comment on top of it says; needs nothing but the generated code."""
+        out = self.folder / "minimal"
+        self.ok(TOOLS["effnetc"], self.model.path, "-o", out, "--name", "lite0")
+        for command in ("ld -r -b binary -z noexecstack -o weights.o lite0.weights.bin",
+                        "objcopy --set-section-alignment .data=64 weights.o",
+                        f"cc -O2 -Wall -Wextra -Werror -I. -c {SOURCE}/examples/minimal/minimal.c",
+                        "cc -O2 -c lite0.c", "cc minimal.o lite0.o weights.o -o minimal", "./minimal"):
+            self.ok(*command.split(), cwd=out)
+        undefined = {line.split()[-1] for line in self.ok("nm", "-u", "minimal.o", cwd=out).splitlines()}
+        self.assertEqual(undefined, {"lite0_run", "_binary_lite0_weights_bin_start"})
+
+    def test_classify_example(self):
+        out = self.folder / "classify"
+        self.ok(TOOLS["effnetc"], self.model.path, "-o", out, "--name", "lite0")
+        self.ok("cmake", "-S", SOURCE / "examples/classify", "-B", out / "build", f"-DGENERATED={out}")
+        self.ok("cmake", "--build", out / "build")
+        text = self.ok(out / "build/classify", out / "lite0.weights.bin",
+                       SOURCE / "examples/models/imagenet_labels.json", SOURCE / "examples/images/coffee.jpg")
+        self.assertIn("espresso", text.splitlines()[0])
+
+
 def shared_models():
     """The entries of zoo.json, by name."""
     if not (SHARED / "zoo.json").exists():
