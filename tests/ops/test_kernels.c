@@ -351,6 +351,7 @@ typedef struct Fixture {
     Arena arena;
     Diag diag;
     Program p;
+    double magnitude; /* of what an output adds up, where it can be far over the output's own */
     size_t ninputs, noutputs;
     Tensor **in, **expected, **interpreted, **compiled;
 } Fixture;
@@ -408,7 +409,7 @@ static void interpret(Fixture *f) {
 static void compare_with_oracle(Fixture *f, const char *target) {
     for (size_t i = 0; i < f->noutputs; i++) {
         const float *a = f->interpreted[i]->data, *b = f->expected[i]->data;
-        double err = 0, top = 1e-30;
+        double err = 0, top = fmax(f->magnitude, 1e-30);
         for (int64_t k = 0; k < shape_elems(&f->expected[i]->shape); k++) {
             if (isnan(a[k]) != isnan(b[k]) || (isinf(b[k]) && a[k] != b[k]))
                 fail_msg("%s: output %zu, element %lld: %g, the oracle gives %g", target, i,
@@ -453,8 +454,9 @@ static void run_c(Fixture *f, const char *target, const char *compiler) {
 
 /* Lowers a graph for a target; the loop interpreter must agree with the oracle, and the C that
  * each compiler makes with the loop interpreter. */
-static void check(Graph *g, const char *target, const float *specials, size_t nspecials) {
-    Fixture f = {.p.graph = g};
+static void check(Graph *g, const char *target, const float *specials, size_t nspecials,
+                  double magnitude) {
+    Fixture f = {.p.graph = g, .magnitude = magnitude};
     make_inputs(&f, specials, nspecials);
     f.expected = ARENA_ARRAY(&f.arena, f.noutputs, Tensor *);
     if (!graph_eval(g, f.in, f.expected, &f.arena, &f.diag))
@@ -477,42 +479,43 @@ static void check(Graph *g, const char *target, const float *specials, size_t ns
 static const float specials[] = {NAN, INFINITY, -INFINITY, -0.0f, 100, -100, 1e-40f};
 enum { NSPECIALS = sizeof specials / sizeof *specials, NORMAL = NSPECIALS - 1 };
 
-static void check_all(Graph *(*make)(void), size_t nspecials) {
+static void check_all(Graph *(*make)(void), size_t nspecials, double magnitude) {
     for (size_t i = 0; i < target_count(); i++) {
-        check(make(), target_at(i)->name, NULL, 0);
-        check(make(), target_at(i)->name, specials, nspecials);
+        check(make(), target_at(i)->name, NULL, 0, magnitude);
+        check(make(), target_at(i)->name, specials, nspecials, magnitude);
     }
 }
 
 static void test_conv2d(void **state) {
     (void)state;
-    check_all(conv_graph, NSPECIALS);
+    check_all(conv_graph, NSPECIALS, 0);
 }
 
 static void test_dwconv2d(void **state) {
     (void)state;
-    check_all(dw_graph, NSPECIALS);
+    check_all(dw_graph, NSPECIALS, 0);
 }
 
 static void test_dense_se_pool(void **state) {
     (void)state;
-    check_all(vector_graph, NSPECIALS);
+    check_all(vector_graph, NSPECIALS, 0);
 }
 
 static void test_elementwise(void **state) {
     (void)state;
     /* No denormals: 0 / denormal is 0 for the oracle, and NaN where denormals are flushed. */
-    check_all(elementwise_graph, NORMAL);
+    check_all(elementwise_graph, NORMAL, 0);
 }
 
 static void test_moves(void **state) {
     (void)state;
-    check_all(move_graph, NSPECIALS);
+    check_all(move_graph, NSPECIALS, 0);
 }
 
 static void test_reductions(void **state) {
     (void)state;
-    check_all(reduction_graph, NORMAL);
+    /* Inputs go up to 4, and a mean may be next to nothing. */
+    check_all(reduction_graph, NORMAL, 1);
 }
 
 /* Within 2 units in the last place over the whole range; denormal results may be zero. */
