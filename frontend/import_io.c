@@ -3,21 +3,53 @@
 
 #include <string.h>
 
+/* Initializers that one reason keeps from being used: a missing file of external data is one
+ * error, however many tensors are in it. */
+typedef struct Unusable {
+    Problem problem;
+    const char *first; /* name */
+    size_t more;
+} Unusable;
+
+typedef struct UnusableList {
+    VEC(Unusable *) all;
+    Map by_reason;
+} UnusableList;
+
+static void add_unusable(Importer *im, UnusableList *list, const char *name, Problem p) {
+    Unusable *u = map_get(&list->by_reason, p.reason);
+    if (u) {
+        u->more++;
+        return;
+    }
+    u = ARENA_NEW(&im->arena, Unusable);
+    *u = (Unusable){.problem = p, .first = name};
+    vec_push(&im->arena, &list->all, u);
+    map_put(&im->arena, &list->by_reason, p.reason, u);
+}
+
+static void report_unusable(Importer *im, const Unusable *u) {
+    const char *others = u->more ? arena_printf(&im->arena, " and %zu more", u->more) : "";
+    diag_error(im->d, u->problem.exit_code, im->path, "initializer %s%s can't be used",
+               quoted(im, u->first), others);
+    diag_note(im->d, "reason", "%s", u->problem.reason);
+}
+
 bool import_initializers(Importer *im) {
     const Onnx__GraphProto *g = im->model->graph;
     size_t errors = im->d->errors;
+    UnusableList unusable = {0};
     for (size_t i = 0; i < g->n_initializer; i++) {
         const char *name = g->initializer[i]->name;
         Problem p;
         Tensor *t = tensor_import(im, g->initializer[i], &p);
-        if (t) {
+        if (t)
             name_find(im, name)->value = graph_constant(im->g, graph_unique_name(im->g, name), t);
-        } else {
-            diag_error(im->d, p.exit_code, im->path, "initializer %s can't be used",
-                       quoted(im, name));
-            diag_note(im->d, "reason", "%s", p.reason);
-        }
+        else
+            add_unusable(im, &unusable, name, p);
     }
+    for (size_t i = 0; i < unusable.all.len; i++)
+        report_unusable(im, unusable.all.data[i]);
     return im->d->errors == errors;
 }
 

@@ -64,7 +64,8 @@ static bool resolve(Importer *im, const char *location, const char **out, Proble
     char *real =
         folder ? realpath(arena_printf(&im->arena, "%s/%s", folder, location), NULL) : NULL;
     if (!real)
-        return problem(im, p, EXIT_BAD_MODEL, "the file of its external data, %s, is missing",
+        return problem(im, p, EXIT_BAD_MODEL,
+                       "the file of its external data, %s, is missing beside the model",
                        quoted(im, location));
     *out = arena_strdup(&im->arena, real);
     free(real);

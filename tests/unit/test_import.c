@@ -555,20 +555,45 @@ static void test_bytes(void **state) {
     diag_free(&d);
 }
 
-static void test_bytes_with_external_data(void **state) {
-    (void)state;
-    Buf g = symbolic("2,3"), t = tensor_message("w", ONNX_FLOAT, "1"), entry = {0};
+static void put_external(Buf *g, const char *name, const char *location) {
+    Buf t = tensor_message(name, ONNX_FLOAT, "1"), entry = {0};
     put_string(&entry, 1, "location");
-    put_string(&entry, 2, "missing.bin");
+    put_string(&entry, 2, location);
     put_message(&t, 13, &entry);
     put_int(&t, 14, 1);
-    put_message(&g, 5, &t);
+    put_message(g, 5, &t);
+}
+
+/* One error a file, not one a tensor. */
+static void test_missing_external_files(void **state) {
+    (void)state;
+    Buf g = symbolic("2,3");
+    put_external(&g, "w1", "a.bin");
+    put_external(&g, "w2", "b.bin");
+    put_external(&g, "w3", "a.bin");
+    put_external(&g, "w4", "a.bin");
+    Buf model = model_of(&g, 17);
+    Imported im = {0};
+    im.g = import_memory(&model, ".", &im.d);
+    assert_null(im.g);
+    assert_int_equal(im.d.errors, 2);
+    assert_non_null(strstr(im.d.items.data[0]->message, "\"w1\" and 2 more"));
+    assert_non_null(strstr(im.d.items.data[1]->message, "\"w2\" can't be used"));
+    imported_free(&im);
+    buf_free(&model);
+}
+
+static void test_bytes_with_external_data(void **state) {
+    (void)state;
+    Buf g = symbolic("2,3");
+    put_external(&g, "w", "missing.bin");
     Buf model = model_of(&g, 17);
     Imported alone = {0}, beside = {0};
     alone.g = import_memory(&model, NULL, &alone.d);
     assert_complaint(&alone, EXIT_UNSUPPORTED, "given without a folder");
     beside.g = import_memory(&model, ".", &beside.d);
     assert_complaint(&beside, EXIT_BAD_MODEL, "\"missing.bin\", is missing");
+    assert_int_equal(beside.d.errors, 1);
     imported_free(&alone);
     imported_free(&beside);
     buf_free(&model);
@@ -630,6 +655,7 @@ int main(void) {
         cmocka_unit_test(test_inputs_of_a_bad_file),
         cmocka_unit_test(test_bytes),
         cmocka_unit_test(test_bytes_with_external_data),
+        cmocka_unit_test(test_missing_external_files),
         cmocka_unit_test(test_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
