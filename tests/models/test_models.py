@@ -152,7 +152,8 @@ class Lite0(ModelTest):
     def test_classify_example(self):
         out = self.folder / "classify"
         self.ok(TOOLS["effnetc"], self.model.path, "-o", out, "--name", "lite0")
-        self.ok("cmake", "-S", SOURCE / "examples/classify", "-B", out / "build", f"-DGENERATED={out}")
+        self.ok("cmake", "-G", "Ninja", "-S", SOURCE / "examples/classify", "-B", out / "build",
+                f"-DGENERATED={out}")
         self.ok("cmake", "--build", out / "build")
         text = self.ok(out / "build/classify", out / "lite0.weights.bin",
                        SOURCE / "examples/models/imagenet_labels.json", SOURCE / "examples/images/coffee.jpg")
