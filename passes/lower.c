@@ -256,6 +256,20 @@ Addr lower_scratch(Lower *lo, const Node *n) {
     return lower_base(lo, n->results[1]);
 }
 
+/* ---- loops ----------------------------------------------------------------------------------- */
+
+void advance(Builder *b, Reg *p, Reg *by) {
+    build_lea_to(b, p, addr_plus(addr_of(p, 0), by, 1));
+}
+
+void advance_by(Builder *b, Reg *p, int64_t by) {
+    build_lea_to(b, p, addr_of(p, by));
+}
+
+Reg *copy_pointer(Builder *b, const char *name, Reg *p) {
+    return build_lea(b, name, addr_of(p, 0));
+}
+
 /* ---- steps ----------------------------------------------------------------------------------- */
 
 void lower_batch_begin(Lower *lo, int64_t images) {

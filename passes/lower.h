@@ -71,6 +71,11 @@ void lower_call(Lower *lo, Kernel *k, const Arg *args, int nargs);
 /* Reports that a form of n has no lowering: always false. */
 bool lower_unsupported(Lower *lo, const Node *n, const char *reason);
 
+/* Building loops: a pointer that moves on by a register or a constant, and a copy of one. */
+void advance(Builder *b, Reg *p, Reg *by);
+void advance_by(Builder *b, Reg *p, int64_t by);
+Reg *copy_pointer(Builder *b, const char *name, Reg *p);
+
 /* ---- lower_halo.c ---------------------------------------------------------------------------- */
 
 /* Zeroes the halo of v's current image; calls nothing where it has none. */

@@ -14,9 +14,9 @@ static Kernel *rows_kernel(Lower *lo) {
     Reg *whole = kernel_param_i64(k, "whole"), *length = kernel_param_i64(k, "length");
     int lanes = lower_lanes(lo);
     Builder b = build_begin(k);
-    Reg *ap = build_lea(&b, "ap", addr_of(a, 0)), *cp = build_lea(&b, "cp", addr_of(c, 0));
+    Reg *ap = copy_pointer(&b, "ap", a), *cp = copy_pointer(&b, "cp", c);
     build_for(&b, "p", bound_const(0), bound_reg(planes), 1);
-    Reg *ar = build_lea(&b, "ar", addr_of(ap, 0)), *cr = build_lea(&b, "cr", addr_of(cp, 0));
+    Reg *ar = copy_pointer(&b, "ar", ap), *cr = copy_pointer(&b, "cr", cp);
     build_for(&b, "y", bound_const(0), bound_reg(rows), 1);
     if (lanes > 1) {
         Reg *x = build_for(&b, "x", bound_const(0), bound_reg(whole), lanes);
@@ -28,11 +28,11 @@ static Kernel *rows_kernel(Lower *lo) {
     build_store(&b, addr_plus(addr_of(cr, 0), x, 1),
                 build_load(&b, "s", 1, addr_plus(addr_of(ar, 0), x, 1)));
     build_close(&b);
-    build_lea_to(&b, ar, addr_plus(addr_of(ar, 0), a_row, 1));
-    build_lea_to(&b, cr, addr_plus(addr_of(cr, 0), c_row, 1));
+    advance(&b, ar, a_row);
+    advance(&b, cr, c_row);
     build_close(&b);
-    build_lea_to(&b, ap, addr_plus(addr_of(ap, 0), a_plane, 1));
-    build_lea_to(&b, cp, addr_plus(addr_of(cp, 0), c_plane, 1));
+    advance(&b, ap, a_plane);
+    advance(&b, cp, c_plane);
     build_close(&b);
     build_end(&b);
     return k;
@@ -69,10 +69,6 @@ static Lanes lanes_params(Kernel *k, char side) {
     return l;
 }
 
-static void step(Builder *b, Reg *p, Reg *by) {
-    build_lea_to(b, p, addr_plus(addr_of(p, 0), by, 1));
-}
-
 static Kernel *lanes_kernel(Lower *lo) {
     Kernel *k = kernel_new(lo->m, "copy_lanes");
     Lanes a = lanes_params(k, 'a'), c = lanes_params(k, 'c');
@@ -81,27 +77,27 @@ static Kernel *lanes_kernel(Lower *lo) {
     Builder bb = build_begin(k), *b = &bb;
     Reg *block = build_const_i(b, "block", ltype(DT_i64, 1), lower_lanes(lo));
     Reg *left = build_op(b, INST_mov, "left", channels, NULL, NULL);
-    Reg *ab = build_lea(b, "ab", addr_of(a.base, 0)), *cb = build_lea(b, "cb", addr_of(c.base, 0));
+    Reg *ab = copy_pointer(b, "ab", a.base), *cb = copy_pointer(b, "cb", c.base);
     build_for(b, "n", bound_const(0), bound_reg(blocks), 1);
     Reg *count = build_op(b, INST_min, "count", left, block, NULL);
-    Reg *ar = build_lea(b, "ar", addr_of(ab, 0)), *cr = build_lea(b, "cr", addr_of(cb, 0));
+    Reg *ar = copy_pointer(b, "ar", ab), *cr = copy_pointer(b, "cr", cb);
     build_for(b, "y", bound_const(0), bound_reg(rows), 1);
-    Reg *ax = build_lea(b, "ax", addr_of(ar, 0)), *cx = build_lea(b, "cx", addr_of(cr, 0));
+    Reg *ax = copy_pointer(b, "ax", ar), *cx = copy_pointer(b, "cx", cr);
     build_for(b, "x", bound_const(0), bound_reg(columns), 1);
-    Reg *al = build_lea(b, "al", addr_of(ax, 0)), *cl = build_lea(b, "cl", addr_of(cx, 0));
+    Reg *al = copy_pointer(b, "al", ax), *cl = copy_pointer(b, "cl", cx);
     build_for(b, "l", bound_const(0), bound_reg(count), 1);
     build_store(b, addr_of(cl, 0), build_load(b, "v", 1, addr_of(al, 0)));
-    step(b, al, a.lane);
-    step(b, cl, c.lane);
+    advance(b, al, a.lane);
+    advance(b, cl, c.lane);
     build_close(b);
-    step(b, ax, a.pixel);
-    step(b, cx, c.pixel);
+    advance(b, ax, a.pixel);
+    advance(b, cx, c.pixel);
     build_close(b);
-    step(b, ar, a.row);
-    step(b, cr, c.row);
+    advance(b, ar, a.row);
+    advance(b, cr, c.row);
     build_close(b);
-    step(b, ab, a.block);
-    step(b, cb, c.block);
+    advance(b, ab, a.block);
+    advance(b, cb, c.block);
     build_op_to(b, INST_sub, left, left, block, NULL);
     build_close(b);
     build_end(b);

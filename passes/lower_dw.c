@@ -41,16 +41,15 @@ static void tile(DwKernel *k, Reg *weights, Reg *at, Reg *ct, int mr) {
     build_load_to(b, k->acc[0], addr_of(weights, 0));
     for (int m = 1; m < mr; m++)
         build_op_to(b, INST_mov, k->acc[m], k->acc[0], NULL, NULL);
-    Reg *w = build_lea(b, "wk", addr_of(weights, k->lanes)),
-        *row = build_lea(b, "row", addr_of(at, 0));
+    Reg *w = build_lea(b, "wk", addr_of(weights, k->lanes)), *row = copy_pointer(b, "row", at);
     build_for(b, "i", bound_const(0), bound_const(a->kernel.v[0]), 1);
     for (int64_t j = 0; j < kw; j++)
         build_load_to(b, k->tap[j], addr_of(w, j * k->lanes));
     int64_t columns = (mr - 1) * a->stride.v[1] + (kw - 1) * a->dilation.v[1] + 1;
     for (int64_t q = 0; q < columns; q++)
         add_column(k, row, q, mr);
-    build_lea_to(b, w, addr_of(w, kw * k->lanes));
-    build_lea_to(b, row, addr_plus(addr_of(row, 0), k->a_tap_row, 1));
+    advance_by(b, w, kw * k->lanes);
+    advance(b, row, k->a_tap_row);
     build_close(b);
     for (int m = 0; m < mr; m++) {
         if (a->act != ACT_none)
@@ -61,11 +60,11 @@ static void tile(DwKernel *k, Reg *weights, Reg *at, Reg *ct, int mr) {
 
 static void row_of_tiles(DwKernel *k, const Schedule *s, Reg *weights, Reg *a_row, Reg *c_row) {
     Builder *b = &k->b;
-    Reg *at = build_lea(b, "at", addr_of(a_row, 0)), *ct = build_lea(b, "ct", addr_of(c_row, 0));
+    Reg *at = copy_pointer(b, "at", a_row), *ct = copy_pointer(b, "ct", c_row);
     build_for(b, "t", bound_const(0), bound_reg(k->tiles), 1);
     tile(k, weights, at, ct, s->mr);
-    build_lea_to(b, at, addr_of(at, s->mr * k->attrs->stride.v[1] * k->lanes));
-    build_lea_to(b, ct, addr_of(ct, s->mr * k->lanes));
+    advance_by(b, at, s->mr * k->attrs->stride.v[1] * k->lanes);
+    advance_by(b, ct, s->mr * k->lanes);
     build_close(b);
     if (s->mr_tail)
         tile(k, weights, at, ct, s->mr_tail);
@@ -74,18 +73,18 @@ static void row_of_tiles(DwKernel *k, const Schedule *s, Reg *weights, Reg *a_ro
 static void kernel_body(DwKernel *k, const Schedule *s) {
     Builder *b = &k->b;
     const ConvAttrs *a = k->attrs;
-    Reg *w = build_lea(b, "wp", addr_of(k->w, 0));
-    Reg *ap = build_lea(b, "ap", addr_of(k->a, 0)), *cp = build_lea(b, "cp", addr_of(k->c, 0));
+    Reg *w = copy_pointer(b, "wp", k->w);
+    Reg *ap = copy_pointer(b, "ap", k->a), *cp = copy_pointer(b, "cp", k->c);
     build_for(b, "cb", bound_const(0), bound_reg(k->blocks), 1);
-    Reg *ar = build_lea(b, "ar", addr_of(ap, 0)), *cr = build_lea(b, "cr", addr_of(cp, 0));
+    Reg *ar = copy_pointer(b, "ar", ap), *cr = copy_pointer(b, "cr", cp);
     build_for(b, "y", bound_const(0), bound_reg(k->rows), 1);
     row_of_tiles(k, s, w, ar, cr);
-    build_lea_to(b, ar, addr_plus(addr_of(ar, 0), k->a_row, 1));
-    build_lea_to(b, cr, addr_plus(addr_of(cr, 0), k->c_row, 1));
+    advance(b, ar, k->a_row);
+    advance(b, cr, k->c_row);
     build_close(b);
-    build_lea_to(b, w, addr_of(w, (1 + a->kernel.v[0] * a->kernel.v[1]) * k->lanes));
-    build_lea_to(b, ap, addr_plus(addr_of(ap, 0), k->a_plane, 1));
-    build_lea_to(b, cp, addr_plus(addr_of(cp, 0), k->c_plane, 1));
+    advance_by(b, w, (1 + a->kernel.v[0] * a->kernel.v[1]) * k->lanes);
+    advance(b, ap, k->a_plane);
+    advance(b, cp, k->c_plane);
     build_close(b);
 }
 

@@ -25,10 +25,6 @@ static Operand declare(Kernel *k, const char *name) {
     return o;
 }
 
-static void step(Builder *b, Reg *p, Reg *by) {
-    build_lea_to(b, p, addr_plus(addr_of(p, 0), by, 1));
-}
-
 /* Limits that do nothing are left out; max and min give x where x is NaN. */
 static Reg *clip(Builder *b, const ClipAttrs *a, Reg *x) {
     if (a->min != -INFINITY)
@@ -74,23 +70,23 @@ static Kernel *build_kernel(Lower *lo, const Node *node, int n) {
     Reg *columns = kernel_param_i64(k, "columns");
     Builder bb = build_begin(k), *b = &bb;
     for (int i = 0; i < n; i++)
-        o[i].p = build_lea(b, "p", addr_of(o[i].base, 0));
+        o[i].p = copy_pointer(b, "p", o[i].base);
     build_for(b, "cb", bound_const(0), bound_reg(blocks), 1);
     for (int i = 0; i < n; i++)
-        o[i].r = build_lea(b, "r", addr_of(o[i].p, 0));
+        o[i].r = copy_pointer(b, "r", o[i].p);
     build_for(b, "y", bound_const(0), bound_reg(rows), 1);
     for (int i = 0; i < n; i++)
-        o[i].x = build_lea(b, "px", addr_of(o[i].r, 0));
+        o[i].x = copy_pointer(b, "px", o[i].r);
     build_for(b, "x", bound_const(0), bound_reg(columns), 1);
     compute(b, node, o, n, lower_lanes(lo));
     for (int i = 0; i < n; i++)
-        step(b, o[i].x, o[i].pixel);
+        advance(b, o[i].x, o[i].pixel);
     build_close(b);
     for (int i = 0; i < n; i++)
-        step(b, o[i].r, o[i].row);
+        advance(b, o[i].r, o[i].row);
     build_close(b);
     for (int i = 0; i < n; i++)
-        step(b, o[i].p, o[i].plane);
+        advance(b, o[i].p, o[i].plane);
     build_close(b);
     build_end(b);
     return k;

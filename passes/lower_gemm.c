@@ -33,19 +33,6 @@ static int panel_width(const GemmKernel *gk) {
     return gk->nv * gk->lanes;
 }
 
-/* p = p + step */
-static void advance(Builder *b, Reg *p, Reg *step) {
-    build_lea_to(b, p, addr_plus(addr_of(p, 0), step, 1));
-}
-
-static void advance_by(Builder *b, Reg *p, int64_t step) {
-    build_lea_to(b, p, addr_of(p, step));
-}
-
-static Reg *copy_pointer(Builder *b, const char *name, Reg *p) {
-    return build_lea(b, name, addr_of(p, 0));
-}
-
 /* ---- loops over K ---------------------------------------------------------------------------- */
 
 /* One step along K: `at` is the address of the first pixel's input, w that of the weights. */

@@ -7,7 +7,7 @@ static void zero_run(Builder *b, Reg *p, Reg *count, Reg *zero, int lanes) {
     Reg *i = build_for(b, "i", bound_const(0), bound_reg(count), lanes);
     build_store(b, addr_plus(addr_of(p, 0), i, 1), zero);
     build_close(b);
-    build_lea_to(b, p, addr_plus(addr_of(p, 0), count, 1));
+    advance(b, p, count);
 }
 
 /* A plane is: `first` zeros, then `rows` times (skip, gap zeros), skip, `last` zeros. All counts
@@ -20,17 +20,17 @@ static Kernel *halo_kernel(Lower *lo, int lanes) {
     Reg *gap = kernel_param_i64(k, "gap"), *last = kernel_param_i64(k, "last");
     Builder b = build_begin(k);
     Reg *zero = build_const_f(&b, "zero", ltype(DT_f32, lanes), 0);
-    Reg *start = build_lea(&b, "start", addr_of(c, 0));
+    Reg *start = copy_pointer(&b, "start", c);
     build_for(&b, "cb", bound_const(0), bound_reg(planes), 1);
-    Reg *p = build_lea(&b, "p", addr_of(start, 0));
+    Reg *p = copy_pointer(&b, "p", start);
     zero_run(&b, p, first, zero, lanes);
     build_for(&b, "y", bound_const(0), bound_reg(rows), 1);
-    build_lea_to(&b, p, addr_plus(addr_of(p, 0), skip, 1));
+    advance(&b, p, skip);
     zero_run(&b, p, gap, zero, lanes);
     build_close(&b);
-    build_lea_to(&b, p, addr_plus(addr_of(p, 0), skip, 1));
+    advance(&b, p, skip);
     zero_run(&b, p, last, zero, lanes);
-    build_lea_to(&b, start, addr_plus(addr_of(start, 0), plane, 1));
+    advance(&b, start, plane);
     build_close(&b);
     build_end(&b);
     return k;
@@ -68,14 +68,14 @@ static Kernel *spare_kernel(Lower *lo) {
     int lanes = lower_lanes(lo);
     Builder b = build_begin(k);
     Reg *zero = build_const_f(&b, "zero", ltype(DT_f32, 1), 0),
-        *start = build_lea(&b, "start", addr_of(c, 0));
+        *start = copy_pointer(&b, "start", c);
     build_for(&b, "y", bound_const(0), bound_reg(rows), 1);
     Reg *x = build_for(&b, "x", bound_const(0), bound_reg(length), lanes);
     Reg *l = build_for(&b, "l", bound_reg(from), bound_const(lanes), 1);
     build_store(&b, addr_plus(addr_plus(addr_of(start, 0), x, 1), l, 1), zero);
     build_close(&b);
     build_close(&b);
-    build_lea_to(&b, start, addr_plus(addr_of(start, 0), row, 1));
+    advance(&b, start, row);
     build_close(&b);
     build_end(&b);
     return k;

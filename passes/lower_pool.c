@@ -21,7 +21,7 @@ static void add_pixels(PoolKernel *k, Reg *p, Reg *times, int width) {
         Reg *v = build_load(b, "v", k->lanes, addr_of(p, i * k->lanes));
         build_op_to(b, INST_add, k->part[i], k->part[i], v, NULL);
     }
-    build_lea_to(b, p, addr_of(p, width * k->lanes));
+    advance_by(b, p, width * k->lanes);
     build_close(b);
 }
 
@@ -29,7 +29,7 @@ static void add_row(PoolKernel *k, Reg *row, Reg *zero, Reg *total) {
     Builder *b = &k->b;
     for (int i = 0; i < PARTS; i++)
         build_op_to(b, INST_mov, k->part[i], zero, NULL, NULL);
-    Reg *p = build_lea(b, "p", addr_of(row, 0));
+    Reg *p = copy_pointer(b, "p", row);
     add_pixels(k, p, k->quads, PARTS);
     add_pixels(k, p, k->rest, 1);
     build_op_to(b, INST_add, k->part[0], k->part[0], k->part[1], NULL);
@@ -44,17 +44,17 @@ static void kernel_body(PoolKernel *k) {
     Reg *zero = build_const_f(b, "zero", vec, 0);
     Reg *inverse = k->lanes == 1 ? build_load(b, "scale", 1, addr_of(k->inverse, 0))
                                  : build_splat_load(b, "scale", k->lanes, addr_of(k->inverse, 0));
-    Reg *ap = build_lea(b, "ap", addr_of(k->a, 0)), *cp = build_lea(b, "cp", addr_of(k->c, 0));
+    Reg *ap = copy_pointer(b, "ap", k->a), *cp = copy_pointer(b, "cp", k->c);
     build_for(b, "cb", bound_const(0), bound_reg(k->blocks), 1);
     Reg *total = build_op(b, INST_mov, "total", zero, NULL, NULL);
-    Reg *row = build_lea(b, "row", addr_of(ap, 0));
+    Reg *row = copy_pointer(b, "row", ap);
     build_for(b, "y", bound_const(0), bound_reg(k->rows), 1);
     add_row(k, row, zero, total);
-    build_lea_to(b, row, addr_plus(addr_of(row, 0), k->a_row, 1));
+    advance(b, row, k->a_row);
     build_close(b);
     build_store(b, addr_of(cp, 0), build_op(b, INST_mul, "mean", total, inverse, NULL));
-    build_lea_to(b, ap, addr_plus(addr_of(ap, 0), k->a_plane, 1));
-    build_lea_to(b, cp, addr_plus(addr_of(cp, 0), k->c_plane, 1));
+    advance(b, ap, k->a_plane);
+    advance(b, cp, k->c_plane);
     build_close(b);
 }
 

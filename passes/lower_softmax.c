@@ -14,17 +14,13 @@ typedef struct SoftmaxKernel {
     Reg *max, *sum;
 } SoftmaxKernel;
 
-static void step(Builder *b, Reg *p, Reg *by) {
-    build_lea_to(b, p, addr_plus(addr_of(p, 0), by, 1));
-}
-
 static void find_max(SoftmaxKernel *k, Reg *from) {
     Builder *b = &k->b;
     build_lea_to(b, k->p, addr_of(from, 0));
     build_const_f_to(b, k->max, -INFINITY);
     build_for(b, "j", bound_const(0), bound_reg(k->n), 1);
     build_op_to(b, INST_max, k->max, build_load(b, "x", 1, addr_of(k->p, 0)), k->max, NULL);
-    step(b, k->p, k->inner);
+    advance(b, k->p, k->inner);
     build_close(b);
 }
 
@@ -39,8 +35,8 @@ static void add_exponentials(SoftmaxKernel *k, Reg *from, Reg *to) {
     Reg *e = build_op(b, INST_exp, "e", d, NULL, NULL);
     build_store(b, addr_of(k->q, 0), e);
     build_op_to(b, INST_add, k->sum, k->sum, e, NULL);
-    step(b, k->p, k->inner);
-    step(b, k->q, k->inner);
+    advance(b, k->p, k->inner);
+    advance(b, k->q, k->inner);
     build_close(b);
 }
 
@@ -50,7 +46,7 @@ static void divide(SoftmaxKernel *k, Reg *to) {
     build_for(b, "j", bound_const(0), bound_reg(k->n), 1);
     Reg *e = build_load(b, "e", 1, addr_of(k->q, 0));
     build_store(b, addr_of(k->q, 0), build_op(b, INST_div, "y", e, k->sum, NULL));
-    step(b, k->q, k->inner);
+    advance(b, k->q, k->inner);
     build_close(b);
 }
 
@@ -68,7 +64,7 @@ static Kernel *build_kernel(Lower *lo) {
     sk.sum = kernel_reg(k, "sum", f32);
     sk.b = build_begin(k);
     Builder *b = &sk.b;
-    Reg *ao = build_lea(b, "ao", addr_of(a, 0)), *co = build_lea(b, "co", addr_of(c, 0));
+    Reg *ao = copy_pointer(b, "ao", a), *co = copy_pointer(b, "co", c);
     build_for(b, "o", bound_const(0), bound_reg(outer), 1);
     Reg *i = build_for(b, "i", bound_const(0), bound_reg(sk.inner), 1);
     Reg *from = build_lea(b, "from", addr_plus(addr_of(ao, 0), i, 1));
@@ -77,8 +73,8 @@ static Kernel *build_kernel(Lower *lo) {
     add_exponentials(&sk, from, to);
     divide(&sk, to);
     build_close(b);
-    step(b, ao, line);
-    step(b, co, line);
+    advance(b, ao, line);
+    advance(b, co, line);
     build_close(b);
     build_end(b);
     return k;

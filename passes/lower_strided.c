@@ -73,11 +73,11 @@ static void loops(StridedKernel *sk, const Node *n, Reg *const *at, int d) {
     }
     Reg *p[MAX_ELEMENTWISE];
     for (int i = 0; i < sk->s->n; i++)
-        p[i] = build_lea(b, "p", addr_of(at[i], 0));
+        p[i] = copy_pointer(b, "p", at[i]);
     build_for(b, "i", bound_const(0), bound_reg(sk->size[d]), 1);
     loops(sk, n, p, d + 1);
     for (int i = 0; i < sk->s->n; i++)
-        build_lea_to(b, p[i], addr_plus(addr_of(p[i], 0), sk->stride[i][d], 1));
+        advance(b, p[i], sk->stride[i][d]);
     build_close(b);
 }
 
@@ -276,10 +276,10 @@ static void sum_loops(StridedKernel *sk, Reg *sum, Reg *p, int d) {
         build_op_to(b, INST_add, sum, sum, build_load(b, "x", 1, addr_of(p, 0)), NULL);
         return;
     }
-    Reg *q = build_lea(b, "q", addr_of(p, 0));
+    Reg *q = copy_pointer(b, "q", p);
     build_for(b, "k", bound_const(0), bound_reg(sk->size[d]), 1);
     sum_loops(sk, sum, q, d + 1);
-    build_lea_to(b, q, addr_plus(addr_of(q, 0), sk->stride[0][d], 1));
+    advance(b, q, sk->stride[0][d]);
     build_close(b);
 }
 
@@ -292,11 +292,11 @@ static void mean_loops(StridedKernel *sk, Reg *scale, Reg *from, Reg *to, int d)
         build_store(b, addr_of(to, 0), build_op(b, INST_mul, "mean", sum, scale, NULL));
         return;
     }
-    Reg *p = build_lea(b, "p", addr_of(from, 0)), *c = build_lea(b, "c", addr_of(to, 0));
+    Reg *p = copy_pointer(b, "p", from), *c = copy_pointer(b, "c", to);
     build_for(b, "i", bound_const(0), bound_reg(sk->size[d]), 1);
     mean_loops(sk, scale, p, c, d + 1);
-    build_lea_to(b, p, addr_plus(addr_of(p, 0), sk->stride[0][d], 1));
-    build_lea_to(b, c, addr_plus(addr_of(c, 0), sk->stride[1][d], 1));
+    advance(b, p, sk->stride[0][d]);
+    advance(b, c, sk->stride[1][d]);
     build_close(b);
 }
 
