@@ -8,6 +8,7 @@
 #include "passes/lower.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* Values that share memory: one, or a chain of in-place results. */
 typedef struct Region {
@@ -84,20 +85,15 @@ static int by_size(const void *x, const void *y) {
     return a->first - b->first;
 }
 
-static int by_offset(const void *x, const void *y) {
-    const Region *a = *(Region *const *)x, *b = *(Region *const *)y;
-    if (a->offset != b->offset)
-        return a->offset < b->offset ? -1 : 1;
-    return a->first - b->first;
-}
-
-/* The start of the smallest gap between `n` placed regions (in order of offset) that holds
- * `bytes`; behind the last one where there is none. */
-static int64_t best_gap(Region *const *placed, size_t n, int64_t bytes) {
+/* The start of the smallest gap that holds r between the n regions (in order of offset) that are
+ * placed and alive with it; behind the last of them where there is none. */
+static int64_t best_gap(Region *const *placed, size_t n, const Region *r) {
     int64_t end = 0, best = -1, best_size = INT64_MAX;
     for (size_t i = 0; i < n; i++) {
+        if (!overlap(placed[i], r))
+            continue;
         int64_t gap = placed[i]->offset - end;
-        if (gap >= bytes && gap < best_size) {
+        if (gap >= r->bytes && gap < best_size) {
             best = end;
             best_size = gap;
         }
@@ -107,28 +103,35 @@ static int64_t best_gap(Region *const *placed, size_t n, int64_t bytes) {
     return best >= 0 ? best : end;
 }
 
+/* Keeps the n placed regions in order of offset. */
+static void insert_placed(Region **placed, size_t n, Region *r) {
+    size_t at = n;
+    while (at > 0 && placed[at - 1]->offset > r->offset)
+        at--;
+    memmove(placed + at + 1, placed + at, (n - at) * sizeof *placed);
+    placed[at] = r;
+}
+
 static void place_all(Planner *p) {
     size_t n = p->regions.len;
     Region **order = arena_copy(&p->arena, p->regions.data, n * sizeof *order);
-    Region **near = ARENA_ARRAY(&p->arena, n, Region *);
+    Region **placed = ARENA_ARRAY(&p->arena, n, Region *);
     qsort(order, n, sizeof *order, by_size);
     for (size_t i = 0; i < n; i++) {
-        size_t count = 0;
-        for (size_t k = 0; k < i; k++)
-            if (overlap(order[i], order[k]))
-                near[count++] = order[k];
-        qsort(near, count, sizeof *near, by_offset);
-        order[i]->offset = best_gap(near, count, order[i]->bytes);
+        order[i]->offset = best_gap(placed, i, order[i]);
+        insert_placed(placed, i, order[i]);
     }
 }
 
-static int64_t most_alive(const Planner *p, int nodes) {
-    int64_t most = 0;
+/* The most bytes alive at any of the nodes. */
+static int64_t most_alive(Planner *p, int nodes) {
+    int64_t *change = ARENA_ARRAY(&p->arena, nodes + 1, int64_t), alive = 0, most = 0;
+    for (size_t k = 0; k < p->regions.len; k++) {
+        change[p->regions.data[k]->first] += p->regions.data[k]->bytes;
+        change[p->regions.data[k]->last + 1] -= p->regions.data[k]->bytes;
+    }
     for (int i = 0; i < nodes; i++) {
-        int64_t alive = 0;
-        for (size_t k = 0; k < p->regions.len; k++)
-            if (p->regions.data[k]->first <= i && i <= p->regions.data[k]->last)
-                alive += p->regions.data[k]->bytes;
+        alive += change[i];
         most = alive > most ? alive : most;
     }
     return most;
