@@ -103,7 +103,7 @@ typedef enum InstForm {
     FORM_SPLAT_LOAD, /* d = splat.vN addr     one element to all lanes */
     FORM_STORE,      /* store[.vN] addr, a */
     FORM_LEA,        /* p = lea addr             a pointer register */
-    FORM_FOR,        /* for i in lo..hi [step s] { } */
+    FORM_FOR,        /* op i in lo..hi [step s] { } */
     FORM_WHILE,      /* while c { }              c: bool */
     FORM_IF,         /* if c { } [else { }]      c: bool */
     FORM_CALL        /* call @k(addr or integer, ...) */

@@ -242,9 +242,9 @@ static bool open_block(Parser *ps, Block *block) {
     return true;
 }
 
-static bool for_loop(Parser *ps) {
+static bool for_loop(Parser *ps, InstOp op) {
     Text var;
-    Inst *in = build_inst(&ps->b, INST_for);
+    Inst *in = build_inst(&ps->b, op);
     in->u.loop.step = 1;
     if (!scan_word(ps, "a register", &var) || !scan_expect(ps, "in") ||
         !bound(ps, &in->u.loop.lo) || !scan_expect(ps, "..") || !bound(ps, &in->u.loop.hi))
@@ -312,7 +312,9 @@ static bool statement(Parser *ps) {
     if (scan_accept(ps, "="))
         return assignment(ps, t);
     if (text_is(t, "for"))
-        return for_loop(ps);
+        return for_loop(ps, INST_for);
+    if (text_is(t, "par"))
+        return for_loop(ps, INST_par);
     if (text_is(t, "while"))
         return while_loop(ps);
     if (text_is(t, "if"))

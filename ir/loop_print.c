@@ -234,7 +234,7 @@ static void body_print(Buf *b, const Inst *in, LType t) {
 
 void inst_print(Buf *b, const Inst *in) {
     const Reg *typed = in->op == INST_store ? in->src[0] : in->dst;
-    if (in->dst && in->op != INST_for) {
+    if (in->dst && inst_info(in->op)->form != FORM_FOR) {
         reg_print(b, in->dst);
         buf_puts(b, " = ");
     }
@@ -253,7 +253,7 @@ static void block_print(Buf *b, const Block *block, int depth) {
         indent(b, depth);
         inst_print(b, in);
         buf_putc(b, '\n');
-        if (in->op == INST_for) {
+        if (inst_info(in->op)->form == FORM_FOR) {
             block_print(b, &in->u.loop.body, depth + 1);
         } else if (in->op == INST_while) {
             block_print(b, &in->u.body, depth + 1);

@@ -20,6 +20,7 @@ typedef struct Verifier {
     int depth;
     bool *defined; /* by register index: has a value on every path to here */
     int *locked;   /* by register index: loops around here that forbid an assignment */
+    int *outer;    /* the same: par loops around here that found it with a value */
     char *role;    /* by register index: a Role */
     VEC(int) log;  /* registers in the order in which they became defined */
     Arena scratch;
@@ -143,6 +144,9 @@ static bool check_result(Verifier *v) {
     }
     if (v->locked[d->index])
         fault(v, "%s counts or bounds a loop around this, and can't be assigned in it", d->name);
+    else if (v->outer[d->index])
+        fault(v, "%s has its value from outside the par around this, and can't be assigned in it",
+              d->name);
     if (inst_result(in, d->type, &kind, &type) && (kind != d->kind || !ltype_equal(type, d->type)))
         fault(v, "%s is %s, but the result is %s", d->name, reg_text(v, d),
               type_text(v, kind, type));
@@ -328,6 +332,12 @@ static bool is_register(Verifier *v, const Reg *r) {
     return r && r->kind != REG_BUFFER && is_known(v, r);
 }
 
+/* Rounds of `par` may run at the same time: what has a value before the loop keeps it inside. */
+static void lock_outer(Verifier *v, size_t n, int by) {
+    for (size_t i = 0; v->in->op == INST_par && i < n; i++)
+        v->outer[v->log.data[i]] += by;
+}
+
 /* The body may run no time at all: what it defines is not defined behind it, and neither is the
  * variable. */
 static void check_for(Verifier *v) {
@@ -343,12 +353,14 @@ static void check_for(Verifier *v) {
     if (hi == var && in->u.loop.hi.reg)
         fault(v, "the loop's variable is its bound");
     size_t mark = v->log.len;
+    lock_outer(v, mark, 1);
     define(v, in->dst, ROLE_LOOP);
     v->locked[var]++;
     v->locked[hi]++;
     check_block(v, &in->u.loop.body);
     v->locked[var]--;
     v->locked[hi]--;
+    lock_outer(v, mark, -1);
     undefine_since(v, mark);
 }
 
@@ -510,6 +522,7 @@ static void check_kernel(Verifier *v, const Kernel *k) {
     v->log.len = 0;
     v->defined = ARENA_ARRAY(&v->scratch, k->regs.len, bool);
     v->locked = ARENA_ARRAY(&v->scratch, k->regs.len, int);
+    v->outer = ARENA_ARRAY(&v->scratch, k->regs.len, int);
     v->role = ARENA_ARRAY(&v->scratch, k->regs.len, char);
     bool before = v->ok;
     v->ok = true;

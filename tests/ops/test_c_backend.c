@@ -492,7 +492,7 @@ static const char structure[] =
     "}\n"
     "kernel @clear(b: f32*, n: i64) {\n"
     "  zero = const.f32 0\n"
-    "  for i in 0..n {\n"
+    "  par i in 0..n {\n"
     "    store b[i], zero\n"
     "  }\n"
     "}\n"

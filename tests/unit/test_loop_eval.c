@@ -895,6 +895,12 @@ static void whiles_run_until_their_condition_is_false(void **state) {
                 (const int64_t[]){3, -1, -1, -1, -1, -1, -1, -1});
 }
 
+static void rounds_of_par_all_run(void **state) {
+    (void)state;
+    assert_runs("kernel @squares(o: i64*, n: i64) { par i in 0..n { x = mul i, i store o[i], x } }",
+                "call @squares(%o[0], 7)", (const int64_t[]){0, 1, 4, 9, 16, 25, 36, -1});
+}
+
 static void steps_run_in_the_order_of_their_calls(void **state) {
     (void)state;
     assert_runs("kernel @add(o: i64*, n: i64) { x = load o[0] y = add x, n store o[0], y } "
@@ -1158,6 +1164,7 @@ int main(void) {
         cmocka_unit_test(loops_count),
         cmocka_unit_test(loops_nest_and_take_registers),
         cmocka_unit_test(whiles_run_until_their_condition_is_false),
+        cmocka_unit_test(rounds_of_par_all_run),
         cmocka_unit_test(steps_run_in_the_order_of_their_calls),
         cmocka_unit_test(branches),
         cmocka_unit_test(kernels_call_kernels),

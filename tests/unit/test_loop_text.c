@@ -132,6 +132,8 @@ static void instructions(void **state) {
                     "      while t {\n"
                     "        t = lt p, k\n"
                     "      }\n"
+                    "      par w in 0..k step 2 {\n"
+                    "      }\n"
                     "      d = convert.f64 y\n"
                     "    }\n"
                     "  }\n"

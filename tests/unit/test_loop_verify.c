@@ -173,6 +173,21 @@ static void conditions_of_loops_are_assigned_inside(void **state) {
     assert_valid(KERNEL("while t { if t { for a in 0..3 { t = lt a, n } } }"));
 }
 
+static void rounds_of_par_are_independent(void **state) {
+    (void)state;
+    static const Case rows[] = {
+        {KERNEL("for a in 0..n { x = mov f  par c in 0..n { x = add x, f } }"),
+         "kernel @k: x has its value from outside the par around this, and can't be assigned in it",
+         "x = add x, f"},
+        {KERNEL("par c in 0..n { for a in 0..n { f = neg f } }"),
+         "kernel @k: f has its value from outside the par around this, and can't be assigned in it",
+         "f = neg f"},
+        {KERNEL("par a in 0..n { x = mov f }  y = mov x"), UNDEFINED("x"), "y = mov x"},
+    };
+    ASSERT_FAULTS(rows);
+    assert_valid(KERNEL("par a in 0..n { x = mov f for c in 0..a { x = add x, f } }  x = neg f"));
+}
+
 static void steps_use_buffers_and_call_kernels(void **state) {
     (void)state;
 #define STEP(text)                                                                                 \
@@ -502,6 +517,7 @@ int main(void) {
         cmocka_unit_test(values_are_defined_before_use),
         cmocka_unit_test(loops_keep_their_variable_and_bound),
         cmocka_unit_test(conditions_of_loops_are_assigned_inside),
+        cmocka_unit_test(rounds_of_par_are_independent),
         cmocka_unit_test(steps_use_buffers_and_call_kernels),
         cmocka_unit_test(calls_fit_their_kernel),
         cmocka_unit_test(buffers_fit_the_module),
