@@ -167,11 +167,19 @@ def shared_models():
     return {m["name"]: m for m in json.loads((SHARED / "zoo.json").read_text())["models"]}
 
 
+def python_with_numpy():
+    """This interpreter, or the system's: scripts/setup gives that one numpy."""
+    for python in (sys.executable, "/usr/bin/python3"):
+        if run(python, "-c", "import numpy").returncode == 0:
+            return python
+    raise RuntimeError("no Python here has numpy; scripts/setup installs it")
+
+
 def make_skeleton(entry, folder):
     """A skeleton with its weights, and its input made from a picture."""
     model, data, picture = folder / f"{entry['name']}.onnx", folder / f"{entry['name']}.npy", entry["input"]
     for command in ((TOOLS["fill_model"], SHARED / entry["file"], model),
-                    (sys.executable, SHARED / "picture.py", SHARED / picture["picture"], *picture["size"],
+                    (python_with_numpy(), SHARED / "picture.py", SHARED / picture["picture"], *picture["size"],
                      picture["norm"], picture["layout"], data)):
         result = run(*command)
         if result.returncode:
