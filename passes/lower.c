@@ -200,6 +200,12 @@ const float *lower_constant(Lower *lo, const Node *n, const Value *v) {
     return has_elements(lo, v) ? v->constant->data : NULL;
 }
 
+bool lower_conv_weights(Lower *lo, const Node *n, ConvWeights *out) {
+    out->w = lower_constant(lo, n, node_in(n, 1));
+    out->bias = node_in(n, 2) ? lower_constant(lo, n, node_in(n, 2)) : NULL;
+    return out->w && (out->bias || !node_in(n, 2));
+}
+
 View lower_view(const Lower *lo, const Value *v) {
     Type t = v->type;
     if (v->constant)

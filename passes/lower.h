@@ -61,6 +61,13 @@ float *lower_weights_begin(Lower *lo, int64_t n);
 Addr lower_weights_end(Lower *lo, const char *name);
 /* The elements of an f32 constant; NULL with an error where they were elided or aren't f32. */
 const float *lower_constant(Lower *lo, const Node *n, const Value *v);
+/* What conv2d, dwconv2d and dense compute with: operands 1 and 2. */
+typedef struct ConvWeights {
+    const float *w;    /* [output channel][input channel][tap row][tap column] */
+    const float *bias; /* [output channel], or NULL */
+} ConvWeights;
+/* False with an error as lower_constant's where they aren't known f32 constants. */
+bool lower_conv_weights(Lower *lo, const Node *n, ConvWeights *out);
 /* The instruction of a fused activation. */
 InstOp act_inst(Act act);
 /* Opens a loop over the images of a batch (none for one image), and closes it. */
@@ -145,14 +152,8 @@ typedef struct Gemm {
     const char *weight_name;
 } Gemm;
 
-/* Element (output channel, input channel, tap row, tap column) of the weights. */
-typedef struct GemmWeights {
-    const float *w;    /* [n][k][kh][kw] */
-    const float *bias; /* [n] or NULL */
-} GemmWeights;
-
 /* Packs the weights once (they serve all images of a batch): returns their address. */
-Addr gemm_pack(Lower *lo, const Gemm *g, const GemmWeights *w);
+Addr gemm_pack(Lower *lo, const Gemm *g, const ConvWeights *w);
 /* The bias of lanes behind the last output channel: with it the activation gives zero there. */
 float spare_bias(Act act);
 /* Emits the calls (one or two: the panels, and a narrower last one). */

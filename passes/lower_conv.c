@@ -76,12 +76,11 @@ bool lower_conv2d(Lower *lo, Node *n) {
     Gemm g = conv_gemm(n);
     if (g.gate && has_padding(n))
         return lower_unsupported(lo, n, "a scale and padding together have no kernel");
-    const float *w = lower_constant(lo, n, node_in(n, 1));
-    const float *bias = node_in(n, 2) ? lower_constant(lo, n, node_in(n, 2)) : NULL;
-    if (!w || (node_in(n, 2) && !bias))
+    ConvWeights w;
+    if (!lower_conv_weights(lo, n, &w))
         return false;
     g.stem = conv_stem(lo, n, &g);
-    Addr packed = gemm_pack(lo, &g, &(GemmWeights){w, bias});
+    Addr packed = gemm_pack(lo, &g, &w);
     View x = view_of(&node_in(n, 0)->type);
     lower_batch_begin(lo, x.n);
     g.a =
@@ -121,15 +120,14 @@ static Gemm vector_gemm(const char *stem, int64_t k, int64_t n, int lanes, Act a
 }
 
 bool lower_dense(Lower *lo, Node *n) {
-    const float *w = lower_constant(lo, n, node_in(n, 1));
-    const float *bias = node_in(n, 2) ? lower_constant(lo, n, node_in(n, 2)) : NULL;
-    if (!w || (node_in(n, 2) && !bias))
+    ConvWeights w;
+    if (!lower_conv_weights(lo, n, &w))
         return false;
     View x = view_of(&node_in(n, 0)->type), y = view_of(&node_out(n)->type);
     Gemm g =
         vector_gemm("dense", x.c, y.c, lower_lanes(lo), dense_attrs(n)->act, node_in(n, 1)->name);
     g.a_plane = x.plane; /* a halo around the one pixel is skipped */
-    Addr packed = gemm_pack(lo, &g, &(GemmWeights){w, bias});
+    Addr packed = gemm_pack(lo, &g, &w);
     lower_batch_begin(lo, x.n);
     g.a = lower_addr(lo, node_in(n, 0));
     g.c = lower_addr(lo, node_out(n));
@@ -159,8 +157,8 @@ bool lower_se(Lower *lo, Node *n) {
     View y = view_of(&node_out(n)->type);
     Gemm squeeze = vector_gemm("dense", channels, squeezed, lanes, a->act, node_in(n, 1)->name);
     Gemm excite = vector_gemm("dense", squeezed, channels, lanes, a->gate, node_in(n, 3)->name);
-    Addr w1 = gemm_pack(lo, &squeeze, &(GemmWeights){data[1], data[2]});
-    Addr w2 = gemm_pack(lo, &excite, &(GemmWeights){data[3], data[4]});
+    Addr w1 = gemm_pack(lo, &squeeze, &(ConvWeights){data[1], data[2]});
+    Addr w2 = gemm_pack(lo, &excite, &(ConvWeights){data[3], data[4]});
     Addr scratch = lower_scratch(lo, n);
 
     lower_batch_begin(lo, node_in(n, 0)->type.shape.dim[0]);

@@ -137,17 +137,17 @@ static Kernel *build_kernel(Lower *lo, const ConvAttrs *a, const Schedule *s) {
 
 /* [block][bias, kh, kw][lanes]; spare lanes are zero but for a bias that makes the activation
  * give zero there. */
-static Addr pack(Lower *lo, const Node *n, const float *w, const float *bias) {
+static Addr pack(Lower *lo, const Node *n, const ConvWeights *from) {
     const ConvAttrs *a = conv_attrs(n);
     int lanes = lower_lanes(lo);
     int64_t channels = node_in(n, 1)->type.shape.dim[0], taps = a->kernel.v[0] * a->kernel.v[1];
     float *out = lower_weights_begin(lo, ceil_div(channels, lanes) * (1 + taps) * lanes);
     for (int64_t c0 = 0; c0 < channels; c0 += lanes) {
         for (int64_t c = c0; c < c0 + lanes; c++)
-            *out++ = c >= channels ? spare_bias(a->act) : bias ? bias[c] : 0;
+            *out++ = c >= channels ? spare_bias(a->act) : from->bias ? from->bias[c] : 0;
         for (int64_t t = 0; t < taps; t++)
             for (int64_t c = c0; c < c0 + lanes; c++)
-                *out++ = c < channels ? w[c * taps + t] : 0;
+                *out++ = c < channels ? from->w[c * taps + t] : 0;
     }
     return lower_weights_end(lo, node_in(n, 1)->name);
 }
@@ -156,13 +156,12 @@ bool lower_dwconv2d(Lower *lo, Node *n) {
     const ConvAttrs *a = conv_attrs(n);
     if (a->kernel.v[1] > 32)
         return lower_unsupported(lo, n, "a depthwise kernel is at most 32 wide");
-    const float *w = lower_constant(lo, n, node_in(n, 1));
-    const float *bias = node_in(n, 2) ? lower_constant(lo, n, node_in(n, 2)) : NULL;
-    if (!w || (node_in(n, 2) && !bias))
+    ConvWeights w;
+    if (!lower_conv_weights(lo, n, &w))
         return false;
     View x = view_of(&node_in(n, 0)->type), y = view_of(&node_out(n)->type);
     Schedule s = pick_dw_schedule(y.w, a->kernel.v[1], a->stride.v[1], lo->cx->target);
-    Addr packed = pack(lo, n, w, bias);
+    Addr packed = pack(lo, n, &w);
     lower_batch_begin(lo, x.n);
     Addr from =
         addr_offset(lower_addr(lo, node_in(n, 0)), -(a->pad.v[0] * x.row + a->pad.v[1] * x.block));

@@ -363,7 +363,7 @@ static float weight_at(const Gemm *g, const float *w, int64_t n, int64_t c, int6
 }
 
 /* One panel of `width` output channels from `first` on; returns the place behind it. */
-static float *pack_panel(const Gemm *g, const GemmWeights *gw, int64_t first, int64_t width,
+static float *pack_panel(const Gemm *g, const ConvWeights *gw, int64_t first, int64_t width,
                          float *out) {
     for (int64_t i = 0; i < width; i++) {
         float bias = gw->bias && first + i < g->n ? gw->bias[first + i] : 0;
@@ -377,7 +377,7 @@ static float *pack_panel(const Gemm *g, const GemmWeights *gw, int64_t first, in
     return out;
 }
 
-Addr gemm_pack(Lower *lo, const Gemm *g, const GemmWeights *gw) {
+Addr gemm_pack(Lower *lo, const Gemm *g, const ConvWeights *gw) {
     int lanes = lower_lanes(lo);
     int64_t vectors = ceil_div(g->n, lanes);
     Schedule s = gemm_schedule(g, lo->cx->target);
