@@ -2,25 +2,7 @@
  * a fixpoint. */
 #include "tests/fuzz/fuzz.h"
 
-#include "ir/graph.h"
-
-#include <string.h>
-
-static void check_fixpoint(const Graph *g, ConstantForm form) {
-    Buf first = {0}, second = {0};
-    Diag d = {0};
-    graph_print(&first, g, form);
-    Graph *again = graph_parse(buf_str(&first), first.len, "printed", NULL, &d);
-    if (!again)
-        diag_print(&d, stderr, false);
-    ensure(again);
-    graph_print(&second, again, form);
-    ensure(strcmp(buf_str(&first), buf_str(&second)) == 0);
-    graph_free(again);
-    diag_free(&d);
-    buf_free(&first);
-    buf_free(&second);
-}
+#include "tests/fuzz/graph_fixpoint.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     Diag d = {0};

@@ -3,8 +3,7 @@
 #include "tests/fuzz/fuzz.h"
 
 #include "frontend/frontend.h"
-
-#include <string.h>
+#include "tests/fuzz/graph_fixpoint.h"
 
 /* Messages hold names from the file; printing them is part of what must hold. */
 static void print_messages(const Diag *d) {
@@ -15,29 +14,13 @@ static void print_messages(const Diag *d) {
     }
 }
 
-static void check_text(const Graph *g) {
-    Buf first = {0}, second = {0};
-    Diag d = {0};
-    graph_print(&first, g, CONSTANTS_ELIDED);
-    Graph *again = graph_parse(buf_str(&first), first.len, "printed", NULL, &d);
-    if (!again)
-        diag_print(&d, stderr, false);
-    ensure(again);
-    graph_print(&second, again, CONSTANTS_ELIDED);
-    ensure(strcmp(buf_str(&first), buf_str(&second)) == 0);
-    graph_free(again);
-    diag_free(&d);
-    buf_free(&first);
-    buf_free(&second);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     Diag d = {0};
     Graph *g = onnx_import_bytes(data, size, "fuzz.onnx", NULL, NULL, &d);
     ensure(!g == (d.errors > 0));
     if (g) {
         ensure(graph_verify(g, "fuzz.onnx", &d));
-        check_text(g);
+        check_fixpoint(g, CONSTANTS_ELIDED);
         graph_free(g);
     }
     print_messages(&d);
