@@ -306,10 +306,12 @@ void build_store(Builder *b, Addr a, Reg *value);
 /* The variable is a new register, or for build_for_to an i64 that exists. */
 Reg *build_for(Builder *b, const char *var, Bound lo, Bound hi, int64_t step);
 void build_for_to(Builder *b, Reg *var, Bound lo, Bound hi, int64_t step);
+/* A loop whose rounds are independent, step 1: they may run at the same time. */
+Reg *build_par(Builder *b, const char *var, Bound lo, Bound hi);
 void build_while(Builder *b, Reg *cond); /* the body must assign cond */
 void build_if(Builder *b, Reg *cond);
 void build_else(Builder *b);
-void build_close(Builder *b); /* of build_for, build_while or build_if */
+void build_close(Builder *b); /* of build_for, build_par, build_while or build_if */
 void build_call(Builder *b, Kernel *callee, const Arg *args, int nargs, const char *origin);
 
 /* ---- loop_edit.c: for loop passes ----------------------------------------------------------- */

@@ -176,8 +176,8 @@ void build_store(Builder *b, Addr a, Reg *value) {
 
 /* ---- control -------------------------------------------------------------------------------- */
 
-void build_for_to(Builder *b, Reg *var, Bound lo, Bound hi, int64_t step) {
-    Inst *in = build_inst(b, INST_for);
+static void open_loop(Builder *b, InstOp op, Reg *var, Bound lo, Bound hi, int64_t step) {
+    Inst *in = build_inst(b, op);
     in->u.loop.lo = lo;
     in->u.loop.hi = hi;
     in->u.loop.step = step;
@@ -185,9 +185,19 @@ void build_for_to(Builder *b, Reg *var, Bound lo, Bound hi, int64_t step) {
     build_open(b, &in->u.loop.body);
 }
 
+void build_for_to(Builder *b, Reg *var, Bound lo, Bound hi, int64_t step) {
+    open_loop(b, INST_for, var, lo, hi, step);
+}
+
 Reg *build_for(Builder *b, const char *var, Bound lo, Bound hi, int64_t step) {
     Reg *r = kernel_reg(b->k, var, ltype(DT_i64, 1));
     build_for_to(b, r, lo, hi, step);
+    return r;
+}
+
+Reg *build_par(Builder *b, const char *var, Bound lo, Bound hi) {
+    Reg *r = kernel_reg(b->k, var, ltype(DT_i64, 1));
+    open_loop(b, INST_par, r, lo, hi, 1);
     return r;
 }
 

@@ -8,13 +8,13 @@
 
 #define LOWERING(op, layout, lower, scratch, inplace)                                              \
     bool lower_##lower(Lower *lo, Node *n);                                                        \
-    int64_t scratch_##scratch(const Node *n, const Target *t);                                     \
+    int64_t scratch_##scratch(const Node *n, const PassContext *cx);                               \
     Value *inplace_##inplace(const Node *n);
 #include "passes/lowerings.def"
 #undef LOWERING
 
-int64_t scratch_none(const Node *n, const Target *t) {
-    (void)n, (void)t;
+int64_t scratch_none(const Node *n, const PassContext *cx) {
+    (void)n, (void)cx;
     return 0;
 }
 

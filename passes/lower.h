@@ -18,9 +18,9 @@ typedef struct Lower Lower;
 
 typedef struct Lowering {
     LayoutRule layout;
-    bool (*lower)(Lower *lo, Node *n);                  /* false with an error in lo->cx->diag */
-    int64_t (*scratch)(const Node *n, const Target *t); /* NULL: none */
-    Value *(*inplace)(const Node *n);                   /* NULL: no; may return NULL */
+    bool (*lower)(Lower *lo, Node *n); /* false with an error in lo->cx->diag */
+    int64_t (*scratch)(const Node *n, const PassContext *cx); /* f32 elements; NULL: none */
+    Value *(*inplace)(const Node *n);                         /* NULL: no; may return NULL */
 } Lowering;
 
 /* ---- lower.c --------------------------------------------------------------------------------- */
@@ -109,10 +109,10 @@ typedef struct Schedule {
 } Schedule;
 
 /* The fastest tiling, by the cost model, of `length` pixels (per row) by `vectors` vectors of
- * output channels on t. */
-Schedule pick_schedule(int64_t length, int64_t vectors, const Target *t);
+ * output channels on the target. */
+Schedule pick_schedule(int64_t length, int64_t vectors, const PassContext *cx);
 /* Output columns per tile of a depthwise kernel of kw taps a row and stride sw: mr and mr_tail. */
-Schedule pick_dw_schedule(int64_t length, int64_t kw, int64_t sw, const Target *t);
+Schedule pick_dw_schedule(int64_t length, int64_t kw, int64_t sw, const PassContext *cx);
 
 /* ---- lower_elementwise.c, lower_strided.c ---------------------------------------------------- */
 
@@ -159,6 +159,6 @@ float spare_bias(Act act);
 /* Emits the calls (one or two: the panels, and a narrower last one). */
 void gemm_call(Lower *lo, const Gemm *g, Addr weights);
 /* f32 elements of g->scratch. */
-int64_t gemm_scratch(const Gemm *g, const Target *t);
+int64_t gemm_scratch(const Gemm *g, const PassContext *cx);
 
 #endif

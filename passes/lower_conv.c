@@ -58,11 +58,11 @@ static const char *conv_stem(Lower *lo, const Node *n, const Gemm *g) {
     return stem;
 }
 
-int64_t scratch_conv2d(const Node *n, const Target *t) {
+int64_t scratch_conv2d(const Node *n, const PassContext *cx) {
     if (!node_in(n, node_slot(n, "scale")))
         return 0;
     Gemm g = conv_gemm(n);
-    return gemm_scratch(&g, t);
+    return gemm_scratch(&g, cx);
 }
 
 Value *inplace_residual(const Node *n) {
@@ -139,8 +139,8 @@ bool lower_dense(Lower *lo, Node *n) {
 /* ---- se -------------------------------------------------------------------------------------- */
 
 /* Scratch: the pooled channels, then the squeezed ones, each in whole vectors. */
-int64_t scratch_se(const Node *n, const Target *t) {
-    int lanes = target_lanes(t);
+int64_t scratch_se(const Node *n, const PassContext *cx) {
+    int lanes = target_lanes(cx->target);
     return round_up(node_in(n, 0)->type.shape.dim[1], lanes) +
            round_up(node_in(n, 1)->type.shape.dim[0], lanes);
 }

@@ -160,7 +160,7 @@ bool lower_dwconv2d(Lower *lo, Node *n) {
     if (!lower_conv_weights(lo, n, &w))
         return false;
     View x = view_of(&node_in(n, 0)->type), y = view_of(&node_out(n)->type);
-    Schedule s = pick_dw_schedule(y.w, a->kernel.v[1], a->stride.v[1], lo->cx->target);
+    Schedule s = pick_dw_schedule(y.w, a->kernel.v[1], a->stride.v[1], lo->cx);
     Addr packed = pack(lo, n, &w);
     lower_batch_begin(lo, x.n);
     Addr from =

@@ -331,14 +331,14 @@ static void call_panels(Lower *lo, const Gemm *g, const Schedule *s, Addr w, int
     lower_call(lo, build_kernel(lo, g, s, nv), args, n);
 }
 
-static Schedule gemm_schedule(const Gemm *g, const Target *t) {
-    return pick_schedule(g->length, ceil_div(g->n, target_lanes(t)), t);
+static Schedule gemm_schedule(const Gemm *g, const PassContext *cx) {
+    return pick_schedule(g->length, ceil_div(g->n, target_lanes(cx->target)), cx);
 }
 
 void gemm_call(Lower *lo, const Gemm *g, Addr weights) {
     int lanes = lower_lanes(lo);
     int64_t vectors = ceil_div(g->n, lanes);
-    Schedule s = gemm_schedule(g, lo->cx->target);
+    Schedule s = gemm_schedule(g, lo->cx);
     int64_t panels = vectors / s.nv;
     call_panels(lo, g, &s, weights, 0, panels, s.nv);
     if (s.nv_tail) {
@@ -347,8 +347,8 @@ void gemm_call(Lower *lo, const Gemm *g, Addr weights) {
     }
 }
 
-int64_t gemm_scratch(const Gemm *g, const Target *t) {
-    return panel_elems(g, gemm_schedule(g, t).nv * target_lanes(t));
+int64_t gemm_scratch(const Gemm *g, const PassContext *cx) {
+    return panel_elems(g, gemm_schedule(g, cx).nv * target_lanes(cx->target));
 }
 
 /* ---- packing --------------------------------------------------------------------------------- */
@@ -380,7 +380,7 @@ static float *pack_panel(const Gemm *g, const ConvWeights *gw, int64_t first, in
 Addr gemm_pack(Lower *lo, const Gemm *g, const ConvWeights *gw) {
     int lanes = lower_lanes(lo);
     int64_t vectors = ceil_div(g->n, lanes);
-    Schedule s = gemm_schedule(g, lo->cx->target);
+    Schedule s = gemm_schedule(g, lo->cx);
     float *packed = lower_weights_begin(lo, panel_elems(g, vectors * lanes)), *out = packed;
     for (int64_t v = 0; v < vectors; v += s.nv) {
         int64_t wide = v + s.nv <= vectors ? s.nv : s.nv_tail;

@@ -7,7 +7,7 @@
 bool pass_add_scratch(Graph *g, PassContext *cx) {
     FOR_EACH_NODE(g, n) {
         const Lowering *l = lowering_of(n->op);
-        int64_t elems = l->scratch && n->nresults == 1 ? l->scratch(n, cx->target) : 0;
+        int64_t elems = l->scratch && n->nresults == 1 ? l->scratch(n, cx) : 0;
         if (!elems)
             continue;
         const char *name = arena_printf(&g->arena, "%s.scratch", node_out(n)->name);

@@ -11,10 +11,17 @@
 
 /* ---- pass.c: the pass table and the runner --------------------------------------------------- */
 
+/* What the user can ask of passes; zeroed: the defaults. */
+typedef struct PassOptions {
+    bool no_winograd;  /* direct convolutions alone */
+    int64_t max_arena; /* bytes that the arena should not exceed, whatever time it costs; 0: any */
+} PassOptions;
+
 typedef struct PassContext {
     const Target *target;
     const char *where; /* the model's name in messages */
     Diag *diag;        /* errors and remarks of passes */
+    PassOptions options;
 } PassContext;
 
 /* Both return false with an error in cx->diag where the graph can't be handled. */

@@ -23,7 +23,8 @@ static double panel_cycles(int64_t length, int64_t m, int64_t v) {
     return (double)(length / m) * step_cycles(m, v) + (tail ? step_cycles(tail, v) : 0);
 }
 
-Schedule pick_schedule(int64_t length, int64_t vectors, const Target *t) {
+Schedule pick_schedule(int64_t length, int64_t vectors, const PassContext *cx) {
+    const Target *t = cx->target;
     Schedule best = {1, 0, 1, 0};
     double best_cost = INFINITY;
     for (int v = 1; v <= t->vector_regs && v <= vectors; v++) {
@@ -47,7 +48,8 @@ static double dw_row_cycles(int64_t m, int64_t kw, int64_t sw) {
     return fmax(fmax(fma, load), fmax(issue, 4 * (double)kw)) + 1;
 }
 
-Schedule pick_dw_schedule(int64_t length, int64_t kw, int64_t sw, const Target *t) {
+Schedule pick_dw_schedule(int64_t length, int64_t kw, int64_t sw, const PassContext *cx) {
+    const Target *t = cx->target;
     enum { MAX_COLUMNS = 14 }; /* more overflow the instruction cache without a gain */
     Schedule best = {1, 0, 1, 0};
     double best_cost = INFINITY;
