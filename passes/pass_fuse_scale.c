@@ -2,14 +2,22 @@
  * conv2d(mul(x, g)) with g [N,C,1,1] becomes conv2d x, scale=g.
  *
  * Needs: fuse-se, fuse-act. Leaves alone: a product that something else reads, grouped
- * convolutions, one that has a scale already, and one with padding: the kernels scale the weights,
- * and a padded 0 times a gate that is not finite would be NaN. */
+ * convolutions, one that has a scale already, one with padding (the kernels scale the weights, and
+ * a padded 0 times a gate that is not finite would be NaN), and one of so few pixels that scaling
+ * them costs less. */
 #include "passes/match.h"
 
 static bool is_per_channel(const Value *g, const Value *x) {
     const Shape *gs = &g->type.shape, *xs = &x->type.shape;
     return gs->rank == 4 && xs->rank == 4 && gs->dim[0] == xs->dim[0] && gs->dim[1] == xs->dim[1] &&
            gs->dim[2] == 1 && gs->dim[3] == 1;
+}
+
+/* Kernels scale the weights: K * N products, once for all pixels. Where an image has fewer pixels
+ * than N, it's cheaper to scale those. */
+static bool scaling_weights_pays(const Node *conv) {
+    const Shape *x = &node_in(conv, 0)->type.shape, *y = &node_out(conv)->type.shape;
+    return x->dim[2] * x->dim[3] >= y->dim[1];
 }
 
 static bool fuse(Graph *g, Node *conv, Node *mul) {
@@ -32,7 +40,7 @@ bool pass_fuse_scale(Graph *g, PassContext *cx) {
             node_in(n, node_slot(n, "scale")))
             continue;
         Node *mul = node_in(n, 0)->def;
-        if (mul && mul->op == OP_mul && value_single_user(node_out(mul)))
+        if (mul && mul->op == OP_mul && value_single_user(node_out(mul)) && scaling_weights_pays(n))
             fuse(g, n, mul);
     }
     graph_dce(g);
