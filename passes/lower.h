@@ -105,12 +105,13 @@ typedef struct Schedule {
     int mr;      /* pixels of a tile */
     int mr_tail; /* pixels of the last tile of a row; 0: none */
     int nv;      /* vectors of output channels of a tile */
-    int nv_tail; /* vectors of the last panel; 0: none */
+    int nv_tail; /* vectors of the last panel; 0: as the others */
+    bool half;   /* the last vector of the last panel is in registers of half the width */
 } Schedule;
 
-/* The fastest tiling, by the cost model, of `length` pixels (per row) by `vectors` vectors of
- * output channels on the target. */
-Schedule pick_schedule(int64_t length, int64_t vectors, const PassContext *cx);
+/* The fastest tiling, by the cost model, of `length` pixels (per row) by `channels` output channels
+ * on the target. */
+Schedule pick_schedule(int64_t length, int64_t channels, const PassContext *cx);
 /* Output columns per tile of a depthwise kernel of kw taps a row and stride sw: mr and mr_tail. */
 Schedule pick_dw_schedule(int64_t length, int64_t kw, int64_t sw, const PassContext *cx);
 

@@ -9,7 +9,9 @@
  *         for each block, tap row, tap, l   acc[m][v] += a[m] * w[v]
  *       one tile of mr_tail pixels
  *
- * Sizes and strides are run-time arguments, so one kernel serves many layers. */
+ * Sizes and strides are run-time arguments, so one kernel serves many layers. Where half of the
+ * last vector's lanes are enough for the last channels, a kernel of its own computes the last panel
+ * with registers of half the width there. */
 #include "passes/lower.h"
 
 #include <math.h>
@@ -20,7 +22,7 @@ typedef struct GemmKernel {
     Builder b;
     const Gemm *g;
     int lanes, nv;
-    LType vec;
+    bool half;                           /* the last vector is half a register wide */
     Reg *a, *w, *c, *r, *gate, *scratch; /* pointers to the first element */
     Reg *k, *k_blocks, *a_plane, *a_row, *a_tap_row;
     Reg *panels, *w_panel, *c_plane, *c_row, *c_panel, *r_plane, *r_row, *r_panel;
@@ -33,6 +35,15 @@ static int panel_width(const GemmKernel *gk) {
     return gk->nv * gk->lanes;
 }
 
+/* The width of the registers for vector v of the tile. */
+static int vector_lanes(const GemmKernel *gk, int v) {
+    return gk->half && v == gk->nv - 1 ? gk->lanes / 2 : gk->lanes;
+}
+
+static Reg *spread(Builder *b, const char *name, int lanes, Addr from) {
+    return lanes == 1 ? build_load(b, name, 1, from) : build_splat_load(b, name, lanes, from);
+}
+
 /* ---- loops over K ---------------------------------------------------------------------------- */
 
 /* One step along K: `at` is the address of the first pixel's input, w that of the weights. */
@@ -40,13 +51,14 @@ static void multiply_step(GemmKernel *gk, Addr at, Reg *w, int mr) {
     Builder *b = &gk->b;
     Reg *wv[MAX_ACC];
     for (int v = 0; v < gk->nv; v++)
-        wv[v] = build_load(b, "w", gk->lanes, addr_of(w, v * gk->lanes));
+        wv[v] = build_load(b, "w", vector_lanes(gk, v), addr_of(w, v * gk->lanes));
     for (int m = 0; m < mr; m++) {
         Addr pixel = addr_offset(at, m * gk->g->pixel_step);
-        Reg *x = gk->lanes == 1 ? build_load(b, "x", 1, pixel)
-                                : build_splat_load(b, "x", gk->lanes, pixel);
+        Reg *x = NULL;
         for (int v = 0; v < gk->nv; v++) {
             Reg *acc = gk->acc[m * gk->nv + v];
+            if (!x || x->type.lanes != vector_lanes(gk, v))
+                x = spread(b, "x", vector_lanes(gk, v), pixel);
             build_op_to(b, INST_fma, acc, x, wv[v], acc);
         }
     }
@@ -119,17 +131,21 @@ static Addr tile_addr(const GemmKernel *gk, Reg *tile, Reg *plane, int m, int v)
 
 static void finish_tile(GemmKernel *gk, Reg *c, Reg *r, int mr) {
     Builder *b = &gk->b;
+    int half = gk->lanes / 2;
+    Reg *zero = gk->half ? build_const_f(b, "zero", ltype(DT_f32, half), 0) : NULL;
     for (int m = 0; m < mr; m++) {
         for (int v = 0; v < gk->nv; v++) {
             Reg *acc = gk->acc[m * gk->nv + v];
             if (gk->g->act != ACT_none)
                 build_op_to(b, act_inst(gk->g->act), acc, acc, NULL, NULL);
             if (r) {
-                Reg *x = build_load(b, "res", gk->lanes, tile_addr(gk, r, gk->r_plane, m, v));
+                Reg *x = build_load(b, "res", acc->type.lanes, tile_addr(gk, r, gk->r_plane, m, v));
                 build_op_to(b, INST_add, acc, acc, x, NULL);
             }
             build_store(b, tile_addr(gk, c, gk->c_plane, m, v), acc);
         }
+        if (zero) /* the spare lanes */
+            build_store(b, addr_offset(tile_addr(gk, c, gk->c_plane, m, gk->nv - 1), half), zero);
     }
 }
 
@@ -161,8 +177,7 @@ static void row_of_tiles(GemmKernel *gk, const Schedule *s, Reg *panel, Reg *a_r
 /* One weight row (of all vectors) times the gate of its channel, into scratch. */
 static void scale_step(GemmKernel *gk, Addr gate, Reg *from, Reg *to) {
     Builder *b = &gk->b;
-    Reg *s =
-        gk->lanes == 1 ? build_load(b, "s", 1, gate) : build_splat_load(b, "s", gk->lanes, gate);
+    Reg *s = spread(b, "s", gk->lanes, gate);
     for (int v = 0; v < gk->nv; v++) {
         Reg *x = build_load(b, "ws", gk->lanes, addr_of(from, v * gk->lanes));
         build_store(b, addr_of(to, v * gk->lanes), build_op(b, INST_mul, "ws", x, s, NULL));
@@ -238,9 +253,9 @@ static void kernel_body(GemmKernel *gk, const Schedule *s) {
 
 /* ---- kernels and calls ----------------------------------------------------------------------- */
 
-static const char *kernel_name(Lower *lo, const Gemm *g, const Schedule *s, int nv) {
+static const char *kernel_name(Lower *lo, const Gemm *g, const Schedule *s, int nv, bool half) {
     Buf b = {0};
-    buf_printf(&b, "%s_%dx%d", g->stem, s->mr, nv);
+    buf_printf(&b, "%s_%dx%d%s", g->stem, s->mr, nv, half ? "h" : "");
     if (s->mr_tail)
         buf_printf(&b, "_t%d", s->mr_tail);
     if (g->act != ACT_none)
@@ -283,14 +298,14 @@ static void declare_params(GemmKernel *gk, Kernel *k) {
     gk->tiles = kernel_param_i64(k, "tiles");
 }
 
-static Kernel *build_kernel(Lower *lo, const Gemm *g, const Schedule *s, int nv) {
-    Kernel *k = kernel_new(lo->m, kernel_name(lo, g, s, nv));
-    int lanes = lower_lanes(lo);
-    GemmKernel gk = {.g = g, .lanes = lanes, .nv = nv, .vec = ltype(DT_f32, lanes)};
+static Kernel *build_kernel(Lower *lo, const Gemm *g, const Schedule *s, int nv, bool half) {
+    Kernel *k = kernel_new(lo->m, kernel_name(lo, g, s, nv, half));
+    GemmKernel gk = {.g = g, .lanes = lower_lanes(lo), .nv = nv, .half = half};
     declare_params(&gk, k);
     ensure(s->mr * nv <= MAX_ACC);
     for (int i = 0; i < s->mr * nv; i++)
-        gk.acc[i] = kernel_reg(k, arena_printf(&lo->m->arena, "acc%d_%d", i / nv, i % nv), gk.vec);
+        gk.acc[i] = kernel_reg(k, arena_printf(&lo->m->arena, "acc%d_%d", i / nv, i % nv),
+                               ltype(DT_f32, vector_lanes(&gk, i % nv)));
     gk.b = build_begin(k);
     kernel_body(&gk, s);
     build_end(&gk.b);
@@ -303,7 +318,7 @@ static int64_t panel_elems(const Gemm *g, int64_t width) {
 
 /* Panels `first` and on, `count` of them, nv vectors wide. */
 static void call_panels(Lower *lo, const Gemm *g, const Schedule *s, Addr w, int64_t first_vector,
-                        int64_t count, int nv) {
+                        int64_t count, int nv, bool half) {
     int lanes = lower_lanes(lo);
     Arg args[24];
     int n = 0;
@@ -328,22 +343,24 @@ static void call_panels(Lower *lo, const Gemm *g, const Schedule *s, Addr w, int
     }
     args[n++] = arg_i64(g->rows);
     args[n++] = arg_i64(g->length / s->mr);
-    lower_call(lo, build_kernel(lo, g, s, nv), args, n);
+    lower_call(lo, build_kernel(lo, g, s, nv, half), args, n);
 }
 
 static Schedule gemm_schedule(const Gemm *g, const PassContext *cx) {
-    return pick_schedule(g->length, ceil_div(g->n, target_lanes(cx->target)), cx);
+    return pick_schedule(g->length, g->n, cx);
 }
 
 void gemm_call(Lower *lo, const Gemm *g, Addr weights) {
     int lanes = lower_lanes(lo);
     int64_t vectors = ceil_div(g->n, lanes);
     Schedule s = gemm_schedule(g, lo->cx);
-    int64_t panels = vectors / s.nv;
-    call_panels(lo, g, &s, weights, 0, panels, s.nv);
-    if (s.nv_tail) {
+    int last = s.nv_tail ? s.nv_tail : s.half ? s.nv : 0; /* vectors of a panel of its own */
+    int64_t panels = (vectors - last) / s.nv;
+    if (panels)
+        call_panels(lo, g, &s, weights, 0, panels, s.nv, false);
+    if (last) {
         Addr rest = addr_offset(weights, panels * panel_elems(g, s.nv * lanes));
-        call_panels(lo, g, &s, rest, panels * s.nv, 1, s.nv_tail);
+        call_panels(lo, g, &s, rest, panels * s.nv, 1, last, s.half);
     }
 }
 

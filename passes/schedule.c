@@ -3,13 +3,15 @@
 
 #include <math.h>
 
-/* Cycles of one step along K for a tile of m pixels by v vectors. Two FMAs and two loads a cycle,
- * about six instructions a cycle in all, and an FMA latency of four: a step can't be faster than
- * that, since it adds once to each accumulator. One cycle more for the step itself (its branch, and
- * the tile's share of prologue and epilogue) makes large tiles win where the rest is equal. */
-static double step_cycles(int64_t m, int64_t v) {
-    double fma = 0.5 * (double)(m * v), load = 0.5 * (double)(m + v);
-    double issue = (double)(m * v + m + v + 4) / 6;
+/* Cycles of one step along K for a tile of m pixels by v vectors, the last of which may be half a
+ * register wide: then each input is spread to both widths. Two FMAs and two loads a cycle, about
+ * six instructions a cycle in all, and an FMA latency of four: a step can't be faster than that,
+ * since it adds once to each accumulator. One cycle more for the step itself (its branch, and the
+ * tile's share of prologue and epilogue) makes large tiles win where the rest is equal. */
+static double step_cycles(int64_t m, int64_t v, bool half) {
+    int64_t spread = half && v > 1 ? 2 * m : m;
+    double fma = 0.5 * (double)m * ((double)v - (half ? 0.5 : 0));
+    double load = 0.5 * (double)(spread + v), issue = (double)(m * v + spread + v + 4) / 6;
     return fmax(fmax(fma, load), fmax(issue, 4)) + 1;
 }
 
@@ -18,23 +20,37 @@ static bool fits(int64_t m, int64_t v, const Target *t) {
     return m * v + v + 1 <= t->vector_regs;
 }
 
-static double panel_cycles(int64_t length, int64_t m, int64_t v) {
+static double panel_cycles(int64_t length, int64_t m, int64_t v, bool half) {
     int64_t tail = length % m;
-    return (double)(length / m) * step_cycles(m, v) + (tail ? step_cycles(tail, v) : 0);
+    return (double)(length / m) * step_cycles(m, v, half) + (tail ? step_cycles(tail, v, half) : 0);
 }
 
-Schedule pick_schedule(int64_t length, int64_t vectors, const PassContext *cx) {
+/* Whether the last vector of so many channels needs no more than half of its lanes. */
+static bool fits_half(int64_t channels, const Target *t) {
+    int64_t lanes = target_lanes(t), last = channels % lanes;
+    return lanes >= 8 && last > 0 && last <= lanes / 2;
+}
+
+/* All panels of v vectors, and the last one, which has fewer or one half. */
+static double gemm_cycles(int64_t length, int64_t vectors, const Schedule *s) {
+    int64_t last = s->nv_tail ? s->nv_tail : s->nv, full = (vectors - last) / s->nv;
+    return (double)full * panel_cycles(length, s->mr, s->nv, false) +
+           panel_cycles(length, s->mr, last, s->half);
+}
+
+Schedule pick_schedule(int64_t length, int64_t channels, const PassContext *cx) {
     const Target *t = cx->target;
-    Schedule best = {1, 0, 1, 0};
+    int64_t vectors = ceil_div(channels, target_lanes(t));
+    bool half = fits_half(channels, t);
+    Schedule best = {.mr = 1, .nv = 1};
     double best_cost = INFINITY;
     for (int v = 1; v <= t->vector_regs && v <= vectors; v++) {
         for (int m = 1; m <= t->vector_regs && m <= length && fits(m, v, t); m++) {
-            int v_tail = (int)(vectors % v), m_tail = (int)(length % m);
-            double cost = (double)(vectors / v) * panel_cycles(length, m, v) +
-                          (v_tail ? panel_cycles(length, m, v_tail) : 0);
+            Schedule s = {m, (int)(length % m), v, (int)(vectors % v), half};
+            double cost = gemm_cycles(length, vectors, &s);
             if (cost < best_cost) {
                 best_cost = cost;
-                best = (Schedule){m, m_tail, v, v_tail};
+                best = s;
             }
         }
     }
@@ -51,7 +67,7 @@ static double dw_row_cycles(int64_t m, int64_t kw, int64_t sw) {
 Schedule pick_dw_schedule(int64_t length, int64_t kw, int64_t sw, const PassContext *cx) {
     const Target *t = cx->target;
     enum { MAX_COLUMNS = 14 }; /* more overflow the instruction cache without a gain */
-    Schedule best = {1, 0, 1, 0};
+    Schedule best = {.mr = 1, .nv = 1};
     double best_cost = INFINITY;
     for (int m = 1; m <= MAX_COLUMNS && m <= length && m + kw + 1 <= t->vector_regs; m++) {
         int tail = (int)(length % m);
@@ -59,7 +75,7 @@ Schedule pick_dw_schedule(int64_t length, int64_t kw, int64_t sw, const PassCont
                       (tail ? dw_row_cycles(tail, kw, sw) : 0);
         if (cost < best_cost) {
             best_cost = cost;
-            best = (Schedule){m, tail, 1, 0};
+            best = (Schedule){.mr = m, .mr_tail = tail, .nv = 1};
         }
     }
     return best;
