@@ -132,6 +132,8 @@ static void put_macros(CPrinter *p, Buf *b) {
     }
 }
 
+/* Predictive commoning keeps what the next round of a loop will load in registers that the tiles of
+ * kernels need. */
 static const char generic_pragmas[] =
     "/* Each operation rounds once, in every compiler alike. */\n"
     "#ifdef __FAST_MATH__\n"
@@ -139,6 +141,7 @@ static const char generic_pragmas[] =
     "#endif\n"
     "#if defined(__GNUC__) && !defined(__clang__)\n"
     "#pragma GCC optimize(\"fp-contract=off\", \"no-tree-loop-distribute-patterns\")\n"
+    "#pragma GCC optimize(\"no-predictive-commoning\")\n"
     "#else\n"
     "#pragma STDC FP_CONTRACT OFF\n"
     "#endif\n";
