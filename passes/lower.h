@@ -143,7 +143,7 @@ typedef struct Gemm {
     int64_t k;          /* input channels */
     int64_t n;          /* output channels */
     int64_t a_plane, a_row, a_tap_row; /* strides: input block, output row, row of taps */
-    int64_t c_plane, c_row;            /* strides of the output */
+    int64_t c_plane, c_row, c_pixel;   /* strides of the output; the residual has its c_pixel */
     int64_t r_plane, r_row;            /* of the residual */
     int64_t rows, length;              /* output rows, pixels in a row */
     Act act;

@@ -32,6 +32,7 @@ static Gemm conv_gemm(const Node *n) {
                   .a_tap_row = a->dilation.v[0] * x.row,
                   .c_plane = y.plane,
                   .c_row = y.row,
+                  .c_pixel = y.block,
                   .r_plane = r.plane,
                   .r_row = r.row,
                   .rows = one_row ? 1 : y.h,
@@ -69,6 +70,14 @@ Value *inplace_residual(const Node *n) {
     return node_in(n, node_slot(n, "residual"));
 }
 
+/* Whether the images of a batch should be the rows of one call, so that each panel of weights is
+ * read once for all of them: where planes are rows and the weights are more than an image. */
+static bool batch_as_rows(const Gemm *g, const Node *n) {
+    const Type *x = &node_in(n, 0)->type, *y = &node_out(n)->type;
+    return g->rows == 1 && !g->gate && x->shape.dim[0] > 1 && y->layout.halo[0] == 0 &&
+           y->layout.halo[2] == 0 && g->n > g->length;
+}
+
 bool lower_conv2d(Lower *lo, Node *n) {
     const ConvAttrs *a = conv_attrs(n);
     if (a->group != 1)
@@ -82,7 +91,16 @@ bool lower_conv2d(Lower *lo, Node *n) {
     g.stem = conv_stem(lo, n, &g);
     Addr packed = gemm_pack(lo, &g, &w);
     View x = view_of(&node_in(n, 0)->type);
-    lower_batch_begin(lo, x.n);
+    int64_t images = x.n;
+    if (batch_as_rows(&g, n)) {
+        const Value *residual = node_in(n, node_slot(n, "residual"));
+        g.rows = images;
+        g.a_row = x.image;
+        g.c_row = view_of(&node_out(n)->type).image;
+        g.r_row = residual ? view_of(&residual->type).image : 0;
+        images = 1;
+    }
+    lower_batch_begin(lo, images);
     g.a =
         addr_offset(lower_addr(lo, node_in(n, 0)), -(a->pad.v[0] * x.row + a->pad.v[1] * x.block));
     g.c = lower_addr(lo, node_out(n));
@@ -113,6 +131,7 @@ static Gemm vector_gemm(const char *stem, int64_t k, int64_t n, int lanes, Act a
                   .n = n,
                   .a_plane = lanes,
                   .c_plane = lanes,
+                  .c_pixel = lanes,
                   .rows = 1,
                   .length = 1,
                   .act = act,
@@ -127,12 +146,14 @@ bool lower_dense(Lower *lo, Node *n) {
     Gemm g =
         vector_gemm("dense", x.c, y.c, lower_lanes(lo), dense_attrs(n)->act, node_in(n, 1)->name);
     g.a_plane = x.plane; /* a halo around the one pixel is skipped */
-    Addr packed = gemm_pack(lo, &g, &w);
-    lower_batch_begin(lo, x.n);
+    if (x.n > 1) {       /* the images are the pixels, so that the weights are read once */
+        g.length = x.n;
+        g.pixel_step = x.image;
+        g.c_pixel = y.image;
+    }
     g.a = lower_addr(lo, node_in(n, 0));
     g.c = lower_addr(lo, node_out(n));
-    gemm_call(lo, &g, packed);
-    lower_batch_end(lo);
+    gemm_call(lo, &g, gemm_pack(lo, &g, &w));
     return true;
 }
 

@@ -125,7 +125,7 @@ static void start_tile(GemmKernel *gk, Reg *panel, int mr) {
 
 /* Address of pixel m, vector v in a tensor of blocks `plane` apart. */
 static Addr tile_addr(const GemmKernel *gk, Reg *tile, Reg *plane, int m, int v) {
-    Addr a = addr_of(tile, m * gk->lanes);
+    Addr a = addr_of(tile, m * gk->g->c_pixel);
     return v ? addr_plus(a, plane, v) : a;
 }
 
@@ -164,9 +164,9 @@ static void row_of_tiles(GemmKernel *gk, const Schedule *s, Reg *panel, Reg *a_r
     build_for(b, "t", bound_const(0), bound_reg(gk->tiles), 1);
     tile(gk, panel, at, ct, rt, s->mr);
     advance_by(b, at, s->mr * gk->g->pixel_step);
-    advance_by(b, ct, s->mr * gk->lanes);
+    advance_by(b, ct, s->mr * gk->g->c_pixel);
     if (rt)
-        advance_by(b, rt, s->mr * gk->lanes);
+        advance_by(b, rt, s->mr * gk->g->c_pixel);
     build_close(b);
     if (s->mr_tail)
         tile(gk, panel, at, ct, rt, s->mr_tail);

@@ -12,7 +12,7 @@ static double step_cycles(int64_t m, int64_t v, bool half) {
     int64_t spread = half && v > 1 ? 2 * m : m;
     double fma = 0.5 * (double)m * ((double)v - (half ? 0.5 : 0));
     double load = 0.5 * (double)(spread + v), issue = (double)(m * v + spread + v + 4) / 6;
-    return fmax(fmax(fma, load), fmax(issue, 4)) + 1;
+    return fmax(fmax(fma, load), fmax(issue, 4)) + 0.25;
 }
 
 /* A tile needs its accumulators, one register per weight vector and one for the input. */
