@@ -193,6 +193,8 @@ static Kernel *build_everything(Module *m) {
     build_splat_load_to(&b, y, at);
     build_lea_to(&b, q, addr_of(q, 4));
     build_close(&b);
+    build_par(&b, "j", bound_const(2), bound_reg(n));
+    build_close(&b);
     build_const_i_to(&b, two, -7);
     build_end(&b);
     return k;
@@ -230,6 +232,8 @@ static void builders_write_what_they_say(void **state) {
                           "    y_2 = load.v4 q[i - 1]\n"
                           "    y_2 = splat.v4 q[i - 1]\n"
                           "    q = lea q[4]\n"
+                          "  }\n"
+                          "  par j in 2..n {\n"
                           "  }\n"
                           "  two = const.i64 -7\n"
                           "}\n");
