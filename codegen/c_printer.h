@@ -99,24 +99,30 @@ typedef struct CUse {
     bool stored; /* as in CVar */
 } CUse;
 
-/* One kernel or step, or the run body. */
+/* One kernel, step or part, or the run body. A part is the function that the rounds of a `par` loop
+ * of a step become: of the outermost ones; other `par` loops are plain loops. */
 typedef struct CFunc {
     const Kernel *kernel;
+    const Inst *par;  /* parts: the loop; else NULL */
     const char *name; /* in C */
     CNames names;
-    CVar *regs;     /* by Reg.index */
-    CVar *buffers;  /* by Reg.index of buffers: of all functions; see c_use_buffers */
-    VEC(CUse) uses; /* steps, run: in the order of the first uses */
-    bool *context;  /* steps, run: by parameter of NAME_run: the function needs it */
-    CItems origins; /* of the calls of a kernel, each once; of a step */
-    int blocks;     /* counts blocks while walking */
-    bool *open;     /* by block, 1..blocks: the walk is inside it */
+    CVar *regs;                /* by Reg.index */
+    CVar *buffers;             /* by Reg.index of buffers: of all functions; see c_use_buffers */
+    VEC(CUse) uses;            /* steps, parts, run: in the order of the first uses */
+    VEC(struct CFunc *) parts; /* steps: in text order */
+    VEC(const Reg *) captured; /* parts: what has its value from the step around it */
+    CItems origins;            /* of the calls of a kernel, each once; of a step or part */
+    int blocks;                /* counts blocks while walking */
+    bool *open;                /* by block, 1..blocks: the walk is inside it */
 } CFunc;
 
 CVar *c_var(const CFunc *f, const Reg *r);
-/* Fills in everything but the names: which registers are read, stored through, hoisted, which
- * buffers are used. Callees come before their callers. Leaves f as it is before its first
- * statement: in TOP_BLOCK. */
+const Block *c_body(const CFunc *f);
+/* The part of f that a loop became; NULL where it is a plain loop. */
+CFunc *c_part(const CFunc *f, const Inst *loop);
+/* Fills in everything but the names: which registers are read, stored through, hoisted, captured,
+ * which buffers are used. Callees come before their callers, parts before their steps. Leaves f as
+ * it is before its first statement: in TOP_BLOCK. */
 void c_analyse(CPrinter *p, CFunc *f);
 /* Sets what CVar says of buffers to what holds in f, which was analysed. */
 void c_use_buffers(CFunc *f);
@@ -147,9 +153,10 @@ typedef struct CScopes {
 /* The parameters in order. `scopes` is empty before; their names and all public ones are taken in
  * it from now on, so that the source, the header and the contract agree. */
 CParams c_params(Arena *a, CScopes *scopes, const Module *m, const EmitInfo *info);
-/* Appends "name(type a, type b)" with the parameters, and a tail. */
-void c_put_signature(Arena *a, Buf *b, const char *head, const CParams *params, const char *tail);
-/* Appends NAME_check_weights and NAME_run, which calls NAME_body. */
+/* Appends the type NAME_job, what steps work on: the arguments of a run, a member each, and the
+ * pool; and, if the module has parts, NAME_parts, which runs those of a step. */
+void c_put_job(CPrinter *p, Buf *b, bool parts);
+/* Appends NAME_check_weights, NAME_run_parallel, which calls NAME_body, and NAME_run. */
 void c_put_public(CPrinter *p, Buf *b);
 /* Appends the comment that both files begin with. */
 void c_put_banner(Buf *b, const Module *m, const EmitInfo *info);
@@ -161,8 +168,8 @@ struct CPrinter {
     const Module *m;
     const EmitInfo *info;
     CScopes scopes;
-    CParams params;     /* of NAME_run and NAME_body */
-    VEC(CFunc *) funcs; /* as module_function counts them: run is the last */
+    CParams params;     /* of NAME_run */
+    VEC(CFunc *) funcs; /* as module_function counts them: run is the last; parts are in steps */
     Map by_name;        /* kernel or step name -> CFunc */
     CVar *buffers;      /* by Reg.index */
     CTypes types;       /* asked for so far */

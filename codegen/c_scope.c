@@ -10,6 +10,17 @@ CVar *c_var(const CFunc *f, const Reg *r) {
     return r->kind == REG_BUFFER ? &f->buffers[r->index] : &f->regs[r->index];
 }
 
+const Block *c_body(const CFunc *f) {
+    return f->par ? &f->par->u.loop.body : &f->kernel->body;
+}
+
+CFunc *c_part(const CFunc *f, const Inst *loop) {
+    for (size_t i = 0; i < f->parts.len; i++)
+        if (f->parts.data[i]->par == loop)
+            return f->parts.data[i];
+    return NULL;
+}
+
 int c_scope_enter(CFunc *f) {
     f->open[++f->blocks] = true;
     return f->blocks;
@@ -29,69 +40,81 @@ bool c_scope_declares(CFunc *f, const Reg *r, int block) {
 
 /* ---- the walk -------------------------------------------------------------------------------- */
 
-static void note_read(CFunc *f, const Reg *r) {
+/* What a part reads and did not assign before has its value from outside. */
+static void note_read(CPrinter *p, CFunc *f, const Reg *r) {
     if (!r)
         return;
     CVar *v = c_var(f, r);
     v->used = v->read = true;
-    if (r->kind != REG_BUFFER && !f->open[v->home])
+    if (r->kind == REG_BUFFER)
+        return;
+    if (f->par && !v->home) {
+        vec_push(&p->arena, &f->captured, r);
+        v->home = TOP_BLOCK;
+    }
+    if (!f->open[v->home])
         v->hoisted = true;
 }
 
-static void note_address(CFunc *f, const Addr *a) {
-    note_read(f, a->base);
+static void note_address(CPrinter *p, CFunc *f, const Addr *a) {
+    note_read(p, f, a->base);
     for (int i = 0; i < a->nterms; i++)
-        note_read(f, a->terms[i].reg);
+        note_read(p, f, a->terms[i].reg);
 }
 
-static void note_args(CFunc *f, const Inst *in) {
+static void note_args(CPrinter *p, CFunc *f, const Inst *in) {
     for (int i = 0; i < in->u.call.nargs; i++) {
         const Arg *arg = &in->u.call.args[i];
         if (arg->addr.base)
-            note_address(f, &arg->addr);
+            note_address(p, f, &arg->addr);
         else
-            note_read(f, arg->integer.reg);
+            note_read(p, f, arg->integer.reg);
     }
 }
 
-static void walk(CFunc *f, const Block *body, int block);
+static void walk(CPrinter *p, CFunc *f, const Block *body, int block);
 
-static void walk_loop(CFunc *f, const Inst *in) {
-    note_read(f, in->u.loop.lo.reg);
-    note_read(f, in->u.loop.hi.reg);
+static void walk_loop(CPrinter *p, CFunc *f, const Inst *in) {
+    const CFunc *part = c_part(f, in);
+    note_read(p, f, in->u.loop.lo.reg);
+    note_read(p, f, in->u.loop.hi.reg);
+    for (size_t i = 0; part && i < part->captured.len; i++)
+        note_read(p, f, part->captured.data[i]);
+    if (part)
+        return;
     int inner = c_scope_enter(f);
     c_scope_declares(f, in->dst, inner);
     c_var(f, in->dst)->used = c_var(f, in->dst)->read = true;
-    walk(f, &in->u.loop.body, inner);
+    walk(p, f, &in->u.loop.body, inner);
     c_scope_leave(f, inner);
 }
 
-static void walk_inner(CFunc *f, const Block *body) {
+static void walk_inner(CPrinter *p, CFunc *f, const Block *body) {
     int inner = c_scope_enter(f);
-    walk(f, body, inner);
+    walk(p, f, body, inner);
     c_scope_leave(f, inner);
 }
 
-static void walk_branch(CFunc *f, const Inst *in) {
-    walk_inner(f, &in->u.branch.then);
-    walk_inner(f, &in->u.branch.orelse);
+static void walk_branch(CPrinter *p, CFunc *f, const Inst *in) {
+    walk_inner(p, f, &in->u.branch.then);
+    walk_inner(p, f, &in->u.branch.orelse);
 }
 
-static void walk(CFunc *f, const Block *body, int block) {
+static void walk(CPrinter *p, CFunc *f, const Block *body, int block) {
     for (const Inst *in = body->first; in; in = in->next) {
         InstForm form = inst_info(in->op)->form;
         for (int i = 0; i < 3; i++)
-            note_read(f, in->src[i]);
+            note_read(p, f, in->src[i]);
         if (form == FORM_LOAD || form == FORM_SPLAT_LOAD || form == FORM_STORE || form == FORM_LEA)
-            note_address(f, &in->u.addr);
+            note_address(p, f, &in->u.addr);
         if (form == FORM_CALL)
-            note_args(f, in);
+            note_args(p, f, in);
         if (form == FORM_FOR) {
-            walk_loop(f, in);
+            walk_loop(p, f, in);
         } else if (form == FORM_WHILE) {
-            walk_inner(f, &in->u.body);
+            walk_inner(p, f, &in->u.body);
         } else if (form == FORM_IF) {
-            walk_branch(f, in);
+            walk_branch(p, f, in);
         } else if (in->dst) {
             c_var(f, in->dst)->used = true;
             c_scope_declares(f, in->dst, block);
@@ -135,6 +158,15 @@ static bool mark_call(CPrinter *p, CFunc *f, const Inst *in) {
     return changed;
 }
 
+/* What a part stores through and was given by f. */
+static bool mark_part(CFunc *f, const CFunc *part) {
+    bool changed = false;
+    for (size_t i = 0; i < part->captured.len; i++)
+        if (c_var(part, part->captured.data[i])->stored)
+            changed |= mark_stored(f, part->captured.data[i]);
+    return changed;
+}
+
 /* One pass over a block; a pointer made by lea makes its base stored through as well. */
 static bool mark_block(CPrinter *p, CFunc *f, const Block *body) {
     bool changed = false;
@@ -151,7 +183,8 @@ static bool mark_block(CPrinter *p, CFunc *f, const Block *body) {
             changed |= mark_call(p, f, in);
             break;
         case FORM_FOR:
-            changed |= mark_block(p, f, &in->u.loop.body);
+            changed |=
+                c_part(f, in) ? mark_part(f, c_part(f, in)) : mark_block(p, f, &in->u.loop.body);
             break;
         case FORM_WHILE:
             changed |= mark_block(p, f, &in->u.body);
@@ -191,7 +224,8 @@ static void find_uses(CPrinter *p, CFunc *f, const Block *body) {
                 add_use(p, f, in->u.call.args[i].addr.base);
             break;
         case FORM_FOR:
-            find_uses(p, f, &in->u.loop.body);
+            if (!c_part(f, in))
+                find_uses(p, f, &in->u.loop.body);
             break;
         case FORM_WHILE:
             find_uses(p, f, &in->u.body);
@@ -230,16 +264,22 @@ static void rewind_scopes(CFunc *f) {
     f->open[TOP_BLOCK] = true;
     for (size_t i = 0; i < f->kernel->regs.len; i++)
         f->regs[i].home = i < f->kernel->params.len ? TOP_BLOCK : 0;
+    for (size_t i = 0; i < f->captured.len; i++)
+        c_var(f, f->captured.data[i])->home = TOP_BLOCK;
+    if (f->par)
+        c_var(f, f->par->dst)->home = TOP_BLOCK;
 }
 
 void c_analyse(CPrinter *p, CFunc *f) {
-    const Kernel *k = f->kernel;
-    f->open = ARENA_ARRAY(&p->arena, count_blocks(&k->body) + 1, bool);
+    const Block *body = c_body(f);
+    f->open = ARENA_ARRAY(&p->arena, count_blocks(body) + 1, bool);
     rewind_scopes(f);
-    find_uses(p, f, &k->body);
-    walk(f, &k->body, TOP_BLOCK);
+    find_uses(p, f, body);
+    walk(p, f, body, TOP_BLOCK);
+    if (f->par && c_var(f, f->par->dst)->read)
+        note_read(p, f, f->par->u.loop.lo.reg);
     rewind_scopes(f);
-    while (mark_block(p, f, &k->body))
+    while (mark_block(p, f, body))
         ;
     keep_uses(f);
 }

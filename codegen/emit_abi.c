@@ -34,7 +34,9 @@ static void take(Arena *a, CNames *file, const char *name) {
 }
 
 static void take_public(Arena *a, CNames *file, const char *name) {
-    static const char *const functions[] = {"run", "body", "word", "check_weights"};
+    static const char *const functions[] = {"run",  "run_parallel", "pool",    "job",
+                                            "part", "task",         "parts",   "check_weights",
+                                            "body", "word",         "run_part"};
     static const char *const macros[] = {"H",
                                          "ARENA_BYTES",
                                          "WEIGHTS_BYTES",
@@ -52,13 +54,15 @@ static void take_public(Arena *a, CNames *file, const char *name) {
 }
 
 CParams c_params(Arena *a, CScopes *scopes, const Module *m, const EmitInfo *info) {
+    static const char *const locals[] = {"pool", "mode", "job", "context", "closure", "part"};
     CParams out = {0};
     scopes->args.outer = &scopes->file;
     scopes->buffers.outer = &scopes->args;
     take_public(a, &scopes->file, info->name);
     take(a, &scopes->args, "weights");
     take(a, &scopes->args, "arena");
-    take(a, &scopes->args, "mode"); /* a local of NAME_run */
+    for (size_t i = 0; i < sizeof locals / sizeof *locals; i++)
+        take(a, &scopes->args, locals[i]);
     CParam weights = {"weights", "const void *", NULL, BLOCK_ALIGN, m->weights_bytes > 0};
     CParam arena = {"arena", "void *", NULL, BLOCK_ALIGN, m->arena_bytes > 0};
     vec_push(a, &out, weights);
@@ -68,13 +72,73 @@ CParams c_params(Arena *a, CScopes *scopes, const Module *m, const EmitInfo *inf
     return out;
 }
 
-void c_put_signature(Arena *a, Buf *b, const char *head, const CParams *params, const char *tail) {
+/* Appends "name(type a, type b)" with the parameters and, where it is not NULL, one more. */
+static void put_signature(Arena *a, Buf *b, const char *head, const CParams *params,
+                          const char *more, const char *tail) {
     CItems items = {0};
     for (size_t i = 0; i < params->len; i++)
         vec_push(a, &items, arena_printf(a, "%s%s", params->data[i].type, params->data[i].name));
-    if (!items.len)
-        vec_push(a, &items, "void");
+    if (more)
+        vec_push(a, &items, more);
     c_put_list(b, (int)strlen(head), head, &items, tail);
+}
+
+static const char *pool_param(Arena *a, const EmitInfo *info) {
+    return arena_printf(a, "const %s_pool *pool", info->name);
+}
+
+/* ---- NAME_job and NAME_parts ----------------------------------------------------------------- */
+
+/* A part runs on any thread of the pool: the mode is set around it, and outside of the function
+ * with its arithmetic, as in NAME_run_parallel. */
+static void put_run_part(CPrinter *p, Buf *b) {
+    const char *name = p->info->name;
+    bool flush = p->m->target->flush_to_zero;
+    buf_printf(b,
+               "typedef struct %s_task {\n"
+               "    %s_part *part;\n"
+               "    void *context;\n"
+               "} %s_task;\n\n"
+               "/* Part i of a step, on a thread of the pool. */\n"
+               "static void %s_run_part(void *arg, size_t i) {\n"
+               "    const %s_task *task = (const %s_task *)arg;\n",
+               name, name, name, name, name, name);
+    if (flush)
+        buf_puts(b, "    unsigned mode = _mm_getcsr();\n"
+                    "    _mm_setcsr(mode | " FLUSH_BITS ");\n");
+    buf_puts(b, "    task->part(task->context, i);\n");
+    buf_puts(b, flush ? "    _mm_setcsr(mode);\n}\n\n" : "}\n\n");
+}
+
+static void put_parts(CPrinter *p, Buf *b) {
+    const char *name = p->info->name;
+    buf_printf(b, "typedef void %s_part(void *context, size_t i);\n\n", name);
+    put_run_part(p, b);
+    buf_printf(
+        b,
+        "/* The n parts of a step, in any order and at the same time. */\n"
+        "KERNEL void %s_parts(const %s_pool *pool, size_t n, %s_part *part, void *context) {\n"
+        "    if (pool && n > 1) {\n"
+        "        %s_task task;\n"
+        "        task.part = part;\n"
+        "        task.context = context;\n"
+        "        pool->parallel_for(pool->context, n, %s_run_part, &task);\n"
+        "        return;\n"
+        "    }\n"
+        "    for (size_t i = 0; i < n; i++)\n"
+        "        part(context, i);\n"
+        "}\n\n",
+        name, name, name, name, name);
+}
+
+void c_put_job(CPrinter *p, Buf *b, bool parts) {
+    const char *name = p->info->name;
+    buf_printf(b, "/* The arguments of a run. */\ntypedef struct %s_job {\n", name);
+    for (size_t i = 0; i < p->params.len; i++)
+        buf_printf(b, "    %s%s;\n", p->params.data[i].type, p->params.data[i].name);
+    buf_printf(b, "    %s;\n} %s_job;\n\n", pool_param(&p->arena, p->info), name);
+    if (parts)
+        put_parts(p, b);
 }
 
 /* ---- NAME_check_weights
@@ -138,7 +202,7 @@ static void put_check_weights(CPrinter *p, Buf *b) {
     buf_printf(b, "    return %s_OK;\n}\n\n", up);
 }
 
-/* ---- NAME_run -------------------------------------------------------------------------------- */
+/* ---- NAME_run_parallel, NAME_run ------------------------------------------------------------- */
 
 static void put_param_checks(Buf *b, const CParams *params) {
     for (size_t i = 0; i < params->len; i++) {
@@ -152,28 +216,42 @@ static void put_param_checks(Buf *b, const CParams *params) {
 }
 
 /* The mode is set here and not in the body: compilers move arithmetic across its instructions. */
-static void put_run(CPrinter *p, Buf *b) {
+static void put_run_parallel(CPrinter *p, Buf *b) {
     bool flush = p->m->target->flush_to_zero;
+    const char *name = p->info->name, *head = arena_printf(&p->arena, "int %s_run_parallel(", name);
     ensure(!flush || !strncmp(p->m->target->triple, "x86_64-", 7));
-    const char *head = arena_printf(&p->arena, "int %s_run(", p->info->name);
-    c_put_signature(&p->arena, b, head, &p->params, ") {\n");
+    put_signature(&p->arena, b, head, &p->params, pool_param(&p->arena, p->info), ") {\n");
     put_param_checks(b, &p->params);
+    buf_printf(b, "    if (pool && !pool->parallel_for)\n        return %zu;\n", p->params.len + 1);
+    buf_printf(b, "    %s_job job;\n", name);
+    for (size_t i = 0; i < p->params.len; i++)
+        buf_printf(b, "    job.%s = %s;\n", p->params.data[i].name, p->params.data[i].name);
+    buf_puts(b, "    job.pool = pool;\n");
     if (flush)
         buf_puts(b, "    unsigned mode = _mm_getcsr();\n"
                     "    /* Denormal results and operands become zero. */\n"
                     "    _mm_setcsr(mode | " FLUSH_BITS ");\n");
+    buf_printf(b, "    %s_body(&job);\n", name);
+    if (flush)
+        buf_puts(b, "    _mm_setcsr(mode);\n");
+    buf_puts(b, "    return 0;\n}\n\n");
+}
+
+static void put_run(CPrinter *p, Buf *b) {
+    const char *name = p->info->name;
+    put_signature(&p->arena, b, arena_printf(&p->arena, "int %s_run(", name), &p->params, NULL,
+                  ") {\n");
     CItems names = {0};
     for (size_t i = 0; i < p->params.len; i++)
         vec_push(&p->arena, &names, p->params.data[i].name);
-    head = arena_printf(&p->arena, "    %s_body(", p->info->name);
-    c_put_list(b, 8, head, &names, ");\n");
-    if (flush)
-        buf_puts(b, "    _mm_setcsr(mode);\n");
-    buf_puts(b, "    return 0;\n}\n");
+    vec_push(&p->arena, &names, "NULL");
+    c_put_list(b, 8, arena_printf(&p->arena, "    return %s_run_parallel(", name), &names, ");\n");
+    buf_puts(b, "}\n");
 }
 
 void c_put_public(CPrinter *p, Buf *b) {
     put_check_weights(p, b);
+    put_run_parallel(p, b);
     put_run(p, b);
 }
 
@@ -239,6 +317,28 @@ static void put_run_comment(Buf *b, const CParams *params, const char *up) {
            " * first is 1), or -N where it is misaligned. */\n");
 }
 
+static void put_pool(Buf *b, const char *name) {
+    buf_printf(
+        b,
+        "/* Threads of the caller's. parallel_for calls body(arg, i) once for each i in 0..n-1,\n"
+        " * in any order and on any threads, and returns when all calls have. */\n"
+        "typedef struct %s_pool {\n"
+        "    void *context;\n"
+        "    void (*parallel_for)(void *context, size_t n, void (*body)(void *arg, size_t i),\n"
+        "                         void *arg);\n"
+        "} %s_pool;\n\n",
+        name, name);
+}
+
+static void put_parallel_comment(Buf *b, const char *name) {
+    buf_printf(
+        b,
+        "/* The same on the threads of a pool; without one (NULL) on the caller's. The outputs\n"
+        " * don't depend on the threads: all bits are as %s_run has them. A pool\n"
+        " * without a function counts as an argument that is NULL. */\n",
+        name);
+}
+
 void emit_c_header(Buf *out, const Module *m, const EmitInfo *info) {
     Arena a = {0};
     CScopes scopes = {0};
@@ -257,7 +357,11 @@ void emit_c_header(Buf *out, const Module *m, const EmitInfo *info) {
         "int %s_check_weights(const void *weights, size_t size);\n\n",
         name);
     put_run_comment(out, &params, up);
-    c_put_signature(&a, out, arena_printf(&a, "int %s_run(", name), &params, ");\n");
+    put_signature(&a, out, arena_printf(&a, "int %s_run(", name), &params, NULL, ");\n\n");
+    put_pool(out, name);
+    put_parallel_comment(out, name);
+    put_signature(&a, out, arena_printf(&a, "int %s_run_parallel(", name), &params,
+                  pool_param(&a, info), ");\n");
     buf_puts(out, "\n#ifdef __cplusplus\n}\n#endif\n\n#endif\n");
     arena_free(&a);
 }

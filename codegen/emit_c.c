@@ -1,9 +1,11 @@
 /* emit_c.c: NAME.c: prelude, kernels, steps, run body, public functions.
  *
- * A kernel is a static function over pointers and sizes, a step one over those parameters of
- * NAME_run that it needs. Each instruction is one statement made from the C template of its row in
+ * A kernel is a static function over pointers and sizes, a step one over the arguments of a run, as
+ * NAME_job holds them. Each instruction is one statement made from the C template of its row in
  * ir/insts.def; what C can't say is a macro of c_prelude.def. Steps and the run body have a local
- * pointer for each buffer that they use. */
+ * pointer for each buffer that they use. The rounds of a step's `par` loops are a function of their
+ * own, over (context, index): the context is the job, or a struct that begins with it and has the
+ * registers that the rounds read. */
 #include "codegen/c_printer.h"
 
 #include <string.h>
@@ -151,9 +153,8 @@ static void put_store(CPrinter *p, const Inst *in) {
 static void put_call(CPrinter *p, const Inst *in) {
     const CFunc *callee = map_get(&p->by_name, in->u.call.callee->name);
     CItems items = {0};
-    for (size_t i = 0; callee->context && i < p->params.len; i++)
-        if (callee->context[i])
-            vec_push(&p->arena, &items, p->params.data[i].name);
+    if (callee->kernel->kind == KERNEL_STEP)
+        vec_push(&p->arena, &items, "job");
     for (int i = 0; i < in->u.call.nargs; i++) {
         const Arg *arg = &in->u.call.args[i];
         const char *s = arg->addr.base ? pointer(p, &arg->addr) : bound(p, &arg->integer);
@@ -185,7 +186,55 @@ static void put_inner(CPrinter *p, const Block *body, int block) {
     c_scope_leave(p->func, block);
 }
 
+/* How many rounds a loop has, as a size_t. */
+static const char *rounds(CPrinter *p, const Inst *in) {
+    const Bound *lo = &in->u.loop.lo, *hi = &in->u.loop.hi;
+    long long step = (long long)in->u.loop.step;
+    if (!lo->reg && !hi->reg)
+        return arena_printf(
+            &p->arena, "%lld",
+            (long long)(hi->value > lo->value ? (hi->value - lo->value - 1) / step + 1 : 0));
+    const char *from = bound(p, lo), *to = bound(p, hi);
+    return arena_printf(&p->arena, "%s > %s ? (size_t)((%s - %s - 1) / %lld + 1) : 0", to, from, to,
+                        from, step);
+}
+
+static void put_line(CPrinter *p, const char *text) {
+    begin_line(p);
+    buf_puts(&p->code, text);
+}
+
+/* NAME_parts(job->pool, 16, step_part, job); with captured registers in a struct, `closure`. */
+static void put_parts(CPrinter *p, const CFunc *part, const Inst *in) {
+    const char *context = "job";
+    bool captures = part->captured.len > 0;
+    if (captures) {
+        context = "&closure";
+        put_line(p, "{\n");
+        p->indent += 4;
+        put_line(p, arena_printf(&p->arena, "%s_closure closure;\n", part->name));
+        put_line(p, "closure.job = job;\n");
+        for (size_t i = 0; i < part->captured.len; i++) {
+            const Reg *r = part->captured.data[i];
+            put_line(p, arena_printf(&p->arena, "closure.%s = %s;\n", c_var(part, r)->name,
+                                     var_name(p, r)));
+        }
+    }
+    put_line(p, arena_printf(&p->arena, "%s_parts(job->pool, %s, %s, %s);\n", p->info->name,
+                             rounds(p, in), part->name, context));
+    if (captures) {
+        p->indent -= 4;
+        put_line(p, "}\n");
+    }
+    p->origin = NULL;
+}
+
 static void put_for(CPrinter *p, const Inst *in) {
+    const CFunc *part = c_part(p->func, in);
+    if (part) {
+        put_parts(p, part, in);
+        return;
+    }
     const char *i = var_name(p, in->dst);
     const char *lo = bound(p, &in->u.loop.lo), *hi = bound(p, &in->u.loop.hi);
     int inner = c_scope_enter(p->func);
@@ -267,7 +316,7 @@ static void put_body(CPrinter *p, CFunc *f) {
     p->origin = NULL;
     p->indent = 4;
     put_hoisted(p);
-    put_block(p, &f->kernel->body, TOP_BLOCK);
+    put_block(p, c_body(f), TOP_BLOCK);
     buf_puts(&p->code, "}\n");
 }
 
@@ -309,19 +358,20 @@ static void put_kernel(CPrinter *p, CFunc *f) {
 
 static const char buffer_macros[] =
     "#define WEIGHTS(type, offset) \\\n"
-    "    ((const type *)(const void *)((const unsigned char *)weights + (offset)))\n"
-    "#define ARENA(type, offset) ((type *)(void *)((unsigned char *)arena + (offset)))\n\n";
+    "    ((const type *)(const void *)((const unsigned char *)job->weights + (offset)))\n"
+    "#define ARENA(type, offset) ((type *)(void *)((unsigned char *)job->arena + (offset)))\n\n";
 
-/* float *const t1 = ARENA(float, 4096); */
+/* float *const t1 = ARENA(float, 4096); const float *const input = job->input; */
 static void put_buffer(CPrinter *p, const CUse *use) {
     const Buffer *b = use->buffer;
     bool weights = b->kind == BUF_WEIGHTS;
+    const char *type = dtype_c_name(b->reg.type.dtype), *name = p->buffers[b->reg.index].name;
+    buf_printf(&p->code, "    %s%s *const %s = ", use->stored ? "" : "const ", type, name);
     if (b->kind == BUF_INPUT || b->kind == BUF_OUTPUT)
-        return;
-    const char *type = dtype_c_name(b->reg.type.dtype);
-    buf_printf(&p->code, "    %s%s *const %s = %s(%s, %lld);\n",
-               weights || !use->stored ? "const " : "", type, p->buffers[b->reg.index].name,
-               weights ? "WEIGHTS" : "ARENA", type, (long long)b->offset);
+        buf_printf(&p->code, "job->%s;\n", name);
+    else
+        buf_printf(&p->code, "%s(%s, %lld);\n", weights ? "WEIGHTS" : "ARENA", type,
+                   (long long)b->offset);
 }
 
 static void put_body_with_buffers(CPrinter *p, CFunc *f) {
@@ -332,62 +382,155 @@ static void put_body_with_buffers(CPrinter *p, CFunc *f) {
     buf_putc(&p->code, '\n');
 }
 
+/* The struct that holds what a part captures; void where that is nothing but the job. */
+static void put_closure(CPrinter *p, CFunc *part) {
+    if (!part->captured.len)
+        return;
+    p->func = part;
+    buf_printf(&p->code, "typedef struct %s_closure {\n    %s_job *job;\n", part->name,
+               p->info->name);
+    for (size_t i = 0; i < part->captured.len; i++)
+        buf_printf(&p->code, "    %s;\n", declaration(p, part->captured.data[i]));
+    buf_printf(&p->code, "} %s_closure;\n\n", part->name);
+}
+
+/* Locals from (context, index): the job, captured registers, the loop variable. */
+static void put_part_locals(CPrinter *p, CFunc *part) {
+    const char *name = p->info->name;
+    if (part->captured.len)
+        buf_printf(&p->code, "    const %s_closure *closure = (const %s_closure *)context;\n",
+                   part->name, part->name);
+    else if (!part->uses.len)
+        buf_puts(&p->code, "    (void)context;\n");
+    if (part->uses.len && part->captured.len)
+        buf_printf(&p->code, "    const %s_job *job = closure->job;\n", name);
+    else if (part->uses.len)
+        buf_printf(&p->code, "    const %s_job *job = (const %s_job *)context;\n", name, name);
+    for (size_t i = 0; i < part->captured.len; i++) {
+        const Reg *r = part->captured.data[i];
+        buf_printf(&p->code, "    %s = closure->%s;\n", declaration(p, r), var_name(p, r));
+    }
+}
+
+static void put_part_index(CPrinter *p, CFunc *part) {
+    const Inst *loop = part->par;
+    const CVar *i = c_var(part, loop->dst);
+    if (!i->read) {
+        buf_puts(&p->code, "    (void)part;\n");
+        return;
+    }
+    buf_printf(&p->code, "    const ptrdiff_t %s = ", i->name);
+    if (loop->u.loop.lo.reg || loop->u.loop.lo.value)
+        buf_printf(&p->code, "%s + ", bound(p, &loop->u.loop.lo));
+    if (loop->u.loop.step != 1)
+        buf_printf(&p->code, "%lld * ", (long long)loop->u.loop.step);
+    buf_puts(&p->code, "(ptrdiff_t)part;\n");
+}
+
+static void put_part(CPrinter *p, CFunc *part) {
+    put_closure(p, part);
+    p->func = part;
+    put_origins(&p->code, &part->origins);
+    buf_printf(&p->code, "KERNEL void %s(void *context, size_t part) {\n", part->name);
+    put_part_locals(p, part);
+    put_part_index(p, part);
+    put_body_with_buffers(p, part);
+}
+
+static bool calls_steps(const Block *body) {
+    for (const Inst *in = body->first; in; in = in->next) {
+        InstForm form = inst_info(in->op)->form;
+        if (form == FORM_CALL    ? in->u.call.callee->kind == KERNEL_STEP
+            : form == FORM_FOR   ? calls_steps(&in->u.loop.body)
+            : form == FORM_WHILE ? calls_steps(&in->u.body)
+                                 : form == FORM_IF && (calls_steps(&in->u.branch.then) ||
+                                                       calls_steps(&in->u.branch.orelse)))
+            return true;
+    }
+    return false;
+}
+
+/* A step or the run body. */
 static void put_step(CPrinter *p, CFunc *f) {
-    CParams params = {0};
-    for (size_t i = 0; i < p->params.len; i++)
-        if (f->context[i])
-            vec_push(&p->arena, &params, p->params.data[i]);
+    for (size_t i = 0; i < f->parts.len; i++)
+        put_part(p, f->parts.data[i]);
     put_origins(&p->code, &f->origins);
-    const char *head = arena_printf(&p->arena, "KERNEL void %s(", f->name);
-    c_put_signature(&p->arena, &p->code, head, &params, ") {\n");
+    buf_printf(&p->code, "KERNEL void %s(%s_job *job) {\n", f->name, p->info->name);
+    if (!f->uses.len && !f->parts.len && !calls_steps(&f->kernel->body))
+        buf_puts(&p->code, "    (void)job;\n");
     put_body_with_buffers(p, f);
 }
 
-static void put_run(CPrinter *p, CFunc *run) {
-    const char *head = arena_printf(&p->arena, "KERNEL void %s(", run->name);
-    c_put_signature(&p->arena, &p->code, head, &p->params, ") {\n");
-    for (size_t i = 0; i < p->params.len; i++)
-        if (!run->context[i])
-            buf_printf(&p->code, "    (void)%s;\n", p->params.data[i].name);
-    put_body_with_buffers(p, run);
+static bool has_parts(const CPrinter *p) {
+    for (size_t i = 0; i < p->funcs.len; i++)
+        if (p->funcs.data[i]->parts.len)
+            return true;
+    return false;
 }
 
 static void put_functions(CPrinter *p) {
     for (size_t i = 0; i < p->funcs.len; i++) {
         CFunc *f = p->funcs.data[i];
-        if (i == p->m->kernels.len)
+        if (i == p->m->kernels.len) {
             buf_puts(&p->code, buffer_macros);
+            c_put_job(p, &p->code, has_parts(p));
+        }
         if (f->kernel->kind == KERNEL_PLAIN)
             put_kernel(p, f);
-        else if (f->kernel->kind == KERNEL_STEP)
-            put_step(p, f);
         else
-            put_run(p, f);
+            put_step(p, f);
     }
 }
 
 /* ---- set-up ---------------------------------------------------------------------------------- */
 
-/* The run body calls kernels and steps, so that its parameters must not hide them. */
-static const char *function_name(CPrinter *p, const Kernel *k) {
-    if (k->kind == KERNEL_RUN)
-        return arena_printf(&p->arena, "%s_body", p->info->name);
-    const char *wanted = c_function_name(&p->arena, k->name);
+/* Steps and the run body call functions, so that their locals must not hide them. */
+static const char *add_name(CPrinter *p, const char *text) {
+    const char *wanted = c_function_name(&p->arena, text);
     const char *name = c_names_add(&p->arena, &p->scopes.args, wanted);
     char *copy = arena_strdup(&p->arena, name);
     map_put(&p->arena, &p->scopes.file.taken, copy, copy);
     return name;
 }
 
-static void add_function(CPrinter *p, const Kernel *k) {
+static const char *function_name(CPrinter *p, const Kernel *k) {
+    return k->kind == KERNEL_RUN ? arena_printf(&p->arena, "%s_body", p->info->name)
+                                 : add_name(p, k->name);
+}
+
+static CFunc *new_function(CPrinter *p, const Kernel *k, const char *name, const Inst *par) {
     CFunc *f = ARENA_NEW(&p->arena, CFunc);
     f->kernel = k;
-    f->name = function_name(p, k);
+    f->par = par;
+    f->name = name;
     f->buffers = p->buffers;
     f->names.outer = k->kind == KERNEL_PLAIN ? &p->scopes.file : &p->scopes.buffers;
     f->regs = ARENA_ARRAY(&p->arena, k->regs.len + 1, CVar);
-    if (k->kind != KERNEL_PLAIN)
-        f->context = ARENA_ARRAY(&p->arena, p->params.len, bool);
+    return f;
+}
+
+/* A function for each outermost `par` loop of a step. */
+static void add_parts(CPrinter *p, CFunc *step, const Block *body) {
+    for (const Inst *in = body->first; in; in = in->next) {
+        InstForm form = inst_info(in->op)->form;
+        if (in->op == INST_par) {
+            const char *name = arena_printf(&p->arena, "%s_part", step->kernel->name);
+            vec_push(&p->arena, &step->parts, new_function(p, step->kernel, add_name(p, name), in));
+        } else if (form == FORM_FOR) {
+            add_parts(p, step, &in->u.loop.body);
+        } else if (form == FORM_WHILE) {
+            add_parts(p, step, &in->u.body);
+        } else if (form == FORM_IF) {
+            add_parts(p, step, &in->u.branch.then);
+            add_parts(p, step, &in->u.branch.orelse);
+        }
+    }
+}
+
+static void add_function(CPrinter *p, const Kernel *k) {
+    CFunc *f = new_function(p, k, function_name(p, k), NULL);
+    if (k->kind == KERNEL_STEP)
+        add_parts(p, f, &k->body);
     if (k->kind != KERNEL_RUN)
         map_put(&p->arena, &p->by_name, k->name, f);
     vec_push(&p->arena, &p->funcs, f);
@@ -407,18 +550,12 @@ static void take_origin(CPrinter *p, const CFunc *caller, CFunc *callee, const I
         vec_push(&p->arena, &callee->origins, origin);
 }
 
-static void take_context(const CPrinter *p, CFunc *f, const CFunc *callee) {
-    for (size_t i = 0; callee->context && i < p->params.len; i++)
-        f->context[i] |= callee->context[i];
-}
-
 static void look_at_calls(CPrinter *p, CFunc *f, const Block *body) {
     for (const Inst *in = body->first; in; in = in->next) {
         InstForm form = inst_info(in->op)->form;
         if (form == FORM_CALL) {
             CFunc *callee = map_get(&p->by_name, in->u.call.callee->name);
             take_origin(p, f, callee, in);
-            take_context(p, f, callee);
         } else if (form == FORM_FOR) {
             look_at_calls(p, f, &in->u.loop.body);
         } else if (form == FORM_WHILE) {
@@ -430,31 +567,17 @@ static void look_at_calls(CPrinter *p, CFunc *f, const Block *body) {
     }
 }
 
-/* Whether a parameter of NAME_run gives access to a buffer. */
-static bool is_way_to(const CPrinter *p, size_t param, const Buffer *b) {
-    const CParam *c = &p->params.data[param];
-    if (c->buffer)
-        return c->buffer == b;
-    return b->kind == (param == 0 ? BUF_WEIGHTS : BUF_ARENA);
-}
-
-static void find_context(CPrinter *p, CFunc *f) {
-    for (size_t i = 0; i < f->uses.len; i++)
-        for (size_t k = 0; k < p->params.len; k++)
-            f->context[k] |= is_way_to(p, k, f->uses.data[i].buffer);
-}
-
 static void func_ready(CPrinter *p, CFunc *f) {
     const Kernel *k = f->kernel;
+    for (size_t i = 0; i < f->parts.len; i++)
+        func_ready(p, f->parts.data[i]);
     for (size_t i = 0; i < k->regs.len; i++)
         f->regs[i].name = c_names_add(&p->arena, &f->names, k->regs.data[i]->name);
     c_analyse(p, f);
-    if (k->kind == KERNEL_PLAIN)
-        return;
-    if (k->origin)
+    if (k->kind != KERNEL_PLAIN && k->origin)
         vec_push(&p->arena, &f->origins, k->origin);
-    find_context(p, f);
-    look_at_calls(p, f, &k->body);
+    if (k->kind != KERNEL_PLAIN && !f->par)
+        look_at_calls(p, f, &k->body);
 }
 
 /* Inputs and outputs are called as the parameters are, the other buffers as in the module. */

@@ -42,18 +42,26 @@ static void add_file(CBuild *p, Outputs *o, const char *ending, const void *data
     outputs_add(o, arena_printf(&p->arena, "%s/%s%s", p->dir, p->name, ending), data, size);
 }
 
-/* int call(void *const *v) { return NAME_run(v[0], ...); }: any number of arguments. */
-static void put_caller(Buf *b, const CBuild *p) {
+/* Defines HEAD { return CALLEE(v[0], ..., MORE); }: any number of arguments. */
+static void put_caller(Buf *b, const CBuild *p, const char *head, const char *callee,
+                       const char *more) {
     size_t n = 2;
     for (size_t i = 0; i < p->module->buffers.len; i++) {
         BufferKind kind = p->module->buffers.data[i]->kind;
         n += kind == BUF_INPUT || kind == BUF_OUTPUT;
     }
-    buf_printf(b, "#include \"%s.h\"\n\nint call(void *const *v);\n\n", p->name);
-    buf_printf(b, "int call(void *const *v) {\n    return %s_run(", p->name);
+    buf_printf(b, "%s;\n%s {\n    return %s_%s(", head, head, p->name, callee);
     for (size_t i = 0; i < n; i++)
         buf_printf(b, "%sv[%zu]", i ? ", " : "", i);
-    buf_puts(b, ");\n}\n");
+    buf_printf(b, "%s);\n}\n", more);
+}
+
+static void put_callers(Buf *b, CBuild *p) {
+    buf_printf(b, "#include \"%s.h\"\n\n", p->name);
+    put_caller(b, p, "int call(void *const *v)", "run", "");
+    const char *head =
+        arena_printf(&p->arena, "int call_parallel(void *const *v, const %s_pool *pool)", p->name);
+    put_caller(b, p, head, "run_parallel", ", pool");
 }
 
 static bool write_files(CBuild *p) {
@@ -67,7 +75,7 @@ static bool write_files(CBuild *p) {
         emit_c_source(&source, m, &info);
         emit_c_header(&header, m, &info);
         emit_json(&json, m, &info);
-        put_caller(&caller, p);
+        put_callers(&caller, p);
         add_file(p, &o, ".c", source.data, source.len);
         add_file(p, &o, ".h", header.data, header.len);
         add_file(p, &o, ".json", json.data, json.len);
@@ -123,9 +131,10 @@ static bool load(CBuild *p) {
         return false;
     }
     find_symbol(p->library, "call", &p->call);
+    find_symbol(p->library, "call_parallel", &p->call_parallel);
     find_symbol(p->library, arena_printf(&p->arena, "%s_check_weights", p->name),
                 &p->check_weights);
-    return p->call && p->check_weights;
+    return p->call && p->call_parallel && p->check_weights;
 }
 
 CBuild *c_build(const Module *m, const char *compiler, const char *flags) {
@@ -161,19 +170,40 @@ static size_t add_arguments(const Module *m, BufferKind kind, void **to, const v
     return n;
 }
 
+/* The arguments of NAME_run; weights and arena are the first and the last, and new. */
+typedef struct Arguments {
+    void **v;
+    size_t arena;
+} Arguments;
+
+static Arguments arguments_new(const Module *m, const void *const *inputs, void *const *outputs) {
+    Arguments a = {.v = calloc(m->buffers.len + 2, sizeof *a.v), .arena = 1};
+    ensure(a.v);
+    a.v[0] = aligned_copy(m->weights ? m->weights->data : NULL, m->weights_bytes, 0);
+    a.arena += add_arguments(m, BUF_INPUT, a.v + a.arena, inputs);
+    a.arena += add_arguments(m, BUF_OUTPUT, a.v + a.arena, (const void *const *)outputs);
+    a.v[a.arena] = aligned_copy(NULL, m->arena_bytes, 0xff);
+    return a;
+}
+
+static void arguments_free(const Arguments *a) {
+    free(a->v[0]);
+    free(a->v[a->arena]);
+    free(a->v);
+}
+
 int c_run(const CBuild *p, const void *const *inputs, void *const *outputs) {
-    const Module *m = p->module;
-    void **arguments = calloc(m->buffers.len + 2, sizeof *arguments);
-    ensure(arguments);
-    size_t n = 1;
-    arguments[0] = aligned_copy(m->weights ? m->weights->data : NULL, m->weights_bytes, 0);
-    n += add_arguments(m, BUF_INPUT, arguments + n, inputs);
-    n += add_arguments(m, BUF_OUTPUT, arguments + n, (const void *const *)outputs);
-    arguments[n] = aligned_copy(NULL, m->arena_bytes, 0xff);
-    int result = p->call(arguments);
-    free(arguments[0]);
-    free(arguments[n]);
-    free(arguments);
+    Arguments a = arguments_new(p->module, inputs, outputs);
+    int result = p->call(a.v);
+    arguments_free(&a);
+    return result;
+}
+
+int c_run_parallel(const CBuild *p, const void *const *inputs, void *const *outputs,
+                   const CPool *pool) {
+    Arguments a = arguments_new(p->module, inputs, outputs);
+    int result = p->call_parallel(a.v, pool);
+    arguments_free(&a);
     return result;
 }
 

@@ -4,6 +4,12 @@
 
 #include "codegen/codegen.h"
 
+/* NAME_pool of every module. */
+typedef struct CPool {
+    void *context;
+    void (*parallel_for)(void *context, size_t n, void (*body)(void *arg, size_t i), void *arg);
+} CPool;
+
 /* Generated files in a folder of their own, compiled and loaded into this process. */
 typedef struct CBuild {
     const Module *module; /* the caller's; must outlive this */
@@ -11,6 +17,7 @@ typedef struct CBuild {
     const char *name;     /* of the module, as a C identifier */
     void *library;
     int (*call)(void *const *arguments);
+    int (*call_parallel)(void *const *arguments, const CPool *pool);
     int (*check_weights)(const void *weights, size_t size);
     Arena arena;
 } CBuild;
@@ -24,6 +31,9 @@ CBuild *c_build(const Module *m, const char *compiler, const char *flags);
 /* Runs it once on inputs and outputs in the order of the module, with a copy of the weights and an
  * arena filled with NaN patterns. Returns what NAME_run returns. */
 int c_run(const CBuild *p, const void *const *inputs, void *const *outputs);
+/* The same by NAME_run_parallel. */
+int c_run_parallel(const CBuild *p, const void *const *inputs, void *const *outputs,
+                   const CPool *pool);
 /* Runs a shell command in the folder of p, a printf format; true where it ends with 0. */
 bool c_shell(const CBuild *p, const char *format, ...) PRINTF_LIKE(2, 3);
 /* The text of a file in the folder of p. */

@@ -2,10 +2,12 @@
 #include "tests/lib/c_compile.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -120,6 +122,11 @@ typedef struct Run {
     int nin, nout;
 } Run;
 
+/* As the interpreter does: what a kernel forgets to write is equal, but NaN. */
+static void forget(Tensor *t) {
+    memset(tensor_mutable(t), 0xff, (size_t)(shape_elems(&t->shape) * dtype_bytes(t->dtype)));
+}
+
 static Run run_new(const Module *m) {
     Run r = {0};
     for (size_t i = 0; i < m->buffers.len; i++) {
@@ -131,9 +138,7 @@ static Run run_new(const Module *m) {
         } else if (b->kind == BUF_OUTPUT) {
             r.expected[r.nout] = tensor_new(&r.arena, b->reg.type.dtype, s);
             r.got[r.nout] = tensor_new(&r.arena, b->reg.type.dtype, s);
-            /* As the interpreter does: what a kernel forgets to write is equal, but NaN. */
-            memset(tensor_mutable(r.got[r.nout++]), 0xff,
-                   (size_t)(b->elems * dtype_bytes(b->reg.type.dtype)));
+            forget(r.got[r.nout++]);
         }
     }
     return r;
@@ -153,14 +158,22 @@ static void interpret(const Module *m, Run *r) {
     assert_true(ok);
 }
 
-static int run_compiled(const CBuild *p, Run *r) {
+/* On the threads of a pool, where there is one. */
+static int run_compiled(const CBuild *p, Run *r, const CPool *pool) {
     const void *in[MAX_BUFFERS];
     void *out[MAX_BUFFERS];
     for (int i = 0; i < r->nin; i++)
         in[i] = r->in[i]->data;
     for (int i = 0; i < r->nout; i++)
         out[i] = tensor_mutable(r->got[i]);
-    return c_run(p, in, out);
+    return pool ? c_run_parallel(p, in, out, pool) : c_run(p, in, out);
+}
+
+/* A pool of one thread that takes the last part first. */
+static void backwards(void *regions, size_t n, void (*body)(void *arg, size_t i), void *arg) {
+    ++*(int *)regions;
+    while (n > 0)
+        body(arg, --n);
 }
 
 /* What output element i of output o came from, for messages. */
@@ -181,15 +194,25 @@ static int count_differences(const Run *r, const char *where, Describe *describe
     return bad;
 }
 
+static void compare_on(const CPool *pool, const CBuild *p, Run *r, const char *where,
+                       Describe *describe, void *ctx) {
+    for (int i = 0; i < r->nout; i++)
+        forget(r->got[i]);
+    assert_int_equal(run_compiled(p, r, pool), 0);
+    assert_int_equal(count_differences(r, where, describe, ctx), 0);
+}
+
 static void compare(const Module *m, const char *compiler, const char *flags, Describe *describe,
                     void *ctx) {
     Run r = run_new(m);
+    int regions = 0;
     interpret(m, &r);
     CBuild *p = build(m, compiler, flags);
-    assert_int_equal(run_compiled(p, &r), 0);
     Buf where = {0};
     buf_printf(&where, "%s %s %s", m->target->name, compiler, flags);
-    assert_int_equal(count_differences(&r, buf_str(&where), describe, ctx), 0);
+    compare_on(NULL, p, &r, buf_str(&where), describe, ctx);
+    buf_puts(&where, ", backwards");
+    compare_on(&(CPool){&regions, backwards}, p, &r, buf_str(&where), describe, ctx);
     buf_free(&where);
     c_free(p);
     arena_free(&r.arena);
@@ -434,7 +457,7 @@ static const char structure[] =
     "buffer %%in : f32[40] input 0 \"int\"\n"
     "buffer %%k : i64[8] input 1 \"weights\"\n"
     "buffer %%unused : u8[3] input 2 \"a/b*/c\"\n"
-    "buffer %%out : f32[40] output 0 \"a.b*/c\"\n"
+    "buffer %%out : f32[64] output 0 \"a.b*/c\"\n"
     "buffer %%sum : i64[8] output 1 \"NULL\"\n"
     "buffer %%t : f32[64] arena 64\n"
     "buffer %%u : i64[8] arena 512\n"
@@ -520,15 +543,42 @@ static const char structure[] =
     "  call @copy(%%k[0], %%u[0], 3)\n"
     "}\n"
     "step @arena { }\n"
+    "step @job {\n"
+    "  n = const.i64 5\n"
+    "  par i in 0..8 {\n"
+    "    call @copy(%%u[0], %%sum[0], i)\n"
+    "  }\n"
+    "  par i in n..5 { }\n"
+    "  for y in 0..3 {\n"
+    "    to = lea %%t[40 + 8*y]\n"
+    "    m = add n, y\n"
+    "    z = convert.f32 m\n"
+    "    par i in y..m step 2 {\n"
+    "      x = load %%t[y + i]\n"
+    "      c = lt x, z\n"
+    "      if c {\n"
+    "        x = mov z\n"
+    "      }\n"
+    "      store to[i], x\n"
+    "      par k in 0..1 {\n"
+    "        w = load %%w[m + i]\n"
+    "        v = mul w, x\n"
+    "        store to[i + k], v\n"
+    "      }\n"
+    "    }\n"
+    "  }\n"
+    "  par i in 0..n { }\n"
+    "}  # \"parts\"\n"
     "run {\n"
     "  call @clear(%%t[0], 64)\n"
     "  call @reverse(%%in[0], %%t[0], %%w[0], 20)  # \"first/x*/ \?\?/\"\n"
     "  call @reverse(%%in[0], %%t[20], %%w[0], 20)  # \"second\"\n"
-    "  call @copy_floats(%%t[0], %%out[0], 40)\n"
     "  call @count(%%k[0], %%u[0], 8)\n"
     "  call @in()\n"
     "  call @\"in \"()\n"
     "  call @arena()\n"
+    "  call @job()\n"
+    "  call @copy_floats(%%t[0], %%out[0], 64)\n"
     "  for i in 0..8 {\n"
     "    call @copy(%%u[0], %%sum[0], i)\n"
     "  }\n"
@@ -681,24 +731,99 @@ static void check_weights_finds_each_fault(void **state) {
     module_free(other);
 }
 
-/* A denormal result is flushed inside NAME_run and not after it. */
+/* Denormal results are flushed inside NAME_run and in parts on any thread, and not after them. */
+static const char flushing[] =
+    "module @flush target=x86-64-v3 {\n"
+    "buffer %in : f32[2] input 0 \"in\"\nbuffer %out : f32[2] output 0 \"out\"\n"
+    "kernel @halve(a: f32*, b: f32*) {\n  x = load a[0]\n  h = const.f32 0.5\n"
+    "  x = mul x, h\n  store b[0], x\n}\n"
+    "step @halves {\n  par i in 0..2 {\n  call @halve(%in[i], %out[i])\n}\n}\n"
+    "run {\ncall @halves()\n}\n}\n";
+
+static bool flushes_now(void) {
+    volatile float least = 1.17549435e-38f;
+    volatile float half = least / 2;
+    return half == 0;
+}
+
+typedef struct Task {
+    void (*body)(void *arg, size_t i);
+    void *arg;
+    size_t n;
+} Task;
+
+/* A thread that was made before the run, so that it has not inherited the mode. */
+typedef struct Helper {
+    pthread_t thread;
+    int tasks[2], done[2]; /* pipes */
+    bool flushes_after;
+} Helper;
+
+static void *help(void *arg) {
+    Helper *h = arg;
+    Task *t;
+    while (read(h->tasks[0], &t, sizeof t) == sizeof t) {
+        for (size_t i = 0; i < t->n; i++)
+            t->body(t->arg, i);
+        h->flushes_after |= flushes_now();
+        ensure(write(h->done[1], "", 1) == 1);
+    }
+    return NULL;
+}
+
+static void helper_start(Helper *h) {
+    ensure(!pipe(h->tasks) && !pipe(h->done) && !pthread_create(&h->thread, NULL, help, h));
+}
+
+static void helper_stop(Helper *h) {
+    close(h->tasks[1]);
+    pthread_join(h->thread, NULL);
+    close(h->tasks[0]);
+    close(h->done[0]);
+    close(h->done[1]);
+}
+
+static void elsewhere(void *helper, size_t n, void (*body)(void *arg, size_t i), void *arg) {
+    Helper *h = helper;
+    Task task = {body, arg, n}, *t = &task;
+    char done;
+    ensure(write(h->tasks[1], &t, sizeof t) == sizeof t && read(h->done[0], &done, 1) == 1);
+}
+
 static void flush_mode_ends_with_the_run(void **state) {
     (void)state;
-    const Target *t = target_find("x86-64-v3");
-    if (!target_runs_here(t))
+    if (!target_runs_here(target_find("x86-64-v3")))
         skip();
-    Module *m = parse("module @flush target=x86-64-v3 {\n"
-                      "buffer %in : f32[1] input 0 \"in\"\nbuffer %out : f32[1] output 0 \"out\"\n"
-                      "kernel @halve(a: f32*, b: f32*) {\n  x = load a[0]\n  h = const.f32 0.5\n"
-                      "  x = mul x, h\n  store b[0], x\n}\n"
-                      "run {\ncall @halve(%in[0], %out[0])\n}\n}\n");
+    Module *m = parse(flushing);
     CBuild *p = build(m, "cc", "");
-    volatile float least = 1.17549435e-38f;
-    float in = least, out = 1;
-    assert_int_equal(c_run(p, (const void *[]){&in}, (void *[]){&out}), 0);
-    assert_true(out == 0.0f);
-    volatile float after = least / 2;
-    assert_true(after > 0.0f);
+    const float in[2] = {1.17549435e-38f, -1.17549435e-38f};
+    float out[2] = {1, 1};
+    Helper helper = {.flushes_after = false};
+    helper_start(&helper);
+    assert_int_equal(c_run(p, (const void *[]){in}, (void *[]){out}), 0);
+    assert_true(out[0] == 0 && out[1] == 0 && signbit(out[1]));
+    assert_false(flushes_now());
+    out[0] = out[1] = 1;
+    assert_int_equal(
+        c_run_parallel(p, (const void *[]){in}, (void *[]){out}, &(CPool){&helper, elsewhere}), 0);
+    assert_true(out[0] == 0 && out[1] == 0 && signbit(out[1]));
+    assert_false(flushes_now());
+    helper_stop(&helper);
+    assert_false(helper.flushes_after);
+    c_free(p);
+    module_free(m);
+}
+
+static void parts_run_on_the_pool(void **state) {
+    (void)state;
+    Module *m = structure_module(target_find("generic"));
+    CBuild *p = build(m, "cc", "");
+    Run r = run_new(m);
+    int regions = 0;
+    assert_int_equal(run_compiled(p, &r, &(CPool){&regions, backwards}), 0);
+    assert_int_equal(regions, 5); /* loops of one round and of none need no thread */
+    assert_int_equal(run_compiled(p, &r, &(CPool){&regions, NULL}), 8);
+    arena_free(&r.arena);
     c_free(p);
     module_free(m);
 }
@@ -768,6 +893,7 @@ int main(void) {
         cmocka_unit_test(run_checks_its_arguments),
         cmocka_unit_test(check_weights_finds_each_fault),
         cmocka_unit_test(flush_mode_ends_with_the_run),
+        cmocka_unit_test(parts_run_on_the_pool),
         cmocka_unit_test(tiles_stay_in_registers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -225,6 +225,7 @@ static void pointwise_reads_like_hand_written_c(void **state) {
                           "}\n");
     assert_has(&t.source, "    const float *const w = WEIGHTS(float, 64);\n"
                           "    float *const t = ARENA(float, 256);\n"
+                          "    float *const int_ = job->int_;\n"
                           "    /* blocks.0 */\n"
                           "    pw(input_1, 8, w, t, 8, 16);\n"
                           "    pw(t, 8, w, int_ + 16, 8, 16);\n"
@@ -248,22 +249,63 @@ static void steps_get_what_they_need(void **state) {
                   "run {\ncall @for() call @in() call @nothing()\n}\n}\n");
     assert_has(&t.source, "/* first+second */\nKERNEL void add(const float *a,");
     assert_has(&t.source, "/* first+second */\n"
-                          "KERNEL void for_(const void *weights, const float *in, void *arena) {\n"
+                          "KERNEL void for_(net_job *job) {\n"
+                          "    const float *const in = job->in;\n"
                           "    const float *const w = WEIGHTS(float, 64);\n"
                           "    float *const t = ARENA(float, 0);\n"
                           "    add(in + 1, w, t);\n"
                           "}\n");
-    assert_has(&t.source, "KERNEL void in_2(float *out, void *arena) {\n"
+    assert_has(&t.source, "KERNEL void in_2(net_job *job) {\n"
                           "    const float *const t = ARENA(float, 0);\n"
+                          "    float *const out = job->out;\n"
                           "    for (ptrdiff_t i = 0; i < 3; i++) {\n"
                           "        add(t + i, t, out + i);\n"
                           "    }\n"
                           "}\n");
-    assert_has(&t.source, "KERNEL void nothing(void) {\n}\n");
-    assert_has(&t.source, "    for_(weights, in, arena);\n"
-                          "    in_2(out, arena);\n"
-                          "    nothing();\n"
+    assert_has(&t.source, "KERNEL void nothing(net_job *job) {\n    (void)job;\n}\n");
+    assert_has(&t.source, "KERNEL void net_body(net_job *job) {\n"
+                          "    for_(job);\n"
+                          "    in_2(job);\n"
+                          "    nothing(job);\n"
                           "}\n");
+    assert_has(&t.source, "    return net_run_parallel(weights, in, out, arena, NULL);\n");
+    assert_lacks(&t.source, "net_parts");
+    text_free(&t);
+}
+
+static void rounds_of_par_become_functions(void **state) {
+    (void)state;
+    Text t = emit("module @net target=x86-64-v3 {\n"
+                  "buffer %in : f32[40] input 0 \"in\"\nbuffer %out : f32[40] output 0 \"out\"\n"
+                  "kernel @k(a: f32*, c: f32*, n: i64) {\n"
+                  "  par i in 0..n {\n  x = load a[i]\n  store c[i], x\n}\n}\n"
+                  "step @one {\n  par i in 0..5 { call @k(%in[8*i], %out[8*i], 8)\n}\n}  # \"o\"\n"
+                  "step @two {\n  for y in 0..2 {\n  to = lea %out[20*y]\n"
+                  "  par i in 1..20 step 3 { call @k(%in[20*y + i], to[i], 1)\n}\n}\n}\n"
+                  "run {\ncall @one() call @two()\n}\n}\n");
+    assert_has(&t.source, "    for (ptrdiff_t i = 0; i < n; i++) {\n");
+    assert_has(&t.source, "/* o */\n"
+                          "KERNEL void one_part(void *context, size_t part) {\n"
+                          "    const net_job *job = (const net_job *)context;\n"
+                          "    const ptrdiff_t i = (ptrdiff_t)part;\n"
+                          "    const float *const in = job->in;\n"
+                          "    float *const out = job->out;\n"
+                          "    k(in + 8 * i, out + 8 * i, 8);\n"
+                          "}\n");
+    assert_has(&t.source, "KERNEL void one(net_job *job) {\n"
+                          "    net_parts(job->pool, 5, one_part, job);\n"
+                          "}\n");
+    assert_has(&t.source, "typedef struct two_part_closure {\n"
+                          "    net_job *job;\n"
+                          "    ptrdiff_t y;\n"
+                          "    float *to;\n"
+                          "} two_part_closure;\n");
+    assert_has(&t.source, "    const net_job *job = closure->job;\n"
+                          "    ptrdiff_t y = closure->y;\n"
+                          "    float *to = closure->to;\n"
+                          "    const ptrdiff_t i = 1 + 3 * (ptrdiff_t)part;\n");
+    assert_has(&t.source, "            closure.to = to;\n"
+                          "            net_parts(job->pool, 7, two_part, &closure);\n");
     text_free(&t);
 }
 
@@ -296,6 +338,10 @@ static void header_states_the_contract(void **state) {
     assert_has(
         &t.header,
         "\nint net_run(const void *weights, const float *input_1, float *int_, void *arena);\n");
+    assert_has(&t.header, "} net_pool;\n");
+    assert_has(&t.header, "\nint net_run_parallel(const void *weights, const float *input_1, float "
+                          "*int_, void *arena,\n"
+                          "                     const net_pool *pool);\n");
     text_free(&t);
 }
 
@@ -428,6 +474,7 @@ int main(void) {
         cmocka_unit_test(literals_are_short),
         cmocka_unit_test(pointwise_reads_like_hand_written_c),
         cmocka_unit_test(steps_get_what_they_need),
+        cmocka_unit_test(rounds_of_par_become_functions),
         cmocka_unit_test(whiles_are_whiles),
         cmocka_unit_test(header_states_the_contract),
         cmocka_unit_test(scalars_wrap_without_undefined_behaviour),
