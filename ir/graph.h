@@ -92,7 +92,7 @@ typedef enum Op {
 } Op;
 
 /* The slots of a node; a variadic operand is one slot of the op and any number of the node. */
-enum { MAX_OPERANDS = 8, MAX_RESULTS = 2 };
+enum { MAX_OPERANDS = 8, MAX_RESULTS = 3 };
 
 /* How an operand is written: required and `?` ones by position, `=` ones as name=%value. A `*` one
  * comes last and stands for any number. */
@@ -114,11 +114,12 @@ enum OpFlags {
     OPF_COMMUTES = 2,    /* operands 0 and 1 can be swapped */
 };
 
-/* Computes the types of a node's results (those that every such node has) from its operands and
+/* Computes the types of an op's results (but for scratch), by slot, from a node's operands and
  * attributes; required operands are there. False with the reason in `why` where they don't fit.
  * Result layouts are plain; a pass sets others. */
 typedef bool OpInfer(const Node *n, Type *results, Buf *why);
-/* Computes the results; in[i] is NULL for an absent operand, out[i] is allocated, plain and zero.
+/* Computes the results; in[i] is NULL for an absent operand and out[i] for an absent result, by
+ * slot; results are allocated, plain and zero.
  * Temporary memory comes from `scratch`. False with the reason in `why` where the values don't
  * allow it: an index out of range, an integer division by zero. */
 typedef bool OpEval(const Node *n, const Tensor *const *in, Tensor *const *out, Arena *scratch,
@@ -143,6 +144,8 @@ OperandInfo op_operand(Op op, int slot);
 /* Results that every node of op has, and those plus the ones a pass may add. */
 int op_min_results(Op op);
 int op_max_results(Op op);
+/* The slot of the result called `name`; -1 where op has none. */
+int op_result_slot(Op op, const char *name);
 bool op_is_act(Op op, Act *act); /* silu, relu, ...: the ops made from acts.def */
 Op op_from_act(Act act);         /* identity for none */
 
@@ -160,7 +163,7 @@ struct Value {
     const char *name; /* without % or @; unique in the graph */
     Type type;
     Node *def;        /* NULL for graph inputs and constants */
-    int result;       /* which result of def */
+    int result;       /* the slot of def's op that it is */
     Tensor *constant; /* NULL unless a constant */
     bool is_input;
     Use *uses;
@@ -169,10 +172,10 @@ struct Value {
 
 struct Node {
     Op op;
-    int noperands; /* op_operand_count, or what a variadic node was made with */
-    Use *operands; /* noperands slots; value == NULL where an optional operand is absent */
-    int nresults;
-    Value **results;
+    int noperands;      /* op_operand_count, or what a variadic node was made with */
+    Use *operands;      /* noperands slots; value == NULL where an optional operand is absent */
+    int nresults;       /* those that are there */
+    Value **results;    /* in order of their slots */
     void *attrs;        /* the struct of op_info(op)->attrs; never NULL unless it has none */
     const char *origin; /* ONNX node name(s) that it came from, "a+b"; "" where unknown */
     Node *prev, *next;  /* the graph's order is an order of execution */
@@ -211,10 +214,10 @@ const char *graph_unique_name(Graph *g, const char *base);
  * operands may be NULL, and those from n on are absent. Follow with node_infer. The first result is
  * called `name`, made unique. */
 Node *node_new(Graph *g, Op op, Node *before, const char *name, Value *const *operands, int n);
-/* Adds one of the results marked `?` to a node (a scratch buffer), of type t. */
-Value *node_add_result(Graph *g, Node *n, const char *name, Type t);
+/* Adds the result in `slot`, one marked `?` that isn't there yet, of type t. */
+Value *node_add_result(Graph *g, Node *n, int slot, const char *name, Type t);
 /* Runs the op's shape rule and sets the result types; false with the reason in `why`. A result
- * whose dtype and shape stay the same keeps its layout and arena offset; added results keep all. */
+ * whose dtype and shape stay the same keeps its layout and arena offset; scratch keeps all. */
 bool node_infer(Node *n, Buf *why);
 /* As node_infer; dies where it fails: for passes, which build only what fits. */
 void node_infer_or_die(Node *n);
@@ -228,9 +231,14 @@ static inline Value *node_in(const Node *n, int slot) {
 static inline Value *node_out(const Node *n) {
     return n->results[0];
 }
+/* The result called `name`; NULL where n hasn't it. */
+Value *node_result(const Node *n, const char *name);
 
 /* Runs the shape rule alone: the types that the op's operands and attributes ask for. */
 bool node_result_types(const Node *n, Type *results, Buf *why);
+
+/* Output rows (axis 0) or columns (1) of a convolution that fits its padded input. */
+int64_t conv_out_size(const ConvAttrs *a, int axis, int64_t in);
 
 /* The slot of the operand called `name` in n's op; dies where there is none. */
 int node_slot(const Node *n, const char *name);
@@ -303,7 +311,7 @@ bool graph_verify(const Graph *g, const char *where, Diag *d);
  * elided or an op can't be computed (an index out of range). */
 bool graph_eval(const Graph *g, Tensor *const *in, Tensor **out, Arena *arena, Diag *d);
 
-/* Called after each node with its results, which live only during the call. */
+/* Called after each node with its results, by slot, which live only during the call. */
 typedef void EvalHook(void *ctx, const Node *n, Tensor *const *results);
 bool graph_eval_with(const Graph *g, Tensor *const *in, Tensor **out, Arena *arena, Diag *d,
                      EvalHook *hook, void *ctx);

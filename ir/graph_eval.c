@@ -77,8 +77,8 @@ static bool compute(Evaluator *e, const Node *n, const Tensor **in, Tensor **out
         const Value *v = n->results[i];
         Slot *s = new_slot(e, v);
         Arena *a = value_is_graph_output(v) ? e->results : &s->arena;
-        out[i] = tensor_new(a, v->type.dtype, v->type.shape);
-        s->tensor = out[i];
+        s->tensor = tensor_new(a, v->type.dtype, v->type.shape);
+        out[v->result] = s->tensor;
     }
     Buf why = {0};
     bool ok = eval_node(n, in, out, &why);
@@ -104,7 +104,7 @@ static void release(Evaluator *e, const Node *n) {
 static bool run_node(Evaluator *e, const Node *n, EvalHook *hook, void *ctx) {
     Arena lists = {0};
     const Tensor **in = ARENA_ARRAY(&lists, n->noperands + 1, const Tensor *);
-    Tensor *out[MAX_RESULTS];
+    Tensor *out[MAX_RESULTS] = {NULL};
     bool ok = compute(e, n, in, out);
     if (ok && hook)
         hook(ctx, n, out);

@@ -77,10 +77,9 @@ static void sum_plane(const Conv *c, int64_t image, int64_t m, double *acc) {
     }
 }
 
-static Conv make_conv(const Node *n, const Tensor *const *in, const Tensor *out, int64_t groups,
-                      Arena *a) {
-    const ConvAttrs *at = conv_attrs(n);
-    const int64_t *x = in[0]->shape.dim, *y = out->shape.dim, *w = in[1]->shape.dim;
+static Conv make_conv(const ConvAttrs *at, const Tensor *in, const Tensor *weight, const Shape *out,
+                      int64_t groups, Arena *a) {
+    const int64_t *x = in->shape.dim, *y = out->dim, *w = weight->shape.dim;
     return (Conv){
         .images = x[0],
         .in_channels = x[1],
@@ -97,7 +96,7 @@ static Conv make_conv(const Node *n, const Tensor *const *in, const Tensor *out,
         .sw = at->stride.v[1],
         .rows = tap_ranges(a, at, 0, x[2], y[2]),
         .columns = tap_ranges(a, at, 1, x[3], y[3]),
-        .weight = as_f64(a, in[1]),
+        .weight = as_f64(a, weight),
     };
 }
 
@@ -113,48 +112,92 @@ static const double *scaled_input(const Tensor *x, const Tensor *scale, Arena *a
     return v;
 }
 
-/* y = act(sum + bias) + residual, for one plane that begins at element `first`. */
-static void finish_plane(const Node *n, const Tensor *residual, Tensor *y, int64_t first,
-                         double *acc, int64_t plane) {
-    Act act = conv_attrs(n)->act;
+/* What is done to each element of a plane of sums; the residual may be NULL. */
+typedef struct Epilogue {
+    const Tensor *bias, *residual;
+    Act act;
+} Epilogue;
+
+/* acc = act(acc) + residual, for the plane whose elements begin at `first` in the result. */
+static void finish_plane(const Epilogue *e, int64_t first, double *acc, int64_t plane) {
     for (int64_t i = 0; i < plane; i++) {
-        acc[i] = act_eval(act, acc[i]);
-        if (residual)
-            acc[i] += tensor_f64(residual, first + i);
+        acc[i] = act_eval(e->act, acc[i]);
+        if (e->residual)
+            acc[i] += tensor_f64(e->residual, first + i);
     }
-    tensor_write_f64(y, first, plane, acc);
 }
 
-static void convolve(const Node *n, const Conv *c, const Tensor *bias, const Tensor *residual,
-                     Tensor *y, Arena *a) {
+static double mean_of(const double *x, int64_t n) {
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++)
+        sum += x[i];
+    return sum / (double)n;
+}
+
+/* Into y or, where that is NULL, the mean of each plane into `mean`. */
+static void convolve(const Conv *c, const Epilogue *e, Tensor *y, Tensor *mean, Arena *a) {
     int64_t plane = c->out_h * c->out_w;
     double *acc = ARENA_ARRAY(a, plane, double);
-    for (int64_t image = 0; image < c->images; image++) {
-        for (int64_t m = 0; m < c->out_channels; m++) {
-            double start = bias ? tensor_f64(bias, m) : 0;
-            for (int64_t i = 0; i < plane; i++)
-                acc[i] = start;
-            sum_plane(c, image, m, acc);
-            finish_plane(n, residual, y, (image * c->out_channels + m) * plane, acc, plane);
-        }
+    for (int64_t p = 0; p < c->images * c->out_channels; p++) {
+        double start = e->bias ? tensor_f64(e->bias, p % c->out_channels) : 0;
+        for (int64_t i = 0; i < plane; i++)
+            acc[i] = start;
+        sum_plane(c, p / c->out_channels, p % c->out_channels, acc);
+        finish_plane(e, p * plane, acc, plane);
+        if (y)
+            tensor_write_f64(y, p * plane, plane, acc);
+        else
+            tensor_set_f64(mean, p, mean_of(acc, plane));
+    }
+}
+
+/* The mean of each plane of y, which was rounded once. */
+static void plane_means(const Tensor *y, Tensor *mean, Arena *a) {
+    int64_t plane = y->shape.dim[2] * y->shape.dim[3];
+    double *pixels = ARENA_ARRAY(a, plane + 1, double);
+    for (int64_t p = 0; p < shape_elems(&mean->shape); p++) {
+        tensor_read_f64(y, p * plane, plane, pixels);
+        tensor_set_f64(mean, p, mean_of(pixels, plane));
     }
 }
 
 bool eval_conv2d(const Node *n, const Tensor *const *in, Tensor *const *out, Arena *scratch,
                  Buf *why) {
     (void)why;
-    Conv c = make_conv(n, in, out[0], conv_attrs(n)->group, scratch);
+    const ConvAttrs *a = conv_attrs(n);
+    Conv c = make_conv(a, in[0], in[1], &out[0]->shape, a->group, scratch);
     c.x = scaled_input(in[0], in[node_slot(n, "scale")], scratch);
-    convolve(n, &c, in[2], in[node_slot(n, "residual")], out[0], scratch);
+    Epilogue e = {in[2], in[node_slot(n, "residual")], a->act};
+    convolve(&c, &e, out[0], NULL, scratch);
     return true;
+}
+
+bool eval_conv2d_mean(const Node *n, const Tensor *const *in, Tensor *const *out, Arena *scratch,
+                      Buf *why) {
+    const ConvAttrs *a = conv_attrs(n);
+    Type y;
+    if (!infer_conv2d_planes(n, &y, why))
+        return false;
+    Conv c = make_conv(a, in[0], in[1], &y.shape, a->group, scratch);
+    c.x = as_f64(scratch, in[0]);
+    convolve(&c, &(Epilogue){in[2], NULL, a->act}, NULL, out[0], scratch);
+    return true;
+}
+
+/* The depthwise convolution of x by w, and the mean of each of its planes unless that is NULL. */
+static void depthwise(const ConvAttrs *a, const Tensor *x, const Tensor *w, const Tensor *bias,
+                      Tensor *y, Tensor *mean, Arena *scratch) {
+    Conv c = make_conv(a, x, w, &y->shape, x->shape.dim[1], scratch);
+    c.x = as_f64(scratch, x);
+    convolve(&c, &(Epilogue){bias, NULL, a->act}, y, NULL, scratch);
+    if (mean)
+        plane_means(y, mean, scratch);
 }
 
 bool eval_dwconv2d(const Node *n, const Tensor *const *in, Tensor *const *out, Arena *scratch,
                    Buf *why) {
     (void)why;
-    Conv c = make_conv(n, in, out[0], in[0]->shape.dim[1], scratch);
-    c.x = as_f64(scratch, in[0]);
-    convolve(n, &c, in[2], NULL, out[0], scratch);
+    depthwise(conv_attrs(n), in[0], in[1], in[2], out[0], out[1], scratch);
     return true;
 }
 
@@ -201,11 +244,8 @@ bool eval_se(const Node *n, const Tensor *const *in, Tensor *const *out, Arena *
     double *gate = ARENA_ARRAY(scratch, channels + 1, double);
     for (int64_t image = 0; image < x[0]; image++) {
         for (int64_t c = 0; c < channels; c++) {
-            double sum = 0;
             tensor_read_f64(in[0], (image * channels + c) * plane, plane, pixels);
-            for (int64_t i = 0; i < plane; i++)
-                sum += pixels[i];
-            mean[c] = sum / (double)plane;
+            mean[c] = mean_of(pixels, plane);
         }
         layer(in[1], in[2], mean, channels, se_attrs(n)->act, inner, scratch);
         layer(in[3], in[4], inner, squeezed, se_attrs(n)->gate, gate, scratch);

@@ -128,19 +128,21 @@ static void replace_by_constants(Graph *g, Node *n, Tensor *const *out) {
     int count = n->nresults;
     n->nresults = 0;
     for (int i = 0; i < count; i++)
-        become_constant(g, n->results[i], out[i]);
+        become_constant(g, n->results[i], out[n->results[i]->result]);
     node_erase(g, n);
 }
 
 static bool fold_node(Folder *f, Node *n) {
     Arena arena = {0};
     const Tensor **in = ARENA_ARRAY(&arena, n->noperands + 1, const Tensor *);
-    Tensor *out[MAX_RESULTS];
+    Tensor *out[MAX_RESULTS] = {NULL};
     for (int i = 0; i < n->noperands; i++)
         in[i] = node_in(n, i) ? node_in(n, i)->constant : NULL;
     bool ok = is_affordable(f, n) && spend(f->g, node_work(n));
-    for (int i = 0; ok && i < n->nresults; i++)
-        out[i] = tensor_new(&arena, n->results[i]->type.dtype, n->results[i]->type.shape);
+    for (int i = 0; ok && i < n->nresults; i++) {
+        const Value *v = n->results[i];
+        out[v->result] = tensor_new(&arena, v->type.dtype, v->type.shape);
+    }
     Buf why = {0};
     ok = ok && eval_node(n, in, out, &why);
     if (ok)

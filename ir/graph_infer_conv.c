@@ -20,6 +20,12 @@ static bool want_conv_attrs(const ConvAttrs *a, Buf *why) {
            want_between("pad", a->pad.v, 4, 0, why) && want_between("group", &a->group, 1, 1, why);
 }
 
+int64_t conv_out_size(const ConvAttrs *a, int axis, int64_t in) {
+    int64_t padded = in + a->pad.v[axis] + a->pad.v[axis + 2];
+    int64_t reach = (a->kernel.v[axis] - 1) * a->dilation.v[axis];
+    return (padded - reach - 1) / a->stride.v[axis] + 1;
+}
+
 /* One axis (0: rows, 1: columns) of a convolution's result. */
 static bool conv_size(const ConvAttrs *a, int axis, int64_t in, int64_t *out, Buf *why) {
     int64_t padded = in + a->pad.v[axis] + a->pad.v[axis + 2];
@@ -30,17 +36,17 @@ static bool conv_size(const ConvAttrs *a, int axis, int64_t in, int64_t *out, Bu
             "the kernel (%" PRId64 " taps, dilation %" PRId64 ") is larger than the padded"
             " input of %" PRId64 " %s",
             a->kernel.v[axis], a->dilation.v[axis], padded, axis == 0 ? "rows" : "columns");
-    *out = (padded - reach - 1) / a->stride.v[axis] + 1;
+    *out = conv_out_size(a, axis, in);
     return true;
 }
 
-/* x and w have rank 4, the kernel attribute is w's, and the result has w's output channels. */
-static bool conv_result(const Node *n, Type *result, Buf *why) {
-    const ConvAttrs *a = conv_attrs(n);
-    if (!want_float(n, 0, why) || !want_same_dtypes(n, why) || !want_rank(n, 0, 4, why) ||
-        !want_rank(n, 1, 4, why) || !want_conv_attrs(a, why))
+/* What a convolution of x, of rank 4, by operand `slot` and the bias behind that gives: w has rank
+ * 4, the kernel attribute is w's, and the result has w's output channels. */
+static bool conv_result(const Node *n, const ConvAttrs *a, const Shape *x, int slot, Type *result,
+                        Buf *why) {
+    if (!want_rank(n, slot, 4, why) || !want_conv_attrs(a, why))
         return false;
-    const Shape *x = shape_in(n, 0), *w = shape_in(n, 1);
+    const Shape *w = shape_in(n, slot);
     if (w->dim[2] != a->kernel.v[0] || w->dim[3] != a->kernel.v[1])
         return refuse(
             why, "kernel is %" PRId64 "x%" PRId64 ", but the weight is for %" PRId64 "x%" PRId64,
@@ -49,7 +55,12 @@ static bool conv_result(const Node *n, Type *result, Buf *why) {
     if (!conv_size(a, 0, x->dim[2], &rows, why) || !conv_size(a, 1, x->dim[3], &columns, why))
         return false;
     *result = type_plain(node_in(n, 0)->type.dtype, SHAPE(x->dim[0], w->dim[0], rows, columns));
-    return want_shape(n, 2, SHAPE(w->dim[0]), why);
+    return want_shape(n, slot + 1, SHAPE(w->dim[0]), why);
+}
+
+/* Operand x and the types of all. */
+static bool want_planes(const Node *n, Buf *why) {
+    return want_float(n, 0, why) && want_same_dtypes(n, why) && want_rank(n, 0, 4, why);
 }
 
 static bool want_groups(const Node *n, Buf *why) {
@@ -69,21 +80,45 @@ static bool want_groups(const Node *n, Buf *why) {
     return true;
 }
 
+/* [N,C,1,1] for [N,C,H,W] */
+static Type mean_type(const Type *y) {
+    return type_plain(y->dtype, SHAPE(y->shape.dim[0], y->shape.dim[1], 1, 1));
+}
+
+bool infer_conv2d_planes(const Node *n, Type *y, Buf *why) {
+    return want_planes(n, why) && conv_result(n, conv_attrs(n), shape_in(n, 0), 1, y, why) &&
+           want_groups(n, why);
+}
+
 bool infer_conv2d(const Node *n, Type *results, Buf *why) {
-    if (!conv_result(n, &results[0], why) || !want_groups(n, why))
+    if (!infer_conv2d_planes(n, &results[0], why))
         return false;
     const Shape *x = shape_in(n, 0);
     return want_shape(n, node_slot(n, "scale"), SHAPE(x->dim[0], x->dim[1], 1, 1), why) &&
            want_shape(n, node_slot(n, "residual"), results[0].shape, why);
 }
 
-bool infer_dwconv2d(const Node *n, Type *results, Buf *why) {
-    if (!conv_result(n, &results[0], why))
+bool infer_conv2d_mean(const Node *n, Type *results, Buf *why) {
+    Type y;
+    if (!infer_conv2d_planes(n, &y, why))
         return false;
-    const Shape *x = shape_in(n, 0), *w = shape_in(n, 1);
+    results[0] = mean_type(&y);
+    return true;
+}
+
+/* The filters of a depthwise convolution of x. */
+static bool want_filters(const Node *n, int slot, const Shape *x, Buf *why) {
+    const Shape *w = shape_in(n, slot);
+    return want_shape(n, slot, SHAPE(x->dim[1], 1, w->dim[2], w->dim[3]), why);
+}
+
+bool infer_dwconv2d(const Node *n, Type *results, Buf *why) {
+    if (!want_planes(n, why) || !conv_result(n, conv_attrs(n), shape_in(n, 0), 1, &results[0], why))
+        return false;
     if (conv_attrs(n)->group != 1)
         return refuse(why, "group is implied, it must stay 1");
-    return want_shape(n, 1, SHAPE(x->dim[1], 1, w->dim[2], w->dim[3]), why);
+    results[1] = mean_type(&results[0]);
+    return want_filters(n, 1, shape_in(n, 0), why);
 }
 
 bool infer_dense(const Node *n, Type *results, Buf *why) {

@@ -63,19 +63,31 @@ Node *node_new(Graph *g, Op op, Node *before, const char *name, Value *const *op
     make_operands(g, node, operands, n);
     node->results = ARENA_ARRAY(&g->arena, op_max_results(op), Value *);
     for (int i = 0; i < op_min_results(op); i++)
-        node_add_result(g, node, name, (Type){0});
+        node_add_result(g, node, i, name, (Type){0});
     list_insert(g, node, before);
     return node;
 }
 
-Value *node_add_result(Graph *g, Node *n, const char *name, Type t) {
-    if (n->nresults >= op_max_results(n->op))
-        die("%s has no more than %d results", op_info(n->op)->name, n->nresults);
+Value *node_add_result(Graph *g, Node *n, int slot, const char *name, Type t) {
+    if (slot < 0 || slot >= op_max_results(n->op))
+        die("%s has no result %d", op_info(n->op)->name, slot);
     Value *v = value_new(g, graph_unique_name(g, name), t);
     v->def = n;
-    v->result = n->nresults;
-    n->results[n->nresults++] = v;
+    v->result = slot;
+    int at = n->nresults++;
+    for (; at > 0 && n->results[at - 1]->result > slot; at--)
+        n->results[at] = n->results[at - 1];
+    ensure(at == 0 || n->results[at - 1]->result < slot);
+    n->results[at] = v;
     return v;
+}
+
+Value *node_result(const Node *n, const char *name) {
+    int slot = op_result_slot(n->op, name);
+    for (int i = 0; i < n->nresults; i++)
+        if (n->results[i]->result == slot)
+            return n->results[i];
+    return NULL;
 }
 
 /* ---- types ---------------------------------------------------------------------------------- */
@@ -95,7 +107,7 @@ static bool has_required_operands(const Node *n, Buf *why) {
 bool node_result_types(const Node *n, Type *results, Buf *why) {
     if (!has_required_operands(n, why) || !op_info(n->op)->infer(n, results, why))
         return false;
-    for (int i = 0; i < op_min_results(n->op); i++)
+    for (int i = 0; i < op_max_results(n->op); i++)
         if (!shape_valid(&results[i].shape, results[i].dtype))
             return refuse(why, "the result would have more than 2^36 bytes");
     return true;
@@ -105,11 +117,13 @@ bool node_infer(Node *n, Buf *why) {
     Type types[MAX_RESULTS] = {{0}};
     if (!node_result_types(n, types, why))
         return false;
-    for (int i = 0; i < op_min_results(n->op); i++) {
+    for (int i = 0; i < n->nresults; i++) {
         Value *v = n->results[i];
-        if (v->type.dtype == types[i].dtype && shape_equal(&v->type.shape, &types[i].shape))
+        const Type *t = &types[v->result];
+        if (result_is_scratch(v) ||
+            (v->type.dtype == t->dtype && shape_equal(&v->type.shape, &t->shape)))
             continue;
-        v->type = types[i];
+        v->type = *t;
         v->arena_offset = -1;
     }
     return true;

@@ -90,6 +90,17 @@ int op_min_results(Op op) {
     return n;
 }
 
+int op_result_slot(Op op, const char *name) {
+    size_t n = strlen(name);
+    for (int i = 0; i < op_max_results(op); i++) {
+        Span word = nth_word(op_info(op)->results, i);
+        word.n -= word.s[word.n - 1] == '?';
+        if (word.n == n && memcmp(word.s, name, n) == 0)
+            return i;
+    }
+    return -1;
+}
+
 /* ---- activations as ops --------------------------------------------------------------------- */
 
 static const Op act_ops[] = {

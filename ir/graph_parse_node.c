@@ -10,22 +10,34 @@ typedef struct NodeText {
     const char *at; /* where the node begins, and its op */
     const char *op_at;
     Op op;
-    Names names;
+    Names names; /* of results, by slot; NULL where one is absent */
+    size_t nresults;
     Values operands;
     void *attrs;
     PlacedTypes types;
     const char *origin;
 } NodeText;
 
+/* %name, or _ for a result that is absent. */
+static bool parse_result_name(Parser *p, NodeText *t, const char **name) {
+    *name = NULL;
+    if (span_is(lex_peek_word(&p->lex), "_"))
+        return lex_accept(&p->lex, "_");
+    t->nresults++;
+    if (!parse_new_name(p, '%', name))
+        return false;
+    for (size_t i = 0; i < t->names.len; i++)
+        if (t->names.data[i] && strcmp(t->names.data[i], *name) == 0)
+            return lex_error_at(&p->lex, t->at, "%%%s is defined twice", *name);
+    return true;
+}
+
 static bool parse_result_names(Parser *p, NodeText *t) {
     Arena *a = p->lex.arena;
     do {
         const char *name;
-        if (!parse_new_name(p, '%', &name))
+        if (!parse_result_name(p, t, &name))
             return false;
-        for (size_t i = 0; i < t->names.len; i++)
-            if (strcmp(t->names.data[i], name) == 0)
-                return lex_error_at(&p->lex, t->at, "%%%s is defined twice", name);
         vec_push(a, &t->names, name);
         if (t->names.len > MAX_RESULTS)
             return lex_error_at(&p->lex, t->at, "no op has more than %d results", MAX_RESULTS);
@@ -158,8 +170,13 @@ static bool check_counts(Parser *p, const NodeText *t) {
     if (n < min || n > max)
         return lex_error_at(&p->lex, t->at, "%s has %zu to %zu results, here are %zu",
                             op_info(t->op)->name, min, max, n);
-    if (t->types.len != n)
-        return lex_error_at(&p->lex, t->op_at, "expected %zu types, found %zu", n, t->types.len);
+    for (size_t i = 0; i < n; i++)
+        if (!t->names.data[i] && (i < min || i == n - 1))
+            return lex_error_at(&p->lex, t->at,
+                                "only optional results before others can be absent");
+    if (t->types.len != t->nresults)
+        return lex_error_at(&p->lex, t->op_at, "expected %zu types, found %zu", t->nresults,
+                            t->types.len);
     return true;
 }
 
@@ -180,8 +197,8 @@ static bool set_types(Parser *p, const NodeText *t, Node *n) {
     if (!ok)
         lex_error_at(&p->lex, t->op_at, "%s: %s", op_info(t->op)->name, buf_str(&why));
     buf_free(&why);
-    for (int i = 0; ok && i < op_min_results(t->op); i++)
-        ok = check_type(p, t, n->results[i], &t->types.data[i]);
+    for (int i = 0; ok && i < n->nresults; i++)
+        ok = result_is_scratch(n->results[i]) || check_type(p, t, n->results[i], &t->types.data[i]);
     for (int i = 0; ok && i < n->nresults; i++) {
         n->results[i]->type = t->types.data[i].type;
         n->results[i]->arena_offset = t->types.data[i].offset;
@@ -196,7 +213,8 @@ static bool build_node(Parser *p, const NodeText *t) {
         n->attrs = t->attrs;
     n->origin = t->origin;
     for (size_t i = (size_t)n->nresults; i < t->names.len; i++)
-        node_add_result(g, n, t->names.data[i], t->types.data[i].type);
+        if (t->names.data[i])
+            node_add_result(g, n, (int)i, t->names.data[i], (Type){0});
     if (set_types(p, t, n))
         return true;
     node_erase(g, n);

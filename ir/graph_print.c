@@ -59,7 +59,9 @@ static void print_constant(Buf *b, const Value *v, ConstantForm form) {
 /* ---- nodes ---------------------------------------------------------------------------------- */
 
 static void print_results(Buf *b, const Node *n) {
-    for (int i = 0; i < n->nresults; i++) {
+    for (int i = 0, slot = 0; i < n->nresults; i++, slot++) {
+        for (; slot < n->results[i]->result; slot++)
+            buf_puts(b, ", _");
         buf_puts(b, i > 0 ? ", " : "");
         print_ref(b, n->results[i]);
     }

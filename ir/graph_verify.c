@@ -140,13 +140,18 @@ static bool check_results(Verifier *v, const Node *n) {
         fault(v, "%s has %d results, %d to %d are right", title(v, n), n->nresults, min, max);
         return false;
     }
+    bool ok = true;
     for (int i = 0; i < n->nresults; i++) {
         const Value *r = n->results[i];
+        bool in_slot =
+            i < min ? r->result == i : r->result > n->results[i - 1]->result && r->result < max;
         define(v, r);
-        if (r->def != n || r->result != i || r->is_input || r->constant)
+        if (r->def != n || !in_slot || r->is_input || r->constant) {
             fault(v, "result %d of %s is marked as something else", i, title(v, n));
+            ok = false;
+        }
     }
-    return true;
+    return ok;
 }
 
 static void check_types(Verifier *v, const Node *n) {
@@ -155,13 +160,13 @@ static void check_types(Verifier *v, const Node *n) {
     if (!node_result_types(n, types, &why)) {
         fault(v, "%s: %s", title(v, n), buf_str(&why));
     } else {
-        for (int i = 0; i < op_min_results(n->op); i++) {
-            const Type *t = &n->results[i]->type;
-            if (!type_valid(t))
-                continue; /* said already, and not to be printed */
-            if (t->dtype != types[i].dtype || !shape_equal(&t->shape, &types[i].shape))
+        for (int i = 0; i < n->nresults; i++) {
+            const Type *t = &n->results[i]->type, *want = &types[n->results[i]->result];
+            if (!type_valid(t) || result_is_scratch(n->results[i]))
+                continue; /* said already, and not to be printed; any type is right */
+            if (t->dtype != want->dtype || !shape_equal(&t->shape, &want->shape))
                 fault(v, "result %d of %s is of type %s, its operands make it %s", i, title(v, n),
-                      type_str(&v->arena, t), type_str(&v->arena, &types[i]));
+                      type_str(&v->arena, t), type_str(&v->arena, want));
         }
     }
     buf_free(&why);

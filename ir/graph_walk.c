@@ -61,6 +61,15 @@ static int64_t weight_macs(const Node *n) {
     return saturated_mul(shape_elems(&node_out(n)->type.shape), shape_elems(w) / w->dim[0]);
 }
 
+static int64_t mean_macs(const Node *n) {
+    Type y;
+    Buf why = {0};
+    bool ok = infer_conv2d_planes(n, &y, &why);
+    buf_free(&why);
+    const Shape *w = shape_in(n, 1);
+    return ok && w->dim[0] ? saturated_mul(shape_elems(&y.shape), shape_elems(w) / w->dim[0]) : 0;
+}
+
 /* The two small matrices; the mean is additions alone. */
 static int64_t se_macs(const Node *n) {
     int64_t weights = shape_elems(shape_in(n, 1)) + shape_elems(shape_in(n, 3));
@@ -68,9 +77,8 @@ static int64_t se_macs(const Node *n) {
 }
 
 static int64_t (*const macs[OP_COUNT])(const Node *n) = {
-    [OP_conv2d] = weight_macs,
-    [OP_dwconv2d] = weight_macs,
-    [OP_dense] = weight_macs,
+    [OP_conv2d] = weight_macs,   [OP_conv2d_mean] = mean_macs,
+    [OP_dwconv2d] = weight_macs, [OP_dense] = weight_macs,
     [OP_se] = se_macs,
 };
 

@@ -258,8 +258,9 @@ Addr lower_addr(Lower *lo, const Value *v) {
 }
 
 Addr lower_scratch(Lower *lo, const Node *n) {
-    ensure(n->nresults == 2);
-    return lower_base(lo, n->results[1]);
+    const Value *scratch = node_result(n, "scratch");
+    ensure(scratch);
+    return lower_base(lo, scratch);
 }
 
 /* ---- loops ----------------------------------------------------------------------------------- */
@@ -274,6 +275,15 @@ void advance_by(Builder *b, Reg *p, int64_t by) {
 
 Reg *copy_pointer(Builder *b, const char *name, Reg *p) {
     return build_lea(b, name, addr_of(p, 0));
+}
+
+Reg *build_share(Builder *b, const char *var, Reg *part, int64_t n, int64_t parts) {
+    LType i64 = ltype(DT_i64, 1);
+    int64_t share = ceil_div(n, parts);
+    Reg *from = build_op(b, INST_mul, "from", part, build_const_i(b, "share", i64, share), NULL);
+    Reg *to = build_op(b, INST_add, "to", from, build_const_i(b, "share", i64, share), NULL);
+    build_op_to(b, INST_min, to, to, build_const_i(b, "all", i64, n), NULL);
+    return build_for(b, var, bound_reg(from), bound_reg(to), 1);
 }
 
 /* ---- steps ----------------------------------------------------------------------------------- */

@@ -78,6 +78,9 @@ void lower_call(Lower *lo, Kernel *k, const Arg *args, int nargs);
 /* Reports that a form of n has no lowering: always false. */
 bool lower_unsupported(Lower *lo, const Node *n, const char *reason);
 
+/* A loop over one part's share of 0..n, which `parts` parts divide among them as runs. */
+Reg *build_share(Builder *b, const char *var, Reg *part, int64_t n, int64_t parts);
+
 /* Building loops: a pointer that moves on by a register or a constant, and a copy of one. */
 void advance(Builder *b, Reg *p, Reg *by);
 void advance_by(Builder *b, Reg *p, int64_t by);
@@ -95,8 +98,32 @@ void lower_zero_spare(Lower *lo, const Value *v);
 
 /* ---- lower_pool.c ---------------------------------------------------------------------------- */
 
-/* The mean of each plane of x (one image) to the vectors at `to`, `plane` elements apart. */
-void lower_pool_to(Lower *lo, const Value *x, Addr to, int64_t plane);
+/* The mean of each plane of one image, `from` on, to the vectors at `to`, `plane` elements apart.
+ */
+void lower_pool_to(Lower *lo, Addr from, const View *v, Addr to, int64_t plane);
+/* Kernels may add what they store to sums, one vector a block of channels, `plane` elements apart:
+ * the first call sets them to zero, the second makes them means of planes like `of`'s. */
+void lower_sums_begin(Lower *lo, Addr sums, int64_t blocks, int64_t plane);
+void lower_sums_end(Lower *lo, Addr sums, int64_t blocks, int64_t plane, const View *of);
+
+/* ---- lower_dw.c: the kernel behind dwconv2d and conv2d_dwconv2d ------------------------------ */
+
+/* Rows of output pixels of each block of channels. Weights: [block][bias, kh, kw][lanes]. */
+typedef struct Depthwise {
+    const ConvAttrs *attrs;
+    int64_t blocks, rows, length;      /* blocks of channels; output rows, pixels in a row */
+    int64_t a_plane, a_row, a_tap_row; /* strides: input block, output row, row of taps */
+    int64_t c_plane, c_row;            /* strides of the output */
+    bool sum;                          /* adds each block's pixels to its vector of sums */
+    int64_t s_plane;
+    Addr a, w, c, s; /* a: the first tap of the first pixel; s: where sum */
+} Depthwise;
+
+/* Packs the weights once; `name` is what they are called after. */
+Addr dw_pack(Lower *lo, const ConvAttrs *a, int64_t channels, const ConvWeights *w,
+             const char *name);
+int64_t dw_block_weights(const ConvAttrs *a, int lanes); /* elements of a block's weights */
+void dw_call(Lower *lo, const Depthwise *d);
 
 /* ---- schedule.c: the shape of a kernel ------------------------------------------------------- */
 
@@ -159,7 +186,30 @@ Addr gemm_pack(Lower *lo, const Gemm *g, const ConvWeights *w);
 float spare_bias(Act act);
 /* Emits the calls (one or two: the panels, and a narrower last one). */
 void gemm_call(Lower *lo, const Gemm *g, Addr weights);
+/* The panels of output channels: `whole` of them that are alike, and one of its own for the rest.
+ */
+typedef struct GemmPanels {
+    int64_t channels; /* of a whole one */
+    int64_t whole;
+    int64_t last;    /* channels of the last one; 0: there is none */
+    int64_t weights; /* elements of a whole one's weights */
+} GemmPanels;
+GemmPanels gemm_panels(const Gemm *g, const PassContext *cx);
+/* What gemm_call does, in parts: some whole panels, and the last one. The weights, g->c and g->r
+ * are those of the first of these panels. */
+void gemm_call_panels(Lower *lo, const Gemm *g, Addr weights, int64_t panels);
+void gemm_call_last(Lower *lo, const Gemm *g, Addr weights);
 /* f32 elements of g->scratch. */
 int64_t gemm_scratch(const Gemm *g, const PassContext *cx);
+
+/* ---- lower_conv.c ---------------------------------------------------------------------------- */
+
+/* Sizes and strides of a convolution of x into y, with a residual r or NULL; the rest (addresses,
+ * names, a gate) is the caller's. */
+Gemm conv_gemm(const ConvAttrs *a, const View *x, const View *y, const View *r);
+/* The stem of the kernel's name: what is fixed in it besides the tile. */
+const char *conv_stem(Lower *lo, const ConvAttrs *a, const Gemm *g);
+/* Where the first tap of the first pixel is, in the padding: x is at `from`. */
+Addr conv_start(const ConvAttrs *a, const View *x, Addr from);
 
 #endif

@@ -4,48 +4,52 @@
 
 /* ---- conv2d ---------------------------------------------------------------------------------- */
 
+static bool is_packed(const View *v) {
+    return v->row == v->w * v->block;
+}
+
 /* A 1x1 convolution of planes without a halo is one long row of pixels. */
-static bool is_one_row(const Node *n, const View *x, const View *y, const View *r) {
-    const ConvAttrs *a = conv_attrs(n);
-    bool pointwise = a->kernel.v[0] == 1 && a->kernel.v[1] == 1 && a->stride.v[0] == 1 &&
-                     a->stride.v[1] == 1 && !has_padding(n);
-    return pointwise && x->row == x->w * x->block && y->row == y->w * y->block &&
-           (!r || r->row == r->w * r->block);
+static bool is_one_row(const ConvAttrs *a, const View *x, const View *y, const View *r) {
+    bool same_size = x->h == y->h && x->w == y->w;
+    bool pointwise = a->kernel.v[0] == 1 && a->kernel.v[1] == 1 && same_size;
+    return pointwise && is_packed(x) && is_packed(y) && (!r || is_packed(r));
+}
+
+Gemm conv_gemm(const ConvAttrs *a, const View *x, const View *y, const View *r) {
+    bool one_row = is_one_row(a, x, y, r);
+    return (Gemm){.kh = a->kernel.v[0],
+                  .kw = a->kernel.v[1],
+                  .ablock = x->block,
+                  .pixel_step = a->stride.v[1] * x->block,
+                  .tap_step = a->dilation.v[1] * x->block,
+                  .k = x->c,
+                  .n = y->c,
+                  .a_plane = x->plane,
+                  .a_row = a->stride.v[0] * x->row,
+                  .a_tap_row = a->dilation.v[0] * x->row,
+                  .c_plane = y->plane,
+                  .c_row = y->row,
+                  .c_pixel = y->block,
+                  .r_plane = r ? r->plane : 0,
+                  .r_row = r ? r->row : 0,
+                  .rows = one_row ? 1 : y->h,
+                  .length = one_row ? y->h * y->w : y->w,
+                  .act = a->act,
+                  .residual = r != NULL};
 }
 
 /* Sizes and strides; the addresses are the caller's. */
-static Gemm conv_gemm(const Node *n) {
-    const ConvAttrs *a = conv_attrs(n);
+static Gemm node_gemm(const Node *n) {
     const Value *residual = node_in(n, node_slot(n, "residual"));
     View x = view_of(&node_in(n, 0)->type), y = view_of(&node_out(n)->type);
     View r = residual ? view_of(&residual->type) : y;
-    bool one_row = is_one_row(n, &x, &y, &r);
-    return (Gemm){.kh = a->kernel.v[0],
-                  .kw = a->kernel.v[1],
-                  .ablock = x.block,
-                  .pixel_step = a->stride.v[1] * x.block,
-                  .tap_step = a->dilation.v[1] * x.block,
-                  .k = x.c,
-                  .n = y.c,
-                  .a_plane = x.plane,
-                  .a_row = a->stride.v[0] * x.row,
-                  .a_tap_row = a->dilation.v[0] * x.row,
-                  .c_plane = y.plane,
-                  .c_row = y.row,
-                  .c_pixel = y.block,
-                  .r_plane = r.plane,
-                  .r_row = r.row,
-                  .rows = one_row ? 1 : y.h,
-                  .length = one_row ? y.h * y.w : y.w,
-                  .act = a->act,
-                  .residual = residual != NULL,
-                  .gate = node_in(n, node_slot(n, "scale")) != NULL,
-                  .weight_name = node_in(n, 1)->name};
+    Gemm g = conv_gemm(conv_attrs(n), &x, &y, residual ? &r : NULL);
+    g.gate = node_in(n, node_slot(n, "scale")) != NULL;
+    g.weight_name = node_in(n, 1)->name;
+    return g;
 }
 
-/* The kernel's name: what is fixed in it besides the tile. */
-static const char *conv_stem(Lower *lo, const Node *n, const Gemm *g) {
-    const ConvAttrs *a = conv_attrs(n);
+const char *conv_stem(Lower *lo, const ConvAttrs *a, const Gemm *g) {
     Buf b = {0};
     buf_printf(&b, "conv%dx%d", (int)g->kh, (int)g->kw);
     if (a->stride.v[1] != 1)
@@ -59,10 +63,14 @@ static const char *conv_stem(Lower *lo, const Node *n, const Gemm *g) {
     return stem;
 }
 
+Addr conv_start(const ConvAttrs *a, const View *x, Addr from) {
+    return addr_offset(from, -(a->pad.v[0] * x->row + a->pad.v[1] * x->block));
+}
+
 int64_t scratch_conv2d(const Node *n, const PassContext *cx) {
     if (!node_in(n, node_slot(n, "scale")))
         return 0;
-    Gemm g = conv_gemm(n);
+    Gemm g = node_gemm(n);
     return gemm_scratch(&g, cx);
 }
 
@@ -82,13 +90,13 @@ bool lower_conv2d(Lower *lo, Node *n) {
     const ConvAttrs *a = conv_attrs(n);
     if (a->group != 1)
         return lower_unsupported(lo, n, "groups of several channels have no kernel");
-    Gemm g = conv_gemm(n);
+    Gemm g = node_gemm(n);
     if (g.gate && has_padding(n))
         return lower_unsupported(lo, n, "a scale and padding together have no kernel");
     ConvWeights w;
     if (!lower_conv_weights(lo, n, &w))
         return false;
-    g.stem = conv_stem(lo, n, &g);
+    g.stem = conv_stem(lo, a, &g);
     Addr packed = gemm_pack(lo, &g, &w);
     View x = view_of(&node_in(n, 0)->type);
     int64_t images = x.n;
@@ -101,8 +109,7 @@ bool lower_conv2d(Lower *lo, Node *n) {
         images = 1;
     }
     lower_batch_begin(lo, images);
-    g.a =
-        addr_offset(lower_addr(lo, node_in(n, 0)), -(a->pad.v[0] * x.row + a->pad.v[1] * x.block));
+    g.a = conv_start(a, &x, lower_addr(lo, node_in(n, 0)));
     g.c = lower_addr(lo, node_out(n));
     if (g.residual)
         g.r = lower_addr(lo, node_in(n, node_slot(n, "residual")));
@@ -159,11 +166,17 @@ bool lower_dense(Lower *lo, Node *n) {
 
 /* ---- se -------------------------------------------------------------------------------------- */
 
-/* Scratch: the pooled channels, then the squeezed ones, each in whole vectors. */
+/* Whether x is one pixel: the mean of a plane, or all of it. */
+static bool is_pooled(const Value *x) {
+    return x->type.shape.dim[2] == 1 && x->type.shape.dim[3] == 1;
+}
+
+/* Scratch: the squeezed channels, then the pooled ones unless x is, each in whole vectors. */
 int64_t scratch_se(const Node *n, const PassContext *cx) {
     int lanes = target_lanes(cx->target);
-    return round_up(node_in(n, 0)->type.shape.dim[1], lanes) +
-           round_up(node_in(n, 1)->type.shape.dim[0], lanes);
+    const Value *x = node_in(n, 0);
+    return round_up(node_in(n, 1)->type.shape.dim[0], lanes) +
+           (is_pooled(x) ? 0 : round_up(x->type.shape.dim[1], lanes));
 }
 
 bool lower_se(Lower *lo, Node *n) {
@@ -173,19 +186,26 @@ bool lower_se(Lower *lo, Node *n) {
         if (!(data[i] = lower_constant(lo, n, node_in(n, i))))
             return false;
     int lanes = lower_lanes(lo);
-    int64_t channels = node_in(n, 0)->type.shape.dim[1],
-            squeezed = node_in(n, 1)->type.shape.dim[0];
-    View y = view_of(&node_out(n)->type);
+    int64_t channels = node_in(n, 0)->type.shape.dim[1];
+    int64_t squeezed = node_in(n, 1)->type.shape.dim[0];
+    const Value *in = node_in(n, 0);
+    View x = view_of(&in->type), y = view_of(&node_out(n)->type);
     Gemm squeeze = vector_gemm("dense", channels, squeezed, lanes, a->act, node_in(n, 1)->name);
     Gemm excite = vector_gemm("dense", squeezed, channels, lanes, a->gate, node_in(n, 3)->name);
     Addr w1 = gemm_pack(lo, &squeeze, &(ConvWeights){data[1], data[2]});
     Addr w2 = gemm_pack(lo, &excite, &(ConvWeights){data[3], data[4]});
     Addr scratch = lower_scratch(lo, n);
 
-    lower_batch_begin(lo, node_in(n, 0)->type.shape.dim[0]);
-    lower_pool_to(lo, node_in(n, 0), scratch, lanes);
-    squeeze.a = scratch;
-    squeeze.c = excite.a = addr_offset(scratch, round_up(channels, lanes));
+    lower_batch_begin(lo, x.n);
+    squeeze.a = lower_addr(lo, in);
+    squeeze.a_plane = x.plane;
+    if (!is_pooled(in)) {
+        Addr mean = addr_offset(scratch, round_up(squeezed, lanes));
+        lower_pool_to(lo, squeeze.a, &x, mean, lanes);
+        squeeze.a = mean;
+        squeeze.a_plane = lanes;
+    }
+    squeeze.c = excite.a = scratch;
     excite.c = lower_addr(lo, node_out(n));
     excite.c_plane = y.plane;
     gemm_call(lo, &squeeze, w1);

@@ -5,17 +5,21 @@
  *     for each output row
  *       for each tile of mr columns         acc[m] = bias
  *         for each tap row i                input column q feeds all m, j with m*sw + j*dw == q
+ *         [sum: row's sum += acc[0..m]]
+ *       [sum: block's sum += row's sum]     two levels keep the error of large planes small
  *
  * The input's halo holds the padding, so that no border is tested. */
 #include "passes/lower.h"
 
-enum { MAX_COLUMNS = 64 };
+enum { MAX_COLUMNS = 64, MAX_DW_WIDTH = 32 };
 
 typedef struct DwKernel {
     Builder b;
     const ConvAttrs *attrs;
     int lanes;
     Reg *a, *w, *c;
+    Reg *s, *s_plane; /* sums; NULL where there are none */
+    Reg *row_sum;
     Reg *blocks, *a_plane, *a_row, *a_tap_row, *c_plane, *c_row, *rows, *tiles;
     Reg *acc[MAX_COLUMNS], *tap[MAX_COLUMNS];
 } DwKernel;
@@ -32,6 +36,14 @@ static void add_column(DwKernel *k, Reg *row, int64_t q, int mr) {
             x = build_load(&k->b, "x", k->lanes, addr_of(row, q * k->lanes));
         build_op_to(&k->b, INST_fma, k->acc[m], x, k->tap[at / a->dilation.v[1]], k->acc[m]);
     }
+}
+
+/* In pairs, so that additions don't wait for each other. */
+static void add_to_row_sum(DwKernel *k, int mr) {
+    for (int step = 1; step < mr; step *= 2)
+        for (int m = 0; m + step < mr; m += 2 * step)
+            build_op_to(&k->b, INST_add, k->acc[m], k->acc[m], k->acc[m + step], NULL);
+    build_op_to(&k->b, INST_add, k->row_sum, k->row_sum, k->acc[0], NULL);
 }
 
 static void tile(DwKernel *k, Reg *weights, Reg *at, Reg *ct, int mr) {
@@ -56,6 +68,8 @@ static void tile(DwKernel *k, Reg *weights, Reg *at, Reg *ct, int mr) {
             build_op_to(b, act_inst(a->act), k->acc[m], k->acc[m], NULL, NULL);
         build_store(b, addr_of(ct, m * k->lanes), k->acc[m]);
     }
+    if (k->s)
+        add_to_row_sum(k, mr);
 }
 
 static void row_of_tiles(DwKernel *k, const Schedule *s, Reg *weights, Reg *a_row, Reg *c_row) {
@@ -70,25 +84,42 @@ static void row_of_tiles(DwKernel *k, const Schedule *s, Reg *weights, Reg *a_ro
         tile(k, weights, at, ct, s->mr_tail);
 }
 
+/* One output row; its sum goes to the block's vector, which stays in memory: registers are for
+ * tiles. */
+static void output_row(DwKernel *k, const Schedule *s, Reg *weights, Reg *a_row, Reg *c_row,
+                       Reg *sum) {
+    Builder *b = &k->b;
+    if (sum)
+        build_const_f_to(b, k->row_sum, 0);
+    row_of_tiles(k, s, weights, a_row, c_row);
+    if (sum) {
+        Reg *total = build_load(b, "total", k->lanes, addr_of(sum, 0));
+        build_store(b, addr_of(sum, 0), build_op(b, INST_add, "total", total, k->row_sum, NULL));
+    }
+}
+
 static void kernel_body(DwKernel *k, const Schedule *s) {
     Builder *b = &k->b;
-    const ConvAttrs *a = k->attrs;
     Reg *w = copy_pointer(b, "wp", k->w);
     Reg *ap = copy_pointer(b, "ap", k->a), *cp = copy_pointer(b, "cp", k->c);
+    Reg *sp = k->s ? copy_pointer(b, "sp", k->s) : NULL;
     build_for(b, "cb", bound_const(0), bound_reg(k->blocks), 1);
     Reg *ar = copy_pointer(b, "ar", ap), *cr = copy_pointer(b, "cr", cp);
     build_for(b, "y", bound_const(0), bound_reg(k->rows), 1);
-    row_of_tiles(k, s, w, ar, cr);
+    output_row(k, s, w, ar, cr, sp);
     advance(b, ar, k->a_row);
     advance(b, cr, k->c_row);
     build_close(b);
-    advance_by(b, w, (1 + a->kernel.v[0] * a->kernel.v[1]) * k->lanes);
+    advance_by(b, w, dw_block_weights(k->attrs, k->lanes));
     advance(b, ap, k->a_plane);
     advance(b, cp, k->c_plane);
+    if (sp)
+        advance(b, sp, k->s_plane);
     build_close(b);
 }
 
-static const char *kernel_name(Lower *lo, const ConvAttrs *a, const Schedule *s) {
+static const char *kernel_name(Lower *lo, const Depthwise *d, const Schedule *s) {
+    const ConvAttrs *a = d->attrs;
     Buf b = {0};
     buf_printf(&b, "dw%dx%d", (int)a->kernel.v[0], (int)a->kernel.v[1]);
     if (a->stride.v[1] != 1)
@@ -100,12 +131,14 @@ static const char *kernel_name(Lower *lo, const ConvAttrs *a, const Schedule *s)
         buf_printf(&b, "_t%d", s->mr_tail);
     if (a->act != ACT_none)
         buf_printf(&b, "_%s", act_name(a->act));
+    buf_puts(&b, d->sum ? "_sum" : "");
     const char *name = arena_strdup(&lo->m->arena, b.data);
     buf_free(&b);
     return name;
 }
 
-static void declare(DwKernel *dk, Kernel *k, Lower *lo, int mr) {
+/* The order of parameters is that of the arguments in dw_call. */
+static void declare(DwKernel *dk, Kernel *k, Lower *lo, int mr, bool sum) {
     dk->a = kernel_param_ptr(k, "a", DT_f32);
     dk->w = kernel_param_ptr(k, "w", DT_f32);
     dk->c = kernel_param_ptr(k, "c", DT_f32);
@@ -118,6 +151,11 @@ static void declare(DwKernel *dk, Kernel *k, Lower *lo, int mr) {
     dk->rows = kernel_param_i64(k, "rows");
     dk->tiles = kernel_param_i64(k, "tiles");
     LType vec = ltype(DT_f32, dk->lanes);
+    if (sum) {
+        dk->s = kernel_param_ptr(k, "s", DT_f32);
+        dk->s_plane = kernel_param_i64(k, "s_plane");
+        dk->row_sum = kernel_reg(k, "row_sum", vec);
+    }
     ensure(mr <= MAX_COLUMNS && dk->attrs->kernel.v[1] <= MAX_COLUMNS);
     for (int m = 0; m < mr; m++)
         dk->acc[m] = kernel_reg(k, arena_printf(&lo->m->arena, "acc%d", m), vec);
@@ -125,23 +163,26 @@ static void declare(DwKernel *dk, Kernel *k, Lower *lo, int mr) {
         dk->tap[j] = kernel_reg(k, arena_printf(&lo->m->arena, "tap%d", (int)j), vec);
 }
 
-static Kernel *build_kernel(Lower *lo, const ConvAttrs *a, const Schedule *s) {
-    Kernel *k = kernel_new(lo->m, kernel_name(lo, a, s));
-    DwKernel dk = {.attrs = a, .lanes = lower_lanes(lo)};
-    declare(&dk, k, lo, s->mr);
+static Kernel *build_kernel(Lower *lo, const Depthwise *d, const Schedule *s) {
+    Kernel *k = kernel_new(lo->m, kernel_name(lo, d, s));
+    DwKernel dk = {.attrs = d->attrs, .lanes = lower_lanes(lo)};
+    declare(&dk, k, lo, s->mr, d->sum);
     dk.b = build_begin(k);
     kernel_body(&dk, s);
     build_end(&dk.b);
     return k;
 }
 
-/* [block][bias, kh, kw][lanes]; spare lanes are zero but for a bias that makes the activation
- * give zero there. */
-static Addr pack(Lower *lo, const Node *n, const ConvWeights *from) {
-    const ConvAttrs *a = conv_attrs(n);
+int64_t dw_block_weights(const ConvAttrs *a, int lanes) {
+    return (1 + a->kernel.v[0] * a->kernel.v[1]) * lanes;
+}
+
+/* Spare lanes are zero but for a bias that makes the activation give zero there. */
+Addr dw_pack(Lower *lo, const ConvAttrs *a, int64_t channels, const ConvWeights *from,
+             const char *name) {
     int lanes = lower_lanes(lo);
-    int64_t channels = node_in(n, 1)->type.shape.dim[0], taps = a->kernel.v[0] * a->kernel.v[1];
-    float *out = lower_weights_begin(lo, ceil_div(channels, lanes) * (1 + taps) * lanes);
+    int64_t taps = a->kernel.v[0] * a->kernel.v[1];
+    float *out = lower_weights_begin(lo, ceil_div(channels, lanes) * dw_block_weights(a, lanes));
     for (int64_t c0 = 0; c0 < channels; c0 += lanes) {
         for (int64_t c = c0; c < c0 + lanes; c++)
             *out++ = c >= channels ? spare_bias(a->act) : from->bias ? from->bias[c] : 0;
@@ -149,34 +190,62 @@ static Addr pack(Lower *lo, const Node *n, const ConvWeights *from) {
             for (int64_t c = c0; c < c0 + lanes; c++)
                 *out++ = c < channels ? from->w[c * taps + t] : 0;
     }
-    return lower_weights_end(lo, node_in(n, 1)->name);
+    return lower_weights_end(lo, name);
+}
+
+void dw_call(Lower *lo, const Depthwise *d) {
+    const ConvAttrs *a = d->attrs;
+    Schedule s = pick_dw_schedule(d->length, a->kernel.v[1], a->stride.v[1], lo->cx);
+    const Arg args[] = {arg_addr(d->a),
+                        arg_addr(d->w),
+                        arg_addr(d->c),
+                        arg_i64(d->blocks),
+                        arg_i64(d->a_plane),
+                        arg_i64(d->a_row),
+                        arg_i64(d->a_tap_row),
+                        arg_i64(d->c_plane),
+                        arg_i64(d->c_row),
+                        arg_i64(d->rows),
+                        arg_i64(d->length / s.mr),
+                        arg_addr(d->s),
+                        arg_i64(d->s_plane)};
+    int n = (int)(sizeof args / sizeof *args);
+    lower_call(lo, build_kernel(lo, d, &s), args, d->sum ? n : n - 2);
 }
 
 bool lower_dwconv2d(Lower *lo, Node *n) {
     const ConvAttrs *a = conv_attrs(n);
-    if (a->kernel.v[1] > 32)
+    if (a->kernel.v[1] > MAX_DW_WIDTH)
         return lower_unsupported(lo, n, "a depthwise kernel is at most 32 wide");
     ConvWeights w;
     if (!lower_conv_weights(lo, n, &w))
         return false;
+    const Value *mean = node_result(n, "mean");
     View x = view_of(&node_in(n, 0)->type), y = view_of(&node_out(n)->type);
-    Schedule s = pick_dw_schedule(y.w, a->kernel.v[1], a->stride.v[1], lo->cx);
-    Addr packed = pack(lo, n, &w);
+    Depthwise d = {.attrs = a,
+                   .blocks = y.blocks,
+                   .rows = y.h,
+                   .length = y.w,
+                   .a_plane = x.plane,
+                   .a_row = a->stride.v[0] * x.row,
+                   .a_tap_row = a->dilation.v[0] * x.row,
+                   .c_plane = y.plane,
+                   .c_row = y.row,
+                   .sum = mean != NULL,
+                   .s_plane = mean ? view_of(&mean->type).plane : 0,
+                   .w = dw_pack(lo, a, y.c, &w, node_in(n, 1)->name)};
     lower_batch_begin(lo, x.n);
-    Addr from =
-        addr_offset(lower_addr(lo, node_in(n, 0)), -(a->pad.v[0] * x.row + a->pad.v[1] * x.block));
-    const Arg args[] = {arg_addr(from),
-                        arg_addr(packed),
-                        arg_addr(lower_addr(lo, node_out(n))),
-                        arg_i64(y.blocks),
-                        arg_i64(x.plane),
-                        arg_i64(a->stride.v[0] * x.row),
-                        arg_i64(a->dilation.v[0] * x.row),
-                        arg_i64(y.plane),
-                        arg_i64(y.row),
-                        arg_i64(y.h),
-                        arg_i64(y.w / s.mr)};
-    lower_call(lo, build_kernel(lo, a, &s), args, sizeof args / sizeof *args);
+    d.a = conv_start(a, &x, lower_addr(lo, node_in(n, 0)));
+    d.c = lower_addr(lo, node_out(n));
+    if (mean) {
+        d.s = lower_addr(lo, mean);
+        lower_sums_begin(lo, d.s, d.blocks, d.s_plane);
+    }
+    dw_call(lo, &d);
+    if (mean) {
+        lower_sums_end(lo, d.s, d.blocks, d.s_plane, &y);
+        lower_zero_halo(lo, mean);
+    }
     lower_zero_halo(lo, node_out(n));
     lower_batch_end(lo);
     return true;

@@ -316,17 +316,17 @@ static int64_t panel_elems(const Gemm *g, int64_t width) {
     return width * (1 + g->k * g->kh * g->kw);
 }
 
-/* Panels `first` and on, `count` of them, nv vectors wide. */
-static void call_panels(Lower *lo, const Gemm *g, const Schedule *s, Addr w, int64_t first_vector,
-                        int64_t count, int nv, bool half) {
+/* `count` panels, nv vectors wide. */
+static void call_panels(Lower *lo, const Gemm *g, const Schedule *s, Addr w, int64_t count, int nv,
+                        bool half) {
     int lanes = lower_lanes(lo);
     Arg args[24];
     int n = 0;
     args[n++] = arg_addr(g->a);
     args[n++] = arg_addr(w);
-    args[n++] = arg_addr(addr_offset(g->c, first_vector * g->c_plane));
+    args[n++] = arg_addr(g->c);
     if (g->residual)
-        args[n++] = arg_addr(addr_offset(g->r, first_vector * g->r_plane));
+        args[n++] = arg_addr(g->r);
     if (g->gate) {
         args[n++] = arg_addr(g->g);
         args[n++] = arg_addr(g->scratch);
@@ -350,18 +350,39 @@ static Schedule gemm_schedule(const Gemm *g, const PassContext *cx) {
     return pick_schedule(g->length, g->n, cx);
 }
 
-void gemm_call(Lower *lo, const Gemm *g, Addr weights) {
-    int lanes = lower_lanes(lo);
-    int64_t vectors = ceil_div(g->n, lanes);
-    Schedule s = gemm_schedule(g, lo->cx);
+GemmPanels gemm_panels(const Gemm *g, const PassContext *cx) {
+    int lanes = target_lanes(cx->target);
+    Schedule s = gemm_schedule(g, cx);
     int last = s.nv_tail ? s.nv_tail : s.half ? s.nv : 0; /* vectors of a panel of its own */
-    int64_t panels = (vectors - last) / s.nv;
-    if (panels)
-        call_panels(lo, g, &s, weights, 0, panels, s.nv, false);
-    if (last) {
-        Addr rest = addr_offset(weights, panels * panel_elems(g, s.nv * lanes));
-        call_panels(lo, g, &s, rest, panels * s.nv, 1, last, s.half);
-    }
+    GemmPanels p = {.channels = s.nv * lanes};
+    p.whole = (ceil_div(g->n, lanes) - last) / s.nv;
+    p.last = last ? g->n - p.whole * p.channels : 0;
+    p.weights = panel_elems(g, p.channels);
+    return p;
+}
+
+void gemm_call_panels(Lower *lo, const Gemm *g, Addr weights, int64_t panels) {
+    Schedule s = gemm_schedule(g, lo->cx);
+    call_panels(lo, g, &s, weights, panels, s.nv, false);
+}
+
+void gemm_call_last(Lower *lo, const Gemm *g, Addr weights) {
+    Schedule s = gemm_schedule(g, lo->cx);
+    call_panels(lo, g, &s, weights, 1, s.nv_tail ? s.nv_tail : s.nv, s.half);
+}
+
+void gemm_call(Lower *lo, const Gemm *g, Addr weights) {
+    GemmPanels p = gemm_panels(g, lo->cx);
+    if (p.whole)
+        gemm_call_panels(lo, g, weights, p.whole);
+    if (!p.last)
+        return;
+    int64_t vectors = p.whole * p.channels / lower_lanes(lo);
+    Gemm rest = *g;
+    rest.c = addr_offset(g->c, vectors * g->c_plane);
+    if (g->residual)
+        rest.r = addr_offset(g->r, vectors * g->r_plane);
+    gemm_call_last(lo, &rest, addr_offset(weights, p.whole * p.weights));
 }
 
 int64_t gemm_scratch(const Gemm *g, const PassContext *cx) {

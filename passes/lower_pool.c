@@ -1,4 +1,5 @@
-/* lower_pool.c: the mean over each plane, for global_avg_pool and se.
+/* lower_pool.c: the mean over each plane: for global_avg_pool, for se where nothing has summed its
+ * planes up, and for what other kernels sum up (lower_sums_*).
  *
  * Four partial sums a row hide the latency of the additions; rows are summed up one by one, which
  * also keeps the rounding error of large planes small. */
@@ -80,29 +81,68 @@ static Kernel *build_kernel(Lower *lo) {
     return k;
 }
 
-void lower_pool_to(Lower *lo, const Value *x, Addr to, int64_t plane) {
-    View v = view_of(&x->type);
-    *lower_weights_begin(lo, 1) = (float)(1.0 / (double)(v.h * v.w));
-    Addr scale = lower_weights_end(lo, "inverse");
-    const Arg args[] = {arg_addr(lower_addr(lo, x)),
-                        arg_addr(scale),
-                        arg_addr(to),
-                        arg_i64(v.blocks),
-                        arg_i64(v.plane),
-                        arg_i64(v.row),
-                        arg_i64(v.h),
-                        arg_i64(v.w / PARTS),
-                        arg_i64(v.w % PARTS),
+/* The weights hold 1 / (h * w). */
+static Addr inverse_of(Lower *lo, const View *v) {
+    *lower_weights_begin(lo, 1) = (float)(1.0 / (double)(v->h * v->w));
+    return lower_weights_end(lo, "inverse");
+}
+
+void lower_pool_to(Lower *lo, Addr from, const View *v, Addr to, int64_t plane) {
+    const Arg args[] = {arg_addr(from),     arg_addr(inverse_of(lo, v)), arg_addr(to),
+                        arg_i64(v->blocks), arg_i64(v->plane),           arg_i64(v->row),
+                        arg_i64(v->h),      arg_i64(v->w / PARTS),       arg_i64(v->w % PARTS),
                         arg_i64(plane)};
     lower_call(lo, build_kernel(lo), args, sizeof args / sizeof *args);
 }
+
+/* ---- sums that kernels make ------------------------------------------------------------------ */
+
+/* One vector for each block, `plane` apart: set to zero or, with `inverse`, multiplied by it. */
+static Kernel *sums_kernel(Lower *lo, bool scales) {
+    Kernel *k = kernel_new(lo->m, scales ? "sums_to_means" : "zero_sums");
+    Reg *s = kernel_param_ptr(k, "s", DT_f32);
+    Reg *inverse = scales ? kernel_param_ptr(k, "inverse", DT_f32) : NULL;
+    Reg *blocks = kernel_param_i64(k, "blocks"), *plane = kernel_param_i64(k, "plane");
+    int lanes = lower_lanes(lo);
+    Builder b = build_begin(k);
+    Reg *by = !scales      ? build_const_f(&b, "zero", ltype(DT_f32, lanes), 0)
+              : lanes == 1 ? build_load(&b, "scale", 1, addr_of(inverse, 0))
+                           : build_splat_load(&b, "scale", lanes, addr_of(inverse, 0));
+    Reg *p = copy_pointer(&b, "p", s);
+    build_for(&b, "cb", bound_const(0), bound_reg(blocks), 1);
+    if (scales) {
+        Reg *sum = build_load(&b, "sum", lanes, addr_of(p, 0));
+        build_store(&b, addr_of(p, 0), build_op(&b, INST_mul, "mean", sum, by, NULL));
+    } else {
+        build_store(&b, addr_of(p, 0), by);
+    }
+    advance(&b, p, plane);
+    build_close(&b);
+    build_end(&b);
+    return k;
+}
+
+void lower_sums_begin(Lower *lo, Addr sums, int64_t blocks, int64_t plane) {
+    const Arg args[] = {arg_addr(sums), arg_i64(blocks), arg_i64(plane)};
+    lower_call(lo, sums_kernel(lo, false), args, sizeof args / sizeof *args);
+}
+
+void lower_sums_end(Lower *lo, Addr sums, int64_t blocks, int64_t plane, const View *of) {
+    const Arg args[] = {arg_addr(sums), arg_addr(inverse_of(lo, of)), arg_i64(blocks),
+                        arg_i64(plane)};
+    lower_call(lo, sums_kernel(lo, true), args, sizeof args / sizeof *args);
+}
+
+/* ---- global_avg_pool ------------------------------------------------------------------------- */
 
 bool lower_pool(Lower *lo, Node *n) {
     const Value *y = node_out(n);
     if (y->type.shape.rank != 4)
         return lower_unsupported(lo, n, "only two-dimensional planes have a kernel");
     lower_batch_begin(lo, y->type.shape.dim[0]);
-    lower_pool_to(lo, node_in(n, 0), lower_addr(lo, y), view_of(&y->type).plane);
+    View x = view_of(&node_in(n, 0)->type);
+    lower_pool_to(lo, lower_addr(lo, node_in(n, 0)), &x, lower_addr(lo, y),
+                  view_of(&y->type).plane);
     lower_zero_halo(lo, y);
     lower_batch_end(lo);
     return true;

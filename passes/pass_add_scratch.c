@@ -1,5 +1,5 @@
-/* add-scratch: gives an op a second result, its scratch memory, where its kernels need some, so
- * that plan-memory sees it as one more value.
+/* add-scratch: gives an op its result `scratch` where its kernels need memory, so that plan-memory
+ * sees it as one more value.
  *
  * Needs: layout (a schedule depends on it). Leaves alone: ops that have scratch already. */
 #include "passes/lower.h"
@@ -7,11 +7,13 @@
 bool pass_add_scratch(Graph *g, PassContext *cx) {
     FOR_EACH_NODE(g, n) {
         const Lowering *l = lowering_of(n->op);
-        int64_t elems = l->scratch && n->nresults == 1 ? l->scratch(n, cx) : 0;
+        int slot = op_result_slot(n->op, "scratch");
+        bool lacks = l->scratch && slot >= 0 && !node_result(n, "scratch");
+        int64_t elems = lacks ? l->scratch(n, cx) : 0;
         if (!elems)
             continue;
         const char *name = arena_printf(&g->arena, "%s.scratch", node_out(n)->name);
-        node_add_result(g, n, graph_unique_name(g, name), type_plain(DT_f32, SHAPE(elems)));
+        node_add_result(g, n, slot, graph_unique_name(g, name), type_plain(DT_f32, SHAPE(elems)));
     }
     return true;
 }

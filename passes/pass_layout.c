@@ -22,14 +22,14 @@ static bool can_block(const Value *v) {
 
 static bool makes_blocks(const Node *n) {
     LayoutRule rule = lowering_of(n->op)->layout;
-    return (rule == LAYOUT_BLOCKED || (rule == LAYOUT_FOLLOW && elementwise_blocks(n))) &&
-           can_block(node_out(n));
+    return rule == LAYOUT_BLOCKED || (rule == LAYOUT_FOLLOW && elementwise_blocks(n));
 }
 
 static void block_results(Graph *g, int lanes) {
     FOR_EACH_NODE(g, n) {
-        if (makes_blocks(n))
-            node_out(n)->type.layout.block = lanes;
+        for (int i = 0; makes_blocks(n) && i < n->nresults; i++)
+            if (can_block(n->results[i]))
+                n->results[i]->type.layout.block = lanes;
     }
 }
 
@@ -95,7 +95,7 @@ static void widen_halo(Value *v, const Dim4 *pad) {
 
 static void add_halos(Graph *g) {
     FOR_EACH_NODE(g, n) {
-        if ((n->op == OP_conv2d || n->op == OP_dwconv2d) && node_in(n, 0)->type.layout.block)
+        if (op_info(n->op)->attrs == ATTRSET_conv && node_in(n, 0)->type.layout.block)
             widen_halo(node_in(n, 0), &conv_attrs(n)->pad);
     }
 }

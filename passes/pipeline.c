@@ -22,6 +22,7 @@ static const char *const level2[] = {
     "fuse-se",
     "fuse-scale",
     "fuse-residual",
+    "fuse-pool",
 
     /* memory */
     "dedupe-constants",

@@ -88,6 +88,31 @@ static const char depthwise[] =
     "  %y = dwconv2d @x, @w, @b {kernel=3x3, stride=2x2, pad=0x0x1x1, act=relu} : f32[2,3,2,2]\n"
     "  return %y, @want\n}\n";
 
+static const char depthwise_mean[] =
+    "graph @t() -> (f32[2,3,1,1], f32[2,3,1,1]) {\n"
+    "  const @x : f32[2,3,4,4] = [-1, 3, 2, 2, 1, -3, 2, 1, 3, 0, -2, 1, 0, 1, -1, -1, -3, 3, 2, "
+    "0, -2, 1, -1, 1, "
+    "-3, -2, 2, -3, 1, -1, -3, 2, 1, 2, 3, 2, 2, -3, 3, 3, 1, 2, 2, 3, 3, 0, 2, 3, -1, "
+    "-3, -2, -3, 0, -3, -2, -2, 1, -2, 3, -2, 3, 0, -2, -3, -1, 1, -3, -2, -3, 1, -3, "
+    "-3, 0, -1, 0, 3, 3, 0, 1, 2, 0, 1, -2, 1, -2, -2, 2, 1, -1, -3, -2, 2, 0, 3, 3, 2]\n"
+    "  const @w : f32[3,1,3,3] = [-3, -3, 1, -1, 2, -1, -2, -3, -1, 1, -3, 2, -1, -1, 1, 3, 0, 2, "
+    "-1, -3, 2, 2, 2, "
+    "3, 0, -2, 1]\n"
+    "  const @b : f32[3] = [1, -1, 1]\n"
+    "  const @want : f32[2,3,1,1] = [0.75, 5.25, 3.75, 7, 2, 7.75]\n"
+    "  %y, %m = dwconv2d @x, @w, @b {kernel=3x3, stride=2x2, pad=0x0x1x1, act=relu} : "
+    "f32[2,3,2,2], "
+    "f32[2,3,1,1]\n"
+    "  return %m, @want\n}\n";
+
+static const char head_mean[] = "graph @t() -> (f32[1,2,1,1], f32[1,2,1,1]) {\n"
+                                "  const @x : f32[1,1,2,2] = [1, 2, 3, 6]\n"
+                                "  const @w : f32[2,1,1,1] = [1, -1]\n"
+                                "  const @b : f32[2] = [0, 4]\n"
+                                "  const @want : f32[1,2,1,1] = [3, 1.5]\n"
+                                "  %y = conv2d_mean @x, @w, @b {act=relu} : f32[1,2,1,1]\n"
+                                "  return %y, @want\n}\n";
+
 static const char fused[] =
     "graph @t() -> (f32[2,2,2,2], f32[2,2,2,2]) {\n"
     "  const @x : f32[2,3,2,2] = [-2, 1, 2, -3, 0, 1, -3, 1, 3, 2, 1, 2, -1, -1, -3, 2, -1, 3, 0, "
@@ -216,6 +241,8 @@ static const struct {
     {"same padding", same_padding, 0},
     {"windows of padding alone", mostly_padding, 0},
     {"depthwise, asymmetric padding, relu", depthwise, 0},
+    {"the means of a depthwise convolution", depthwise_mean, 0},
+    {"the means of a convolution", head_mean, 0},
     {"scale, bias, relu6, residual", fused, 0},
     {"dense with hard_swish", dense, 1e-7},
     {"squeeze and excite", excite, 1e-7},

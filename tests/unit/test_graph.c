@@ -273,7 +273,7 @@ static void scratch_results_keep_their_type(void **state) {
     Value *w = graph_constant(g, "w", tensor_new(&g->arena, DT_f32, SHAPE(3, 4, 1, 1)));
     Node *n = node_new(g, OP_conv2d, NULL, "y", (Value *[]){x, w}, 2);
     node_infer_or_die(n);
-    Value *s = node_add_result(g, n, "y.scratch", type_plain(DT_f32, SHAPE(100)));
+    Value *s = node_add_result(g, n, 1, "y.scratch", type_plain(DT_f32, SHAPE(100)));
     assert_int_equal(n->nresults, 2);
     assert_int_equal(s->result, 1);
     node_infer_or_die(n);
@@ -429,7 +429,7 @@ static void give_too_many_operands(Graph *g) {
 }
 
 static void add_too_many_results(Graph *g) {
-    node_add_result(g, node_new(g, OP_add, NULL, "y", NULL, 0), "z", (Type){0});
+    node_add_result(g, node_new(g, OP_add, NULL, "y", NULL, 0), 1, "z", (Type){0});
 }
 
 static void infer_nonsense(Graph *g) {

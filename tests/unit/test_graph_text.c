@@ -39,8 +39,9 @@ static const char block_text[] =
     "  const @p.w : f32[24,144,1,1] = xxh:8c1f00aa90b2c7d5\n"
     "  %e = conv2d %in, @e.w, @e.b {act=silu} : f32[1,144,5,7]{nchw16c, halo=1x1x1x1, arena=0}"
     "  # \"blocks.2.1/expand\"\n"
-    "  %d = dwconv2d %e, @d.w {kernel=3x3, pad=1x1x1x1, act=silu} : f32[1,144,5,7]{nchw16c}\n"
-    "  %g, %g.scratch = se %d, @r.w, @r.b, @x.w, @x.b {gate=hard_sigmoid} : "
+    "  %d, %m = dwconv2d %e, @d.w {kernel=3x3, pad=1x1x1x1, act=silu} : "
+    "f32[1,144,5,7]{nchw16c}, f32[1,144,1,1]{nchw16c}\n"
+    "  %g, %g.scratch = se %m, @r.w, @r.b, @x.w, @x.b {gate=hard_sigmoid} : "
     "f32[1,144,1,1]{arena=36288},"
     " f32[300]{arena=40000}\n"
     "  %o = conv2d %d, @p.w, scale=%g, residual=%in : f32[1,24,5,7]{nchw16c}\n"
@@ -355,7 +356,8 @@ static const struct {
     /* nodes */
     {IN_GRAPH("  %x = relu %x : f32[1,2,4,4]"), ":2:3", "%x is defined twice"},
     {IN_GRAPH("  %y, %y = relu %x : f32[1,2,4,4]"), ":2:3", "%y is defined twice"},
-    {IN_GRAPH("  %y, %z, %w = relu %x : f32[1]"), ":2:3", "no op has more than 2 results"},
+    {IN_GRAPH("  %y, %z, %v, %w = relu %x : f32[1]"), ":2:3", "no op has more than 3 results"},
+    {IN_GRAPH("  %y, _ = relu %x : f32[1,2,4,4]"), ":2:3", "relu has 1 to 1 results, here are 2"},
     {IN_GRAPH("  %y relu %x : f32[1,2,4,4]"), ":2:6", "expected = and an op"},
     {IN_GRAPH("  %y = rleu %x : f32[1,2,4,4]"), ":2:8", "expected an op"},
     {IN_GRAPH("  %y = relu %z : f32[1,2,4,4]"), ":2:13", "%z is not defined here"},
