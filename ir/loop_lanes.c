@@ -49,6 +49,42 @@ static inline float narrow_flush(double x) {
     return tiny ? copysignf(0, r) : r;
 }
 
+/* ---- fract and scale2: what VREDUCEPS by floor and VSCALEFPS do -------------------------------
+ */
+
+/* a - floor(a) loses bits only for a small negative a, where the sum with -1 is exact. */
+#define SCALE_OPS(T, S, FLOOR, NEXT, LDEXP, FABS, COPYSIGN, MIN, LIMIT)                            \
+    static inline T fraction_##S(T a) {                                                            \
+        if (isinf(a))                                                                              \
+            return 0;                                                                              \
+        T below = FLOOR(a), r = a - below;                                                         \
+        if (r + below > a)                                                                         \
+            r = NEXT(r, 0);                                                                        \
+        return r == 0 ? -(T)0 : r;                                                                 \
+    }                                                                                              \
+    static inline T scaled_limit_##S(T a, bool up) {                                               \
+        if (up)                                                                                    \
+            return a == 0 ? (T)NAN : a < 0 ? (T)-INFINITY : (T)INFINITY;                           \
+        return isinf(a) ? (T)NAN : isnan(a) ? 0 : COPYSIGN(0, a);                                  \
+    }                                                                                              \
+    static inline T scaled_##S(T a, T b) {                                                         \
+        if (isnan(b))                                                                              \
+            return b;                                                                              \
+        if (isinf(b))                                                                              \
+            return scaled_limit_##S(a, b > 0);                                                     \
+        return LDEXP(a, (int)(b > LIMIT ? LIMIT : b < -LIMIT ? -LIMIT : FLOOR(b)));                \
+    }                                                                                              \
+    static inline T scaled_flush_##S(T a, T b) {                                                   \
+        T r = scaled_##S(a, b);                                                                    \
+        bool tiny = FABS(r) == MIN && scaled_##S(r, -FLOOR(b)) != a;                               \
+        return tiny ? COPYSIGN(0, r) : r;                                                          \
+    }
+
+SCALE_OPS(float, f32, floorf, nextafterf, ldexpf, fabsf, copysignf, 0x1p-126f, 300.0f)
+SCALE_OPS(double, f64, floor, nextafter, ldexp, fabs, copysign, 0x1p-1022, 3000.0)
+
+#define FRACT(a) _Generic((a), float : fraction_f32, double : fraction_f64)(a)
+
 /* ---- arithmetic, rows of insts.def ---------------------------------------------------------- */
 
 static inline int64_t shift_right_signed(int64_t x, int n) {
@@ -88,13 +124,16 @@ static inline uint64_t shift_right_unsigned(uint64_t x, int n) {
 #define MUL(a, b)    (a) * (b)
 #define DIV(a, b)    (a) / (b)
 #define FMA(a, b, c) fmaf(a, b, c)
+#define SCALE2(a, b) scaled_f32(a, b)
 #define T            float
 #define WIDE         float
 #define MASK         int32_t
 #define NAME(id)     id##_f32
 #include "ir/lanes.def"
 #undef FMA
+#undef SCALE2
 #define FMA(a, b, c) fma(a, b, c)
+#define SCALE2(a, b) scaled_f64(a, b)
 #define T            double
 #define WIDE         double
 #define MASK         int64_t
@@ -105,12 +144,14 @@ static inline uint64_t shift_right_unsigned(uint64_t x, int n) {
 #undef MUL
 #undef DIV
 #undef FMA
+#undef SCALE2
 
 #define READ         flush_f32
 #define WRITE        flush_f32
 #define MUL(a, b)    mul_flush_f32(a, b)
 #define DIV(a, b)    div_flush_f32(a, b)
 #define FMA(a, b, c) fma_flush_f32(a, b, c)
+#define SCALE2(a, b) scaled_flush_f32(a, b)
 #define T            float
 #define WIDE         float
 #define MASK         int32_t
@@ -121,12 +162,14 @@ static inline uint64_t shift_right_unsigned(uint64_t x, int n) {
 #undef MUL
 #undef DIV
 #undef FMA
+#undef SCALE2
 
 #define READ         flush_f64
 #define WRITE        flush_f64
 #define MUL(a, b)    mul_flush_f64(a, b)
 #define DIV(a, b)    div_flush_f64(a, b)
 #define FMA(a, b, c) fma_flush_f64(a, b, c)
+#define SCALE2(a, b) scaled_flush_f64(a, b)
 #define T            double
 #define WIDE         double
 #define MASK         int64_t

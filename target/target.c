@@ -37,8 +37,10 @@ typedef struct Row {
 } Row;
 
 static const Row rows[] = {
-#define TARGET(id, name, triple, vec, regs, fma, ftz, l1, l2, features, flags, runs, summary)      \
-    {{name, triple, vec, regs, fma, ftz, (l1)*1024, (l2)*1024, features, flags, summary}, runs},
+#define TARGET(id, name, triple, vec, regs, fma, ftz, scale2, l1, l2, features, flags, runs,       \
+               summary)                                                                            \
+    {{name, triple, vec, regs, fma, ftz, scale2, (l1)*1024, (l2)*1024, features, flags, summary},  \
+     runs},
 #include "target/targets.def"
 #undef TARGET
 };

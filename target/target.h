@@ -12,6 +12,7 @@ typedef struct Target {
     int vector_regs;    /* how many there are */
     bool fma;           /* has a fused multiply-add */
     bool flush_to_zero; /* run with denormals flushed, on input and output */
+    bool scale2;        /* has the loop IR's scale2 and fract */
     int64_t l1_bytes, l2_bytes;
     const char *features; /* of GCC's and Clang's target attribute; "" for none */
     const char *c_flags;  /* what a test passes to cc besides -O2 */

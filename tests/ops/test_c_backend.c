@@ -328,6 +328,10 @@ static void add_constants(Matrix *x, LType t) {
                      arena_printf(&x->arena, "    r = const%s %s\n", full_suffix(x, t), values[i]));
 }
 
+static bool target_has_inst(const Target *t, InstOp op) {
+    return op == INST_fma ? t->fma : op == INST_fract || op == INST_scale2 ? t->scale2 : true;
+}
+
 static void add_type(Matrix *x, LType t) {
     for (int op = 0; op < INST_COUNT; op++) {
         const InstInfo *info = inst_info((InstOp)op);
@@ -336,7 +340,7 @@ static void add_type(Matrix *x, LType t) {
             continue;
         if (integer && (op == INST_div || op == INST_rem))
             add_division(x, (InstOp)op, t);
-        else if (op != INST_fma || x->target->fma)
+        else if (target_has_inst(x->target, (InstOp)op))
             add_op(x, (InstOp)op, t);
     }
     add_moves(x, t);

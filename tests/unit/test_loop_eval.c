@@ -293,6 +293,30 @@ static void set_lane_f(DType dt, void *p, int i, double x) {
         memcpy((uint8_t *)p + 4 * i, &f, sizeof f);
 }
 
+/* The greatest number of type dt that is not above a - floor(a): the sum is exact as a long double
+ * but for an a so small that both types have their greatest number below 1. */
+static double expected_fract(DType dt, double a) {
+    if (isinf(a))
+        return 0;
+    if (a == floor(a))
+        return -0.0;
+    long double exact = (long double)a - floorl((long double)a);
+    double r = dt == DT_f32 ? (double)(float)exact : (double)exact;
+    if ((long double)r > exact || r == 1)
+        r = dt == DT_f32 ? (double)nextafterf((float)r, 0) : nextafter(r, 0);
+    return r;
+}
+
+static double expected_scale2(double a, double b) {
+    if (isnan(b))
+        return NAN;
+    if (isinf(b) && isnan(a))
+        return b > 0 ? INFINITY : 0;
+    if (isinf(b))
+        return b > 0 ? a * INFINITY : a * 0;
+    return ldexp(a, (int)fmax(-5000, fmin(5000, floor(b))));
+}
+
 /* Rounded once to dt: sums, products and quotients of two floats round to f32 through f64 as they
  * do at once (Figueroa, "When is double rounding innocuous?", 1995). */
 static double expected_f(InstOp op, DType dt, double a, double b, double c) {
@@ -321,6 +345,12 @@ static double expected_f(InstOp op, DType dt, double a, double b, double c) {
         break;
     case INST_fma:
         r = dt == DT_f32 ? (double)fmaf((float)a, (float)b, (float)c) : fma(a, b, c);
+        break;
+    case INST_fract:
+        r = expected_fract(dt, a);
+        break;
+    case INST_scale2:
+        r = expected_scale2(a, b);
         break;
     case INST_min:
         r = isless(a, b) ? a : b;
@@ -380,8 +410,8 @@ static void check_float_pairs(InstOp op, DType dt, int lanes) {
 
 static void float_instructions(void **state) {
     (void)state;
-    static const InstOp ops[] = {INST_mov, INST_neg, INST_add, INST_sub, INST_mul,
-                                 INST_div, INST_min, INST_max, INST_abs, INST_fma};
+    static const InstOp ops[] = {INST_mov, INST_neg, INST_add, INST_sub, INST_mul,   INST_div,
+                                 INST_min, INST_max, INST_abs, INST_fma, INST_fract, INST_scale2};
     for (size_t o = 0; o < sizeof ops / sizeof *ops; o++) {
         for (size_t n = 0; n < sizeof lane_counts / sizeof *lane_counts; n++) {
             check_float_pairs(ops[o], DT_f32, lane_counts[n]);
@@ -686,7 +716,14 @@ static void denormals_are_flushed(void **state) {
         {"fma a, b, c", 1, 1, 0x1p-127f, 1},       /* operand */
         {"fma a, b, c", -0x1.000002p-1f, 0x1.fffffep-126f, 0x1p-125f, 0}, /* tiny after rounding */
         {"fma a, b, c", -0x1.0008p0f, 0x1.0008p-126f, 0x1.0008p-125f, 0x1p-126f}, /* not tiny */
-        {"min a, b", 0x1p-140f, 1, 0, 0},                                         /* operand */
+        {"scale2 a, b", 0x1.fffffep0f, -127, 0, 0},  /* rounds up to normal: tiny all the same */
+        {"scale2 a, b", -0x1p0f, -126.5f, 0, -0.0f}, /* result, exact */
+        {"scale2 a, b", -0x1.8p0f, -126, 0, -0x1.8p-126f},
+        {"scale2 a, b", 0x1p-140f, 100, 0, 0}, /* operand */
+        {"scale2 a, b", 1.5f, -0x1p-140f, 0, 1.5f},
+        {"fract a", -0x1p-140f, 0, 0, -0.0f},
+        {"fract a", -0x1p-126f, 0, 0, 0x1.fffffep-1f},
+        {"min a, b", 0x1p-140f, 1, 0, 0}, /* operand */
         {"max a, b", -1, -0x1p-140f, 0, -0.0f},
         {"neg a", 0x1p-140f, 0, 0, -0x1p-140f}, /* moves only bits */
         {"mov a", 0x1p-140f, 0, 0, 0x1p-140f},
