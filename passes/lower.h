@@ -139,6 +139,16 @@ typedef struct Schedule {
 /* The fastest tiling, by the cost model, of `length` pixels (per row) by `channels` output channels
  * on the target. */
 Schedule pick_schedule(int64_t length, int64_t channels, const PassContext *cx);
+/* How a dense 3x3 convolution of stride 1 is computed, by the cost model. */
+typedef struct WinogradSchedule {
+    int m;                    /* 4 or 2: by Winograd's F(m x m, 3x3); 0: directly */
+    int64_t tiles;            /* tiles of m x m outputs in a block: a multiple of gemm.mr */
+    Schedule gemm;            /* of the products: mr tiles, no mr_tail */
+    double direct, two, four; /* cycles, predicted: directly, by F(2x2, 3x3), by F(4x4, 3x3) */
+} WinogradSchedule;
+
+WinogradSchedule pick_winograd(int64_t rows, int64_t columns, int64_t k, int64_t n,
+                               const PassContext *cx);
 /* Output columns per tile of a depthwise kernel of kw taps a row and stride sw: mr and mr_tail. */
 Schedule pick_dw_schedule(int64_t length, int64_t kw, int64_t sw, const PassContext *cx);
 
@@ -211,5 +221,15 @@ Gemm conv_gemm(const ConvAttrs *a, const View *x, const View *y, const View *r);
 const char *conv_stem(Lower *lo, const ConvAttrs *a, const Gemm *g);
 /* Where the first tap of the first pixel is, in the padding: x is at `from`. */
 Addr conv_start(const ConvAttrs *a, const View *x, Addr from);
+
+/* ---- lower_winograd.c: as lower_gemm.c, for 3x3 taps, stride 1, ablock == lanes, no gate ---- */
+
+/* Which way g is computed; .m == 0: by gemm_call. */
+WinogradSchedule winograd_schedule(const Gemm *g, const PassContext *cx);
+/* f32 elements of g->scratch; 0 where winograd_schedule says directly. */
+int64_t winograd_scratch(const Gemm *g, const PassContext *cx);
+/* As gemm_pack and gemm_call. */
+Addr winograd_pack(Lower *lo, const Gemm *g, const ConvWeights *w);
+void winograd_call(Lower *lo, const Gemm *g, Addr weights);
 
 #endif

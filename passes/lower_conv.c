@@ -67,11 +67,42 @@ Addr conv_start(const ConvAttrs *a, const View *x, Addr from) {
     return addr_offset(from, -(a->pad.v[0] * x->row + a->pad.v[1] * x->block));
 }
 
+/* Why Winograd's algorithm can't compute n; NULL where it can. */
+static const char *no_winograd(const Node *n, const Gemm *g, const PassContext *cx) {
+    const ConvAttrs *a = conv_attrs(n);
+    if (a->kernel.v[0] != 3 || a->kernel.v[1] != 3)
+        return "the kernel isn't 3x3";
+    if (a->stride.v[0] != 1 || a->stride.v[1] != 1 || a->dilation.v[0] != 1 ||
+        a->dilation.v[1] != 1)
+        return "the stride or the dilation isn't 1";
+    if (a->group != 1 || g->gate || g->ablock != target_lanes(cx->target))
+        return "it has groups, a scale, or inputs that are not in blocks";
+    return cx->options.no_winograd ? "Winograd's algorithm is off" : NULL;
+}
+
 int64_t scratch_conv2d(const Node *n, const PassContext *cx) {
-    if (!node_in(n, node_slot(n, "scale")))
-        return 0;
     Gemm g = node_gemm(n);
-    return gemm_scratch(&g, cx);
+    if (g.gate)
+        return gemm_scratch(&g, cx);
+    return no_winograd(n, &g, cx) ? 0 : winograd_scratch(&g, cx);
+}
+
+/* Whether n is computed by Winograd's algorithm: add-scratch decides that, by giving it scratch. */
+static bool is_winograd(const Node *n, const Gemm *g) {
+    return node_result(n, "scratch") && !g->gate;
+}
+
+static void remark_algorithm(Lower *lo, const Node *n, const Gemm *g) {
+    const char *why = no_winograd(n, g, lo->cx), *name = node_out(n)->name;
+    if (is_winograd(n, g) || !why) {
+        WinogradSchedule s = winograd_schedule(g, lo->cx);
+        const char *way = !is_winograd(n, g) ? "directly" : s.m == 4 ? "F(4x4,3x3)" : "F(2x2,3x3)";
+        diag_remark(lo->cx->diag, lo->cx->where,
+                    "%%%s: %s; predicted kilocycles: direct %.0f, F(2x2,3x3) %.0f, F(4x4,3x3) %.0f",
+                    name, way, s.direct / 1000, s.two / 1000, s.four / 1000);
+    } else if (g->kh * g->kw > 1) {
+        diag_remark(lo->cx->diag, lo->cx->where, "%%%s: directly: %s", name, why);
+    }
 }
 
 Value *inplace_residual(const Node *n) {
@@ -97,7 +128,9 @@ bool lower_conv2d(Lower *lo, Node *n) {
     if (!lower_conv_weights(lo, n, &w))
         return false;
     g.stem = conv_stem(lo, a, &g);
-    Addr packed = gemm_pack(lo, &g, &w);
+    bool winograd = is_winograd(n, &g);
+    remark_algorithm(lo, n, &g);
+    Addr packed = winograd ? winograd_pack(lo, &g, &w) : gemm_pack(lo, &g, &w);
     View x = view_of(&node_in(n, 0)->type);
     int64_t images = x.n;
     if (batch_as_rows(&g, n)) {
@@ -113,11 +146,11 @@ bool lower_conv2d(Lower *lo, Node *n) {
     g.c = lower_addr(lo, node_out(n));
     if (g.residual)
         g.r = lower_addr(lo, node_in(n, node_slot(n, "residual")));
-    if (g.gate) {
+    if (g.gate)
         g.g = lower_addr(lo, node_in(n, node_slot(n, "scale")));
+    if (g.gate || winograd)
         g.scratch = lower_scratch(lo, n);
-    }
-    gemm_call(lo, &g, packed);
+    (winograd ? winograd_call : gemm_call)(lo, &g, packed);
     lower_zero_halo(lo, node_out(n));
     lower_batch_end(lo);
     return true;

@@ -38,8 +38,8 @@ static double gemm_cycles(int64_t length, int64_t vectors, const Schedule *s) {
            panel_cycles(length, s->mr, last, s->half);
 }
 
-Schedule pick_schedule(int64_t length, int64_t channels, const PassContext *cx) {
-    const Target *t = cx->target;
+/* *least: cycles of one step along K, of all panels. */
+static Schedule best_schedule(int64_t length, int64_t channels, const Target *t, double *least) {
     int64_t vectors = ceil_div(channels, target_lanes(t));
     bool half = fits_half(channels, t);
     Schedule best = {.mr = 1, .nv = 1};
@@ -54,7 +54,13 @@ Schedule pick_schedule(int64_t length, int64_t channels, const PassContext *cx) 
             }
         }
     }
+    *least = best_cost;
     return best;
+}
+
+Schedule pick_schedule(int64_t length, int64_t channels, const PassContext *cx) {
+    double cost;
+    return best_schedule(length, channels, cx->target, &cost);
 }
 
 /* Cycles of one row of taps: m outputs share the loads of a row. */
@@ -78,5 +84,97 @@ Schedule pick_dw_schedule(int64_t length, int64_t kw, int64_t sw, const PassCont
             best = (Schedule){.mr = m, .mr_tail = tail, .nv = 1};
         }
     }
+    return best;
+}
+
+/* ---- 3x3 convolutions ------------------------------------------------------------------------ */
+
+/* A dense 3x3 convolution of stride 1. */
+typedef struct Conv3x3 {
+    int64_t rows, columns, k, n; /* of the output; input and output channels */
+    const Target *target;
+} Conv3x3;
+
+/* Weights that come from memory once, at 8 bytes a cycle. */
+static double weight_cycles(const Conv3x3 *c, int64_t taps) {
+    return (double)(c->k * c->n * taps) * sizeof(float) / 8;
+}
+
+static double direct_cycles(const Conv3x3 *c) {
+    double step;
+    best_schedule(c->columns, c->n, c->target, &step);
+    return (double)(c->rows * 9 * c->k) * step + weight_cycles(c, 9);
+}
+
+/* Cycles of the products of mr tiles in one point, all panels. The sums are written once. */
+static double products_cycles(const Conv3x3 *c, const Schedule *s) {
+    int64_t vectors = ceil_div(c->n, target_lanes(c->target));
+    int64_t last = s->nv_tail ? s->nv_tail : s->nv, full = (vectors - last) / s->nv;
+    double steps =
+        (double)full * step_cycles(s->mr, s->nv, false) + step_cycles(s->mr, last, s->half);
+    return (double)c->k * steps + (double)(vectors * s->mr) + 20 * (double)(full + 1);
+}
+
+/* Cycles of the transforms of one tile and one vector of channels: arithmetic on two ports, and
+ * what the loads from and stores to the second cache add. */
+static double transform_cycles(int m, bool input) {
+    return m == 4 ? (input ? 110 : 80) : (input ? 36 : 28);
+}
+
+/* Transformed inputs and products of a block of tiles may take this share of the second cache. */
+static int64_t tiles_in_cache(const Conv3x3 *c, int m, const Schedule *s) {
+    int64_t lanes = target_lanes(c->target), vectors = ceil_div(c->k, lanes) + s->nv;
+    int64_t bytes = vectors * lanes * (m + 2) * (m + 2) * (int64_t)sizeof(float);
+    return c->target->l2_bytes * 5 / 8 / bytes;
+}
+
+static WinogradSchedule schedule_tiles(const Conv3x3 *c, int m, const Schedule *s, double *cycles) {
+    int64_t all = ceil_div(c->rows, m) * ceil_div(c->columns, m);
+    int64_t most = tiles_in_cache(c, m, s) / s->mr * s->mr;
+    most = most ? most : s->mr;
+    int64_t blocks = ceil_div(all, most), tiles = round_up(ceil_div(all, blocks), s->mr);
+    blocks = ceil_div(all, tiles);
+    int64_t chunks = (blocks - 1) * (tiles / s->mr) + ceil_div(all - (blocks - 1) * tiles, s->mr);
+    int64_t points = (m + 2) * (m + 2), lanes = target_lanes(c->target);
+    *cycles = (double)(points * chunks) * products_cycles(c, s) +
+              (double)(all * ceil_div(c->k, lanes)) * transform_cycles(m, true) +
+              (double)(all * ceil_div(c->n, lanes)) * transform_cycles(m, false) +
+              weight_cycles(c, points) * (1 + 0.25 * (double)(blocks - 1));
+    return (WinogradSchedule){.m = m, .tiles = tiles, .gemm = *s};
+}
+
+/* The best tiling of F(m x m, 3x3), and its cycles. */
+static WinogradSchedule best_winograd(const Conv3x3 *c, int m, double *least) {
+    const Target *t = c->target;
+    int64_t vectors = ceil_div(c->n, target_lanes(t));
+    bool half = fits_half(c->n, t);
+    WinogradSchedule best = {0};
+    *least = INFINITY;
+    for (int v = 1; v <= t->vector_regs && v <= vectors; v++) {
+        for (int mr = 1; mr <= t->vector_regs && fits(mr, v, t); mr++) {
+            Schedule s = {.mr = mr, .nv = v, .nv_tail = (int)(vectors % v), .half = half};
+            double cost;
+            WinogradSchedule w = schedule_tiles(c, m, &s, &cost);
+            if (cost < *least) {
+                *least = cost;
+                best = w;
+            }
+        }
+    }
+    return best;
+}
+
+WinogradSchedule pick_winograd(int64_t rows, int64_t columns, int64_t k, int64_t n,
+                               const PassContext *cx) {
+    Conv3x3 c = {rows, columns, k, n, cx->target};
+    double direct = direct_cycles(&c), two, four;
+    WinogradSchedule w2 = best_winograd(&c, 2, &two), w4 = best_winograd(&c, 4, &four), best = {0};
+    if (four < direct && four <= two)
+        best = w4;
+    else if (two < direct)
+        best = w2;
+    best.direct = direct;
+    best.two = two;
+    best.four = four;
     return best;
 }
