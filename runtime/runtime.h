@@ -1,6 +1,6 @@
 /* runtime.h: what a program may link beside generated code: arrays from .npy files, pictures,
- * Pillow's resize, preprocessing, labels. It stands alone: it includes nothing of the compiler.
- * Sections follow the files.
+ * Pillow's resize, preprocessing, labels, threads. It stands alone: it includes nothing of the
+ * compiler. Sections follow the files.
  *
  * Every function that can fail returns RT_OK (0) or a negative code, and puts a sentence into *err
  * (which may be NULL). After a failure the result is empty and need not be freed. */
@@ -143,6 +143,39 @@ int rt_labels_decode(rt_labels *out, const void *data, size_t size, rt_error *er
 /* The label of a class, or "". */
 const char *rt_label(const rt_labels *l, size_t index);
 void rt_labels_free(rt_labels *l);
+
+/* ---- cpus.c: how many threads make sense ----------------------------------------------------- */
+
+enum { RT_MAX_THREADS = 1024 };
+
+/* The CPUs of the process's affinity mask, but no more than the CPU quota of its control groups
+ * allows, rounded up. At least 1. */
+int rt_cpus(void);
+/* That quota: of the groups that the file `groups` (/proc/self/cgroup) names and those around them,
+ * in the folder `root` (/sys/fs/cgroup). 0: there is none. */
+int rt_quota_cpus(const char *groups, const char *root);
+
+/* ---- pool.c: threads for NAME_run_parallel ------------------------------------------------------
+ *
+ *     rt_pool *threads;
+ *     rt_pool_new(&threads, 0, NULL);
+ *     b0_pool pool = {threads, rt_pool_for};
+ *     b0_run_parallel(weights, input, logits, arena, &pool);
+ *
+ * Needs pool.c, cpus.c, error.c and -pthread. Idle threads look for work for some 30 microseconds,
+ * then sleep; they sleep at once where there are more of them than CPUs. */
+
+typedef struct rt_pool rt_pool;
+typedef void rt_body(void *arg, size_t i);
+
+/* A pool of so many threads, of which the caller of rt_pool_for is one; 0: of rt_cpus(). */
+int rt_pool_new(rt_pool **out, int threads, rt_error *err);
+void rt_pool_free(rt_pool *p); /* NULL is fine; while no thread is in rt_pool_for */
+int rt_pool_threads(const rt_pool *p);
+/* Calls body(arg, i) once for each i in 0..n-1, in any order and on any of the pool's threads, and
+ * returns when all calls have. From several threads at once, or from within a body, it works too:
+ * one call has the pool, the others run in their own threads alone. */
+void rt_pool_for(void *pool, size_t n, rt_body *body, void *arg);
 
 #ifdef __cplusplus
 }
