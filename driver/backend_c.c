@@ -1,7 +1,7 @@
 /* backend_c.c: the generated C, built by a C compiler and loaded into this process.
  *
- * In a new folder under TMPDIR: the generated NAME.c and NAME.h, and a wrapper that gives NAME_run
- * one signature for any number of arguments. The folder is gone before the code first runs. */
+ * In a new folder under TMPDIR: the generated NAME.c and NAME.h, and a wrapper that gives
+ * NAME_run_parallel one signature for any number of arguments. The folder is gone before the code first runs. */
 #include "driver/driver.h"
 
 #include <dlfcn.h>
@@ -12,7 +12,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-typedef int Entry(const void *weights, const void *const *in, void *const *out, void *arena);
+typedef void ParallelFor(void *context, size_t n, rt_body *body, void *arg);
+typedef int Entry(const void *weights, const void *const *in, void *const *out, void *arena,
+                  void *pool, ParallelFor *parallel_for);
 typedef int CheckWeights(const void *weights, size_t size);
 
 enum { ALIGNMENT = 64 };
@@ -22,6 +24,7 @@ struct CProgram {
     Entry *entry;
     void *weights, *arena;
     size_t arena_bytes;
+    rt_pool *pool; /* NULL: one thread */
 };
 
 /* ---- programs ---- */
@@ -97,19 +100,24 @@ static void workshop_close(const Workshop *w) {
 static void print_wrapper(Buf *b, const effnetc_model *m) {
     buf_printf(b,
                "#include \"%s.h\"\n"
+               "typedef void parallel_for(void *context, size_t n,\n"
+               "                          void (*body)(void *arg, size_t i), void *arg);\n"
                "int effnetc_entry(const void *weights, const void *const *in, void *const *out,\n"
-               "                  void *arena);\n"
+               "                  void *arena, void *threads, parallel_for *run);\n"
                "int effnetc_check(const void *weights, size_t size);\n"
                "int effnetc_entry(const void *weights, const void *const *in, void *const *out,\n"
-               "                  void *arena) {\n"
-               "    return %s_run(weights",
-               m->name, m->name);
+               "                  void *arena, void *threads, parallel_for *run) {\n"
+               "    %s_pool pool;\n"
+               "    pool.context = threads;\n"
+               "    pool.parallel_for = run;\n"
+               "    return %s_run_parallel(weights",
+               m->name, m->name, m->name);
     for (size_t i = 0; i < m->inputs.len; i++)
         buf_printf(b, ", in[%zu]", i);
     for (size_t i = 0; i < m->outputs.len; i++)
         buf_printf(b, ", out[%zu]", i);
     buf_printf(b,
-               ", arena);\n"
+               ", arena, threads ? &pool : 0);\n"
                "}\n"
                "int effnetc_check(const void *weights, size_t size) {\n"
                "    return %s_check_weights(weights, size);\n"
@@ -208,6 +216,15 @@ static void allocate(CProgram *p, const Module *module) {
     memcpy(p->weights, module->weights->data, weights);
 }
 
+static bool start_threads(CProgram *p, effnetc_model *m) {
+    rt_error err;
+    if (m->options.threads == 1 || rt_pool_new(&p->pool, m->options.threads, &err) == RT_OK)
+        return true;
+    diag_error(m->diag, EXIT_USAGE, "effnetc", "%d threads can't be had: %s", m->options.threads,
+               err.text);
+    return false;
+}
+
 static bool runs_here(effnetc_model *m) {
     if (target_runs_here(m->target))
         return true;
@@ -224,7 +241,7 @@ CProgram *c_program_open(effnetc_model *m) {
         return NULL;
     CProgram *p = ARENA_NEW(&m->arena, CProgram);
     allocate(p, m->program.module);
-    bool ok = write_sources(&w, m) && build(&w, m) && load(&w, p, m);
+    bool ok = start_threads(p, m) && write_sources(&w, m) && build(&w, m) && load(&w, p, m);
     workshop_close(&w);
     if (ok)
         return p;
@@ -234,13 +251,14 @@ CProgram *c_program_open(effnetc_model *m) {
 
 bool c_program_run(CProgram *p, effnetc_model *m, const void *const *in, void *const *out) {
     memset(p->arena, 0xff, p->arena_bytes); /* NaN: a result that depends on it shows */
-    int code = p->entry(p->weights, in, out, p->arena);
+    int code = p->entry(p->weights, in, out, p->arena, p->pool, rt_pool_for);
     if (code != 0)
         diag_error(m->diag, EXIT_INTERNAL, m->path, "the generated code returned %d", code);
     return code == 0;
 }
 
 void c_program_close(CProgram *p) {
+    rt_pool_free(p->pool);
     if (p->library)
         dlclose(p->library);
     free(p->weights);

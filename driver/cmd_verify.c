@@ -29,6 +29,8 @@ static const Option rows[] = {
      "what is verified (default: c)", 0, 0},
     {"cc", 0, OPT_TEXT, offsetof(VerifyOptions, compiler.cc), "COMMAND",
      "C compiler of the c backend (default: $CC, else cc)", 0, 0},
+    {"threads", 0, OPT_INT, offsetof(VerifyOptions, compiler.threads), "N",
+     "threads of the c backend; 0: as many as CPUs (default: 1)", 0, RT_MAX_THREADS},
 };
 static const OptionGroup own = OPTION_GROUP(rows);
 

@@ -30,7 +30,8 @@ typedef struct effnetc_strings {
     size_t count;
 } effnetc_strings;
 
-/* A zeroed struct asks for the defaults, but for opt_level: start from effnetc_default_options. */
+/* A zeroed struct asks for the defaults, but for opt_level and threads: start from
+ * effnetc_default_options. */
 typedef struct effnetc_options {
     const char *target;       /* a row of `effnetc targets`; NULL or "native": this machine */
     const char *name;         /* prefix of generated names and files; NULL: from the file's name */
@@ -44,6 +45,7 @@ typedef struct effnetc_options {
     bool verify_passes;       /* check the IR and its values after each pass */
     bool remarks;             /* keep remarks, and print what each pass did */
     const char *cc;           /* C compiler of EFFNETC_BACKEND_C; NULL: $CC, else cc */
+    int threads;              /* of EFFNETC_BACKEND_C; 0: as many as this process has CPUs */
     FILE *log;                /* where passes are printed; NULL: stderr */
 } effnetc_options;
 

@@ -4,7 +4,7 @@
 #include <string.h>
 
 effnetc_options effnetc_default_options(void) {
-    return (effnetc_options){.opt_level = 2};
+    return (effnetc_options){.opt_level = 2, .threads = 1};
 }
 
 const char *effnetc_version(void) {
