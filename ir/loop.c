@@ -392,3 +392,7 @@ Arg arg_addr(Addr a) {
 Arg arg_i64(int64_t v) {
     return (Arg){.integer = bound_const(v)};
 }
+
+Arg arg_bound(Bound b) {
+    return (Arg){.integer = b};
+}

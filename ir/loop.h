@@ -258,6 +258,7 @@ Addr addr_offset(Addr a, int64_t offset);         /* adds to the offset */
 bool addr_try_plus(Addr *a, Reg *reg, int64_t factor);
 Arg arg_addr(Addr a);
 Arg arg_i64(int64_t v);
+Arg arg_bound(Bound b);
 LType ltype(DType dt, int lanes);
 bool ltype_equal(LType a, LType b);
 LType ltype_mask(LType t);                /* what a comparison of t gives */

@@ -81,6 +81,28 @@ bool lower_unsupported(Lower *lo, const Node *n, const char *reason);
 /* A loop over one part's share of 0..n, which `parts` parts divide among them as runs. */
 Reg *build_share(Builder *b, const char *var, Reg *part, int64_t n, int64_t parts);
 
+/* ---- lower_par.c ----------------------------------------------------------------------------- */
+
+/* In how many parts work of so many cycles (each a vector multiply-add) should be divided, in whole
+ * units. */
+int64_t lower_parts(double cycles, int64_t units);
+
+/* The part that is being built: units first .. end - 1, `count` of them, all registers; they and
+ * `part`, its number, are NULL where there is one part alone. */
+typedef struct Parts {
+    Reg *part, *first, *end, *count;
+    int64_t units, parts;
+} Parts;
+
+/* Opens a `par` over the parts of a step's work (nothing for one part), and closes it. */
+Parts lower_parts_begin(Lower *lo, int64_t units, int64_t parts);
+void lower_parts_end(Lower *lo, const Parts *p);
+/* The address of the part's first unit, where units are `stride` apart and the first is at a. */
+Addr parts_addr(const Parts *p, Addr a, int64_t stride);
+/* The address of memory of the part's own, where each part has `size` elements of it. */
+Addr parts_own(const Parts *p, Addr a, int64_t size);
+Bound parts_count(const Parts *p);
+
 /* Building loops: a pointer that moves on by a register or a constant, and a copy of one. */
 void advance(Builder *b, Reg *p, Reg *by);
 void advance_by(Builder *b, Reg *p, int64_t by);
@@ -112,6 +134,7 @@ void lower_sums_end(Lower *lo, Addr sums, int64_t blocks, int64_t plane, const V
 typedef struct Depthwise {
     const ConvAttrs *attrs;
     int64_t blocks, rows, length;      /* blocks of channels; output rows, pixels in a row */
+    Reg *count;                        /* how many blocks there are, where that isn't constant */
     int64_t a_plane, a_row, a_tap_row; /* strides: input block, output row, row of taps */
     int64_t c_plane, c_row;            /* strides of the output */
     bool sum;                          /* adds each block's pixels to its vector of sums */

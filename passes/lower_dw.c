@@ -199,7 +199,7 @@ void dw_call(Lower *lo, const Depthwise *d) {
     const Arg args[] = {arg_addr(d->a),
                         arg_addr(d->w),
                         arg_addr(d->c),
-                        arg_i64(d->blocks),
+                        arg_bound(d->count ? bound_reg(d->count) : bound_const(d->blocks)),
                         arg_i64(d->a_plane),
                         arg_i64(d->a_row),
                         arg_i64(d->a_tap_row),
@@ -211,6 +211,23 @@ void dw_call(Lower *lo, const Depthwise *d) {
                         arg_i64(d->s_plane)};
     int n = (int)(sizeof args / sizeof *args);
     lower_call(lo, build_kernel(lo, d, &s), args, d->sum ? n : n - 2);
+}
+
+/* A part has whole blocks, so that the sum over a plane is one part's. */
+static void call_in_parts(Lower *lo, const Depthwise *all) {
+    const ConvAttrs *a = all->attrs;
+    double taps = (double)(a->kernel.v[0] * a->kernel.v[1]);
+    double cycles = taps * (double)all->blocks * (double)(all->rows * all->length);
+    Parts p = lower_parts_begin(lo, all->blocks, lower_parts(cycles, all->blocks));
+    Depthwise d = *all;
+    d.count = p.count;
+    d.a = parts_addr(&p, all->a, all->a_plane);
+    d.w = parts_addr(&p, all->w, dw_block_weights(a, lower_lanes(lo)));
+    d.c = parts_addr(&p, all->c, all->c_plane);
+    if (all->sum)
+        d.s = parts_addr(&p, all->s, all->s_plane);
+    dw_call(lo, &d);
+    lower_parts_end(lo, &p);
 }
 
 bool lower_dwconv2d(Lower *lo, Node *n) {
@@ -241,7 +258,7 @@ bool lower_dwconv2d(Lower *lo, Node *n) {
         d.s = lower_addr(lo, mean);
         lower_sums_begin(lo, d.s, d.blocks, d.s_plane);
     }
-    dw_call(lo, &d);
+    call_in_parts(lo, &d);
     if (mean) {
         lower_sums_end(lo, d.s, d.blocks, d.s_plane, &y);
         lower_zero_halo(lo, mean);

@@ -7,7 +7,7 @@
  *     for each row
  *       for each tile of mr pixels          acc[m][v] = bias[v]
  *         for each block, tap row, tap, l   acc[m][v] += a[m] * w[v]
- *       one tile of mr_tail pixels
+ *       one tile of mr_tail pixels, unless the row goes on in another part
  *
  * Sizes and strides are run-time arguments, so one kernel serves many layers. Where half of the
  * last vector's lanes are enough for the last channels, a kernel of its own computes the last panel
@@ -27,6 +27,7 @@ typedef struct GemmKernel {
     Reg *k, *k_blocks, *a_plane, *a_row, *a_tap_row;
     Reg *panels, *w_panel, *c_plane, *c_row, *c_panel, *r_plane, *r_row, *r_panel;
     Reg *rows, *tiles;
+    Reg *tails;        /* 1 or 0: whether a row ends with a tile of mr_tail; NULL where none does */
     Reg *block_size;   /* ablock as a register, where ablock > 1 */
     Reg *acc[MAX_ACC]; /* [pixel][vector] */
 } GemmKernel;
@@ -168,8 +169,11 @@ static void row_of_tiles(GemmKernel *gk, const Schedule *s, Reg *panel, Reg *a_r
     if (rt)
         advance_by(b, rt, s->mr * gk->g->c_pixel);
     build_close(b);
-    if (s->mr_tail)
-        tile(gk, panel, at, ct, rt, s->mr_tail);
+    if (!s->mr_tail)
+        return;
+    build_for(b, "tail", bound_const(0), bound_reg(gk->tails), 1);
+    tile(gk, panel, at, ct, rt, s->mr_tail);
+    build_close(b);
 }
 
 /* ---- panels ---------------------------------------------------------------------------------- */
@@ -268,7 +272,7 @@ static const char *kernel_name(Lower *lo, const Gemm *g, const Schedule *s, int 
 }
 
 /* The order of parameters is that of the arguments in call_panels. */
-static void declare_params(GemmKernel *gk, Kernel *k) {
+static void declare_params(GemmKernel *gk, Kernel *k, const Schedule *s) {
     const Gemm *g = gk->g;
     gk->a = kernel_param_ptr(k, "a", DT_f32);
     gk->w = kernel_param_ptr(k, "w", DT_f32);
@@ -296,12 +300,14 @@ static void declare_params(GemmKernel *gk, Kernel *k) {
     }
     gk->rows = kernel_param_i64(k, "rows");
     gk->tiles = kernel_param_i64(k, "tiles");
+    if (s->mr_tail)
+        gk->tails = kernel_param_i64(k, "tails");
 }
 
 static Kernel *build_kernel(Lower *lo, const Gemm *g, const Schedule *s, int nv, bool half) {
     Kernel *k = kernel_new(lo->m, kernel_name(lo, g, s, nv, half));
     GemmKernel gk = {.g = g, .lanes = lower_lanes(lo), .nv = nv, .half = half};
-    declare_params(&gk, k);
+    declare_params(&gk, k, s);
     ensure(s->mr * nv <= MAX_ACC);
     for (int i = 0; i < s->mr * nv; i++)
         gk.acc[i] = kernel_reg(k, arena_printf(&lo->m->arena, "acc%d_%d", i / nv, i % nv),
@@ -316,11 +322,20 @@ static int64_t panel_elems(const Gemm *g, int64_t width) {
     return width * (1 + g->k * g->kh * g->kw);
 }
 
-/* `count` panels, nv vectors wide. */
-static void call_panels(Lower *lo, const Gemm *g, const Schedule *s, Addr w, int64_t count, int nv,
-                        bool half) {
-    int lanes = lower_lanes(lo);
-    Arg args[24];
+static Schedule gemm_schedule(const Gemm *g, const PassContext *cx) {
+    return pick_schedule(g->length, g->n, cx);
+}
+
+/* What a call computes of g, besides its panels: some rows, and of each some tiles. */
+typedef struct Extent {
+    Bound rows, tiles, tails;
+} Extent;
+
+static Extent whole_extent(const Gemm *g, const Schedule *s) {
+    return (Extent){bound_const(g->rows), bound_const(g->length / s->mr), bound_const(1)};
+}
+
+static int put_pointers(const Gemm *g, Addr w, Arg *args) {
     int n = 0;
     args[n++] = arg_addr(g->a);
     args[n++] = arg_addr(w);
@@ -331,23 +346,34 @@ static void call_panels(Lower *lo, const Gemm *g, const Schedule *s, Addr w, int
         args[n++] = arg_addr(g->g);
         args[n++] = arg_addr(g->scratch);
     }
-    const int64_t before[] = {
-        g->k,  ceil_div(g->k, g->ablock),  g->a_plane, g->a_row, g->a_tap_row,
-        count, panel_elems(g, nv * lanes), g->c_plane, g->c_row, nv * g->c_plane};
-    for (size_t i = 0; i < sizeof before / sizeof *before; i++)
-        args[n++] = arg_i64(before[i]);
-    if (g->residual) {
-        args[n++] = arg_i64(g->r_plane);
-        args[n++] = arg_i64(g->r_row);
-        args[n++] = arg_i64(nv * g->r_plane);
-    }
-    args[n++] = arg_i64(g->rows);
-    args[n++] = arg_i64(g->length / s->mr);
-    lower_call(lo, build_kernel(lo, g, s, nv, half), args, n);
+    return n;
 }
 
-static Schedule gemm_schedule(const Gemm *g, const PassContext *cx) {
-    return pick_schedule(g->length, g->n, cx);
+static int put_strides(const Gemm *g, Bound panels, int64_t nv, int64_t panel, Arg *args) {
+    const Bound all[] = {bound_const(g->k),           bound_const(ceil_div(g->k, g->ablock)),
+                         bound_const(g->a_plane),     bound_const(g->a_row),
+                         bound_const(g->a_tap_row),   panels,
+                         bound_const(panel),          bound_const(g->c_plane),
+                         bound_const(g->c_row),       bound_const(nv * g->c_plane),
+                         bound_const(g->r_plane),     bound_const(g->r_row),
+                         bound_const(nv * g->r_plane)};
+    int n = (int)(sizeof all / sizeof *all) - (g->residual ? 0 : 3);
+    for (int i = 0; i < n; i++)
+        args[i] = arg_bound(all[i]);
+    return n;
+}
+
+/* Panels nv vectors wide: the first one's weights are at w. */
+static void call_panels(Lower *lo, const Gemm *g, const Schedule *s, const Extent *e, Addr w,
+                        Bound panels, int nv, bool half) {
+    Arg args[24];
+    int n = put_pointers(g, w, args);
+    n += put_strides(g, panels, nv, panel_elems(g, nv * lower_lanes(lo)), args + n);
+    args[n++] = arg_bound(e->rows);
+    args[n++] = arg_bound(e->tiles);
+    if (s->mr_tail)
+        args[n++] = arg_bound(e->tails);
+    lower_call(lo, build_kernel(lo, g, s, nv, half), args, n);
 }
 
 GemmPanels gemm_panels(const Gemm *g, const PassContext *cx) {
@@ -363,30 +389,149 @@ GemmPanels gemm_panels(const Gemm *g, const PassContext *cx) {
 
 void gemm_call_panels(Lower *lo, const Gemm *g, Addr weights, int64_t panels) {
     Schedule s = gemm_schedule(g, lo->cx);
-    call_panels(lo, g, &s, weights, panels, s.nv, false);
+    Extent e = whole_extent(g, &s);
+    call_panels(lo, g, &s, &e, weights, bound_const(panels), s.nv, false);
+}
+
+static void call_last(Lower *lo, const Gemm *g, const Schedule *s, const Extent *e, Addr weights) {
+    call_panels(lo, g, s, e, weights, bound_const(1), s->nv_tail ? s->nv_tail : s->nv, s->half);
 }
 
 void gemm_call_last(Lower *lo, const Gemm *g, Addr weights) {
     Schedule s = gemm_schedule(g, lo->cx);
-    call_panels(lo, g, &s, weights, 1, s.nv_tail ? s.nv_tail : s.nv, s.half);
+    Extent e = whole_extent(g, &s);
+    call_last(lo, g, &s, &e, weights);
+}
+
+/* ---- parts ----------------------------------------------------------------------------------- */
+
+typedef enum SplitKind { SPLIT_PANELS, SPLIT_ROWS, SPLIT_TILES } SplitKind;
+
+typedef struct Split {
+    SplitKind kind;
+    int64_t units, parts;
+} Split;
+
+/* Whole panels, so that each weight is read by one part; or, where those are too few, rows or tiles
+ * of a long row. Each part scales the weights by a gate anew then, so that there are few. */
+static Split gemm_split(const Gemm *g, const PassContext *cx) {
+    enum { ENOUGH = 8, MAX_GATED = 4 };
+    Schedule s = gemm_schedule(g, cx);
+    GemmPanels p = gemm_panels(g, cx);
+    double vectors = (double)ceil_div(g->n, target_lanes(cx->target));
+    double cycles = vectors * (double)(g->k * g->kh * g->kw) * (double)(g->rows * g->length);
+    int64_t panels = p.whole + (p.last ? 1 : 0), tiles = g->length / s.mr;
+    Split best = {SPLIT_PANELS, panels, 0};
+    if (panels < ENOUGH && g->rows > panels)
+        best = (Split){SPLIT_ROWS, g->rows, 0};
+    if (best.units < ENOUGH && g->rows == 1 && tiles > best.units)
+        best = (Split){SPLIT_TILES, tiles, 0};
+    best.parts = lower_parts(cycles, best.units);
+    if (g->gate && best.parts > MAX_GATED)
+        best.parts = MAX_GATED;
+    return best;
+}
+
+int64_t gemm_scratch(const Gemm *g, const PassContext *cx) {
+    return gemm_panels(g, cx).weights * gemm_split(g, cx).parts;
+}
+
+/* g with its output and residual from vector `first` on. */
+static Gemm from_vector(const Gemm *g, int64_t first) {
+    Gemm rest = *g;
+    rest.c = addr_offset(g->c, first * g->c_plane);
+    if (g->residual)
+        rest.r = addr_offset(g->r, first * g->r_plane);
+    return rest;
+}
+
+static void call_last_after(Lower *lo, const Gemm *g, const Schedule *s, const Extent *e,
+                            Addr weights, const GemmPanels *p) {
+    Gemm rest = from_vector(g, p->whole * s->nv);
+    call_last(lo, &rest, s, e, addr_offset(weights, p->whole * p->weights));
+}
+
+/* The part's panels; the last one is a unit too, of the last part. */
+static void call_part_panels(Lower *lo, const Gemm *g, const Schedule *s, Addr weights,
+                             const GemmPanels *p, const Parts *parts) {
+    Builder *b = &lo->step;
+    Extent e = whole_extent(g, s);
+    Gemm mine = *g;
+    Reg *whole = build_const_i(b, "whole", ltype(DT_i64, 1), p->whole);
+    Reg *end = build_op(b, INST_min, "stop", parts->end, whole, NULL);
+    Reg *count = build_op(b, INST_sub, "panels", end, parts->first, NULL);
+    mine.c = parts_addr(parts, g->c, s->nv * g->c_plane);
+    if (g->residual)
+        mine.r = parts_addr(parts, g->r, s->nv * g->r_plane);
+    if (p->whole)
+        call_panels(lo, &mine, s, &e, parts_addr(parts, weights, p->weights), bound_reg(count),
+                    s->nv, false);
+    if (!p->last)
+        return;
+    build_if(b, build_op(b, INST_lt, "last", whole, parts->end, NULL));
+    mine.c = g->c;
+    mine.r = g->r;
+    call_last_after(lo, &mine, s, &e, weights, p);
+    build_close(b);
+}
+
+/* The end of a row belongs to the last part. */
+static Extent part_of_row(Lower *lo, const Gemm *g, const Parts *parts) {
+    Builder *b = &lo->step;
+    LType i64 = ltype(DT_i64, 1);
+    Reg *all = build_const_i(b, "tiles", i64, parts->units);
+    Reg *ends = build_op(b, INST_eq, "ends", parts->end, all, NULL);
+    Reg *tails = build_op(b, INST_select, "tails", ends, build_const_i(b, "one", i64, 1),
+                          build_const_i(b, "zero", i64, 0));
+    return (Extent){bound_const(g->rows), parts_count(parts), bound_reg(tails)};
+}
+
+/* All panels for the part's rows or tiles. */
+static void call_part_pixels(Lower *lo, const Gemm *g, const Schedule *s, Addr weights,
+                             const GemmPanels *p, const Parts *parts, SplitKind kind) {
+    bool rows = kind == SPLIT_ROWS;
+    Extent e = whole_extent(g, s);
+    if (rows)
+        e.rows = parts_count(parts);
+    else
+        e = part_of_row(lo, g, parts);
+    Gemm mine = *g;
+    mine.a = parts_addr(parts, g->a, rows ? g->a_row : s->mr * g->pixel_step);
+    mine.c = parts_addr(parts, g->c, rows ? g->c_row : s->mr * g->c_pixel);
+    if (g->residual)
+        mine.r = parts_addr(parts, g->r, rows ? g->r_row : s->mr * g->c_pixel);
+    if (p->whole)
+        call_panels(lo, &mine, s, &e, weights, bound_const(p->whole), s->nv, false);
+    if (p->last)
+        call_last_after(lo, &mine, s, &e, weights, p);
+}
+
+static void call_whole(Lower *lo, const Gemm *g, Addr weights, const GemmPanels *p) {
+    Schedule s = gemm_schedule(g, lo->cx);
+    Extent e = whole_extent(g, &s);
+    if (p->whole)
+        gemm_call_panels(lo, g, weights, p->whole);
+    if (p->last)
+        call_last_after(lo, g, &s, &e, weights, p);
 }
 
 void gemm_call(Lower *lo, const Gemm *g, Addr weights) {
     GemmPanels p = gemm_panels(g, lo->cx);
-    if (p.whole)
-        gemm_call_panels(lo, g, weights, p.whole);
-    if (!p.last)
+    Schedule s = gemm_schedule(g, lo->cx);
+    Split split = gemm_split(g, lo->cx);
+    if (split.parts == 1) {
+        call_whole(lo, g, weights, &p);
         return;
-    int64_t vectors = p.whole * p.channels / lower_lanes(lo);
-    Gemm rest = *g;
-    rest.c = addr_offset(g->c, vectors * g->c_plane);
-    if (g->residual)
-        rest.r = addr_offset(g->r, vectors * g->r_plane);
-    gemm_call_last(lo, &rest, addr_offset(weights, p.whole * p.weights));
-}
-
-int64_t gemm_scratch(const Gemm *g, const PassContext *cx) {
-    return panel_elems(g, gemm_schedule(g, cx).nv * target_lanes(cx->target));
+    }
+    Parts parts = lower_parts_begin(lo, split.units, split.parts);
+    Gemm mine = *g;
+    if (g->gate)
+        mine.scratch = parts_own(&parts, g->scratch, p.weights);
+    if (split.kind == SPLIT_PANELS)
+        call_part_panels(lo, &mine, &s, weights, &p, &parts);
+    else
+        call_part_pixels(lo, &mine, &s, weights, &p, &parts, split.kind);
+    lower_parts_end(lo, &parts);
 }
 
 /* ---- packing --------------------------------------------------------------------------------- */

@@ -209,7 +209,7 @@ typedef struct Call {
 } Call;
 
 static Arg arg_reg(Reg *r) {
-    return (Arg){.integer = bound_reg(r)};
+    return arg_bound(bound_reg(r));
 }
 
 static int where_args(const Call *c, Arg *args) {

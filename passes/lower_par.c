@@ -1,0 +1,55 @@
+/* lower_par.c: the parts that a step's work is divided into, so that threads can share it. How many
+ * there are depends on the work alone, never on the threads: so the results don't either. */
+#include "passes/lower.h"
+
+enum {
+    PART_CYCLES = 40000, /* of one vector multiply-add each: what a part should have at least */
+    MAX_PARTS = 32
+};
+
+int64_t lower_parts(double cycles, int64_t units) {
+    double wanted = cycles / PART_CYCLES;
+    int64_t most = units < MAX_PARTS ? units : MAX_PARTS;
+    int64_t parts = wanted < (double)most ? (int64_t)wanted : most;
+    return parts < 1 ? 1 : parts;
+}
+
+static Reg *constant(Builder *b, int64_t value) {
+    return build_const_i(b, "n", ltype(DT_i64, 1), value);
+}
+
+/* part * units / parts: shares differ by one at most. */
+static Reg *share_start(Builder *b, const char *name, Reg *part, const Parts *p) {
+    Reg *all = build_op(b, INST_mul, name, part, constant(b, p->units), NULL);
+    return build_op(b, INST_div, name, all, constant(b, p->parts), NULL);
+}
+
+Parts lower_parts_begin(Lower *lo, int64_t units, int64_t parts) {
+    Builder *b = &lo->step;
+    Parts p = {.units = units, .parts = parts};
+    if (parts == 1)
+        return p;
+    p.part = build_par(b, "part", bound_const(0), bound_const(parts));
+    Reg *next = build_op(b, INST_add, "next", p.part, constant(b, 1), NULL);
+    p.first = share_start(b, "first", p.part, &p);
+    p.end = share_start(b, "end", next, &p);
+    p.count = build_op(b, INST_sub, "count", p.end, p.first, NULL);
+    return p;
+}
+
+void lower_parts_end(Lower *lo, const Parts *p) {
+    if (p->part)
+        build_close(&lo->step);
+}
+
+Addr parts_addr(const Parts *p, Addr a, int64_t stride) {
+    return p->first && stride ? addr_plus(a, p->first, stride) : a;
+}
+
+Addr parts_own(const Parts *p, Addr a, int64_t size) {
+    return p->part && size ? addr_plus(a, p->part, size) : a;
+}
+
+Bound parts_count(const Parts *p) {
+    return p->count ? bound_reg(p->count) : bound_const(p->units);
+}
