@@ -99,8 +99,6 @@ Parts lower_parts_begin(Lower *lo, int64_t units, int64_t parts);
 void lower_parts_end(Lower *lo, const Parts *p);
 /* The address of the part's first unit, where units are `stride` apart and the first is at a. */
 Addr parts_addr(const Parts *p, Addr a, int64_t stride);
-/* The address of memory of the part's own, where each part has `size` elements of it. */
-Addr parts_own(const Parts *p, Addr a, int64_t size);
 Bound parts_count(const Parts *p);
 
 /* Building loops: a pointer that moves on by a register or a constant, and a copy of one. */
@@ -209,7 +207,7 @@ typedef struct Gemm {
     Act act;
     bool residual, gate;
     Addr a, c, r, g,
-        scratch; /* r, g: where residual, gate; scratch: where gate, k*kh*kw*nv*lanes + bias */
+        scratch; /* r, g: where residual, gate; scratch: where gate, as large as the weights */
     const char *weight_name;
 } Gemm;
 
@@ -244,6 +242,17 @@ Gemm conv_gemm(const ConvAttrs *a, const View *x, const View *y, const View *r);
 const char *conv_stem(Lower *lo, const ConvAttrs *a, const Gemm *g);
 /* Where the first tap of the first pixel is, in the padding: x is at `from`. */
 Addr conv_start(const ConvAttrs *a, const View *x, Addr from);
+
+/* ---- lower_scale.c --------------------------------------------------------------------------- */
+
+/* Packed weights: panels of [bias, block of channels, taps, channel of the block][vectors]. */
+typedef struct ScaleWeights {
+    int64_t panels, panel; /* how many, and elements of one */
+    int64_t vectors, taps, block, k;
+} ScaleWeights;
+
+/* Copies the weights at w to `to`, each times the gate of its input channel; biases as they are. */
+void lower_scale_weights(Lower *lo, const ScaleWeights *s, Addr w, Addr gate, Addr to);
 
 /* ---- lower_winograd.c: as lower_gemm.c, for 3x3 taps, stride 1, ablock == lanes, no gate ---- */
 

@@ -3,7 +3,6 @@
  * the epilogue.
  *
  *   for each panel of nv vectors            weights of a panel: [bias, K][nv * lanes]
- *     [gate: panel scaled into scratch]
  *     for each row
  *       for each tile of mr pixels          acc[m][v] = bias[v]
  *         for each block, tap row, tap, l   acc[m][v] += a[m] * w[v]
@@ -22,8 +21,8 @@ typedef struct GemmKernel {
     Builder b;
     const Gemm *g;
     int lanes, nv;
-    bool half;                           /* the last vector is half a register wide */
-    Reg *a, *w, *c, *r, *gate, *scratch; /* pointers to the first element */
+    bool half;          /* the last vector is half a register wide */
+    Reg *a, *w, *c, *r; /* pointers to the first element */
     Reg *k, *k_blocks, *a_plane, *a_row, *a_tap_row;
     Reg *panels, *w_panel, *c_plane, *c_row, *c_panel, *r_plane, *r_row, *r_panel;
     Reg *rows, *tiles;
@@ -178,61 +177,12 @@ static void row_of_tiles(GemmKernel *gk, const Schedule *s, Reg *panel, Reg *a_r
 
 /* ---- panels ---------------------------------------------------------------------------------- */
 
-/* One weight row (of all vectors) times the gate of its channel, into scratch. */
-static void scale_step(GemmKernel *gk, Addr gate, Reg *from, Reg *to) {
-    Builder *b = &gk->b;
-    Reg *s = spread(b, "s", gk->lanes, gate);
-    for (int v = 0; v < gk->nv; v++) {
-        Reg *x = build_load(b, "ws", gk->lanes, addr_of(from, v * gk->lanes));
-        build_store(b, addr_of(to, v * gk->lanes), build_op(b, INST_mul, "ws", x, s, NULL));
-    }
-    advance_by(b, from, panel_width(gk));
-    advance_by(b, to, panel_width(gk));
-}
-
-/* The weight rows of one tap and one block of `count` channels; one channel where it is NULL. */
-static void scale_block(GemmKernel *gk, Reg *gate, Reg *from, Reg *to, Reg *count) {
-    if (!count) {
-        scale_step(gk, addr_of(gate, 0), from, to);
-        return;
-    }
-    Reg *l = build_for(&gk->b, "gl", bound_const(0), bound_reg(count), 1);
-    scale_step(gk, addr_plus(addr_of(gate, 0), l, 1), from, to);
-    build_close(&gk->b);
-}
-
-/* Copies the panel into scratch, each weight times its input channel's gate (the bias is not). */
-static void scale_panel(GemmKernel *gk, Reg *panel) {
-    Builder *b = &gk->b;
-    const Gemm *g = gk->g;
-    for (int v = 0; v < gk->nv; v++)
-        build_store(b, addr_of(gk->scratch, v * gk->lanes),
-                    build_load(b, "bias", gk->lanes, addr_of(panel, v * gk->lanes)));
-    Reg *from = build_lea(b, "from", addr_of(panel, panel_width(gk)));
-    Reg *to = build_lea(b, "to", addr_of(gk->scratch, panel_width(gk)));
-    Reg *gate = copy_pointer(b, "gp", gk->gate);
-    Reg *left = g->ablock > 1 ? build_op(b, INST_mov, "gleft", gk->k, NULL, NULL) : NULL;
-    build_for(b, "gb", bound_const(0), bound_reg(gk->k_blocks), 1);
-    Reg *count = left ? build_op(b, INST_min, "gcount", left, gk->block_size, NULL) : NULL;
-    if (g->kh * g->kw > 1)
-        build_for(b, "gt", bound_const(0), bound_const(g->kh * g->kw), 1);
-    scale_block(gk, gate, from, to, count);
-    if (g->kh * g->kw > 1)
-        build_close(b);
-    if (left)
-        build_op_to(b, INST_sub, left, left, gk->block_size, NULL);
-    advance_by(b, gate, g->ablock);
-    build_close(b);
-}
-
 static void panel_body(GemmKernel *gk, const Schedule *s, Reg *panel, Reg *c, Reg *r) {
     Builder *b = &gk->b;
-    if (gk->gate)
-        scale_panel(gk, panel);
     Reg *a_row = copy_pointer(b, "ar", gk->a), *c_row = copy_pointer(b, "cr", c);
     Reg *r_row = r ? copy_pointer(b, "rr", r) : NULL;
     build_for(b, "y", bound_const(0), bound_reg(gk->rows), 1);
-    row_of_tiles(gk, s, gk->gate ? gk->scratch : panel, a_row, c_row, r_row);
+    row_of_tiles(gk, s, panel, a_row, c_row, r_row);
     advance(b, a_row, gk->a_row);
     advance(b, c_row, gk->c_row);
     if (r_row)
@@ -265,7 +215,6 @@ static const char *kernel_name(Lower *lo, const Gemm *g, const Schedule *s, int 
     if (g->act != ACT_none)
         buf_printf(&b, "_%s", act_name(g->act));
     buf_puts(&b, g->residual ? "_res" : "");
-    buf_puts(&b, g->gate ? "_gate" : "");
     const char *name = arena_strdup(&lo->m->arena, b.data);
     buf_free(&b);
     return name;
@@ -279,10 +228,6 @@ static void declare_params(GemmKernel *gk, Kernel *k, const Schedule *s) {
     gk->c = kernel_param_ptr(k, "c", DT_f32);
     if (g->residual)
         gk->r = kernel_param_ptr(k, "r", DT_f32);
-    if (g->gate) {
-        gk->gate = kernel_param_ptr(k, "g", DT_f32);
-        gk->scratch = kernel_param_ptr(k, "scratch", DT_f32);
-    }
     gk->k = kernel_param_i64(k, "k");
     gk->k_blocks = kernel_param_i64(k, "k_blocks");
     gk->a_plane = kernel_param_i64(k, "a_plane");
@@ -342,10 +287,6 @@ static int put_pointers(const Gemm *g, Addr w, Arg *args) {
     args[n++] = arg_addr(g->c);
     if (g->residual)
         args[n++] = arg_addr(g->r);
-    if (g->gate) {
-        args[n++] = arg_addr(g->g);
-        args[n++] = arg_addr(g->scratch);
-    }
     return n;
 }
 
@@ -413,9 +354,9 @@ typedef struct Split {
 } Split;
 
 /* Whole panels, so that each weight is read by one part; or, where those are too few, rows or tiles
- * of a long row. Each part scales the weights by a gate anew then, so that there are few. */
+ * of a long row. */
 static Split gemm_split(const Gemm *g, const PassContext *cx) {
-    enum { ENOUGH = 8, MAX_GATED = 4 };
+    enum { ENOUGH = 8 };
     Schedule s = gemm_schedule(g, cx);
     GemmPanels p = gemm_panels(g, cx);
     double vectors = (double)ceil_div(g->n, target_lanes(cx->target));
@@ -427,13 +368,7 @@ static Split gemm_split(const Gemm *g, const PassContext *cx) {
     if (best.units < ENOUGH && g->rows == 1 && tiles > best.units)
         best = (Split){SPLIT_TILES, tiles, 0};
     best.parts = lower_parts(cycles, best.units);
-    if (g->gate && best.parts > MAX_GATED)
-        best.parts = MAX_GATED;
     return best;
-}
-
-int64_t gemm_scratch(const Gemm *g, const PassContext *cx) {
-    return gemm_panels(g, cx).weights * gemm_split(g, cx).parts;
 }
 
 /* g with its output and residual from vector `first` on. */
@@ -515,22 +450,39 @@ static void call_whole(Lower *lo, const Gemm *g, Addr weights, const GemmPanels 
         call_last_after(lo, g, &s, &e, weights, p);
 }
 
+static void scale_panels(Lower *lo, const Gemm *g, Addr weights, Addr to, int64_t panels, int nv) {
+    ScaleWeights s = {.taps = g->kh * g->kw, .block = g->ablock, .k = g->k, .vectors = nv};
+    s.panels = panels;
+    s.panel = panel_elems(g, nv * lower_lanes(lo));
+    lower_scale_weights(lo, &s, weights, g->g, to);
+}
+
+/* The weights times the gate, in scratch. */
+static Addr scaled(Lower *lo, const Gemm *g, Addr weights, const Schedule *s, const GemmPanels *p) {
+    int64_t last = p->whole * p->weights;
+    if (p->whole)
+        scale_panels(lo, g, weights, g->scratch, p->whole, s->nv);
+    if (p->last)
+        scale_panels(lo, g, addr_offset(weights, last), addr_offset(g->scratch, last), 1,
+                     s->nv_tail ? s->nv_tail : s->nv);
+    return g->scratch;
+}
+
 void gemm_call(Lower *lo, const Gemm *g, Addr weights) {
     GemmPanels p = gemm_panels(g, lo->cx);
     Schedule s = gemm_schedule(g, lo->cx);
     Split split = gemm_split(g, lo->cx);
+    if (g->gate)
+        weights = scaled(lo, g, weights, &s, &p);
     if (split.parts == 1) {
         call_whole(lo, g, weights, &p);
         return;
     }
     Parts parts = lower_parts_begin(lo, split.units, split.parts);
-    Gemm mine = *g;
-    if (g->gate)
-        mine.scratch = parts_own(&parts, g->scratch, p.weights);
     if (split.kind == SPLIT_PANELS)
-        call_part_panels(lo, &mine, &s, weights, &p, &parts);
+        call_part_panels(lo, g, &s, weights, &p, &parts);
     else
-        call_part_pixels(lo, &mine, &s, weights, &p, &parts, split.kind);
+        call_part_pixels(lo, g, &s, weights, &p, &parts, split.kind);
     lower_parts_end(lo, &parts);
 }
 
@@ -560,15 +512,23 @@ static float *pack_panel(const Gemm *g, const ConvWeights *gw, int64_t first, in
     return out;
 }
 
+static int64_t packed_elems(const Gemm *g, const Target *t) {
+    return panel_elems(g, round_up(g->n, target_lanes(t)));
+}
+
+int64_t gemm_scratch(const Gemm *g, const PassContext *cx) {
+    return g->gate ? packed_elems(g, cx->target) : 0;
+}
+
 Addr gemm_pack(Lower *lo, const Gemm *g, const ConvWeights *gw) {
     int lanes = lower_lanes(lo);
     int64_t vectors = ceil_div(g->n, lanes);
     Schedule s = gemm_schedule(g, lo->cx);
-    float *packed = lower_weights_begin(lo, panel_elems(g, vectors * lanes)), *out = packed;
+    float *packed = lower_weights_begin(lo, packed_elems(g, lo->cx->target)), *out = packed;
     for (int64_t v = 0; v < vectors; v += s.nv) {
         int64_t wide = v + s.nv <= vectors ? s.nv : s.nv_tail;
         out = pack_panel(g, gw, v * lanes, wide * lanes, out);
     }
-    ensure(out - packed == panel_elems(g, vectors * lanes));
+    ensure(out - packed == packed_elems(g, lo->cx->target));
     return lower_weights_end(lo, g->weight_name);
 }

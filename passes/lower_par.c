@@ -3,7 +3,7 @@
 #include "passes/lower.h"
 
 enum {
-    PART_CYCLES = 40000, /* of one vector multiply-add each: what a part should have at least */
+    PART_CYCLES = 12000, /* of one vector multiply-add each: what a part should have at least */
     MAX_PARTS = 32
 };
 
@@ -44,10 +44,6 @@ void lower_parts_end(Lower *lo, const Parts *p) {
 
 Addr parts_addr(const Parts *p, Addr a, int64_t stride) {
     return p->first && stride ? addr_plus(a, p->first, stride) : a;
-}
-
-Addr parts_own(const Parts *p, Addr a, int64_t size) {
-    return p->part && size ? addr_plus(a, p->part, size) : a;
 }
 
 Bound parts_count(const Parts *p) {

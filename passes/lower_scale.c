@@ -1,0 +1,84 @@
+/* lower_scale.c: packed weights times a gate per input channel. There are fewer weights than pixels
+ * where this is used (see fuse-scale), so that it costs little. */
+#include "passes/lower.h"
+
+typedef struct ScaleKernel {
+    Builder b;
+    const ScaleWeights *s;
+    int lanes;
+    Reg *w, *gate, *to;                 /* pointers to the first element */
+    Reg *panels, *panel, *k, *k_blocks; /* `panel` in elements */
+} ScaleKernel;
+
+/* One row of all vectors, times `by` unless that is NULL. */
+static void scale_row(ScaleKernel *k, Reg *from, Reg *to, Reg *by) {
+    Builder *b = &k->b;
+    for (int64_t v = 0; v < k->s->vectors; v++) {
+        Reg *x = build_load(b, "x", k->lanes, addr_of(from, v * k->lanes));
+        if (by)
+            build_op_to(b, INST_mul, x, x, by, NULL);
+        build_store(b, addr_of(to, v * k->lanes), x);
+    }
+    advance_by(b, from, k->s->vectors * k->lanes);
+    advance_by(b, to, k->s->vectors * k->lanes);
+}
+
+/* The rows of one block of channels: of each tap, `count` of them. */
+static void scale_block(ScaleKernel *k, Reg *gate, Reg *from, Reg *to, Reg *count) {
+    Builder *b = &k->b;
+    if (k->s->taps > 1)
+        build_for(b, "t", bound_const(0), bound_const(k->s->taps), 1);
+    Reg *l = build_for(b, "l", bound_const(0), bound_reg(count), 1);
+    Addr at = addr_plus(addr_of(gate, 0), l, 1);
+    scale_row(k, from, to,
+              k->lanes == 1 ? build_load(b, "g", 1, at) : build_splat_load(b, "g", k->lanes, at));
+    build_close(b);
+    if (k->s->taps > 1)
+        build_close(b);
+}
+
+static void kernel_body(ScaleKernel *k) {
+    Builder *b = &k->b;
+    Reg *block = build_const_i(b, "block", ltype(DT_i64, 1), k->s->block);
+    Reg *panel = copy_pointer(b, "wp", k->w), *out = copy_pointer(b, "op", k->to);
+    build_for(b, "n", bound_const(0), bound_reg(k->panels), 1);
+    Reg *from = copy_pointer(b, "from", panel), *to = copy_pointer(b, "to", out);
+    Reg *gate = copy_pointer(b, "gp", k->gate);
+    scale_row(k, from, to, NULL);
+    Reg *left = build_op(b, INST_mov, "left", k->k, NULL, NULL);
+    build_for(b, "cb", bound_const(0), bound_reg(k->k_blocks), 1);
+    scale_block(k, gate, from, to, build_op(b, INST_min, "count", left, block, NULL));
+    build_op_to(b, INST_sub, left, left, block, NULL);
+    advance_by(b, gate, k->s->block);
+    build_close(b);
+    advance(b, panel, k->panel);
+    advance(b, out, k->panel);
+    build_close(b);
+}
+
+static Kernel *build_kernel(Lower *lo, const ScaleWeights *s) {
+    Kernel *k = kernel_new(lo->m, arena_printf(&lo->m->arena, "scale_weights_%d", (int)s->vectors));
+    ScaleKernel sk = {.s = s, .lanes = lower_lanes(lo)};
+    sk.w = kernel_param_ptr(k, "w", DT_f32);
+    sk.gate = kernel_param_ptr(k, "g", DT_f32);
+    sk.to = kernel_param_ptr(k, "to", DT_f32);
+    sk.panels = kernel_param_i64(k, "panels");
+    sk.panel = kernel_param_i64(k, "panel");
+    sk.k = kernel_param_i64(k, "k");
+    sk.k_blocks = kernel_param_i64(k, "k_blocks");
+    sk.b = build_begin(k);
+    kernel_body(&sk);
+    build_end(&sk.b);
+    return k;
+}
+
+void lower_scale_weights(Lower *lo, const ScaleWeights *s, Addr w, Addr gate, Addr to) {
+    const Arg args[] = {arg_addr(w),
+                        arg_addr(gate),
+                        arg_addr(to),
+                        arg_i64(s->panels),
+                        arg_i64(s->panel),
+                        arg_i64(s->k),
+                        arg_i64(ceil_div(s->k, s->block))};
+    lower_call(lo, build_kernel(lo, s), args, sizeof args / sizeof *args);
+}
