@@ -594,6 +594,25 @@ class Cli(unittest.TestCase):
             says=["bad.json", "class 0"],
         )
 
+    def test_threads_do_not_change_the_output(self):
+        outputs = []
+        for n in ("1", "2", "3", "0"):
+            self.check(
+                OK,
+                "run",
+                self.model,
+                "--input",
+                self.input,
+                "--threads=" + n,
+                "--output=" + self.path(n + ".npy"),
+            )
+            with open(self.path(n + ".npy"), "rb") as f:
+                outputs.append(f.read())
+        self.assertEqual(outputs, outputs[:1] * 4)
+        self.check(
+            USAGE, "run", self.model, "--input", self.input, "--threads=-1", says=["--threads"]
+        )
+
     def test_c_compilers(self):
         self.check(
             IO,
