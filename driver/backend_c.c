@@ -1,7 +1,8 @@
 /* backend_c.c: the generated C, built by a C compiler and loaded into this process.
  *
  * In a new folder under TMPDIR: the generated NAME.c and NAME.h, and a wrapper that gives
- * NAME_run_parallel one signature for any number of arguments. The folder is gone before the code first runs. */
+ * NAME_run_parallel one signature for any number of arguments. The folder is gone before the code
+ * first runs. */
 #include "driver/driver.h"
 
 #include <dlfcn.h>
