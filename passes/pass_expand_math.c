@@ -5,10 +5,14 @@
  *   sigmoid(x) = 1 / (1 + 2^t), silu(x) = x / (1 + 2^t)    with t = -log2(e) * x
  *   softplus(x) = max(0, x) + 2 artanh(s), s = 2^t / (2 + 2^t)    with t = -log2(e) * |x|
  *
- * 2^t = 2^n * p(t - n), n the nearest integer: p is a polynomial of degree 5 with a relative error
- * of 7.5e-8 on [-1/2, 1/2], and 2^n is added to the exponent's bits. t is clamped to [-126, 126],
- * where both factors are normal. max(1, t - 125) stands in for the 1 of the sum: for t = inf it is
- * inf and for NaN NaN (max gives its second operand then), otherwise no more than the sum hides.
+ * k * 2^t = 2^n * p(t - n): p is a polynomial of degree 5 with k in its coefficients and a relative
+ * error below 1.3e-7, 2 units in the last place with its own rounding. There are two forms:
+ *
+ *   scale2   n = floor(t); fract gives t - n and scale2 multiplies by 2^n, for all t.
+ *   shift    n is the integer nearest to t, which is clamped to [-127, 128]; n + 127 in the place
+ * of an exponent is 2^n, and 0 and inf at the ends. From 127.5 on 2^t counts as inf.
+ *
+ * What the target has decides. In both, NaN and infinities give what the functions give.
  *
  *   exp(x) = 2^n * e^r      with n the integer nearest to log2(e) * x, r = x - n * ln(2)
  *
@@ -24,7 +28,7 @@
 
 #include <string.h>
 
-enum { MAX_CONSTANTS = 32, MAX_TYPES = 7 /* 1, 2, 4, ... MAX_LANES lanes */ };
+enum { MAX_CONSTANTS = 48, MAX_TYPES = 7 /* 1, 2, 4, ... MAX_LANES lanes */ };
 
 typedef struct Constant {
     const char *name;
@@ -34,6 +38,7 @@ typedef struct Constant {
 /* What one kernel's expansions share, for one type. */
 typedef struct Expander {
     LType type;
+    const Target *target;
     Builder b;      /* the instructions that replace the current one */
     Block prologue; /* constants */
     Builder top;
@@ -44,6 +49,7 @@ typedef struct Expander {
 
 /* What the expansions of a kernel share; one type is all that generators use. */
 typedef struct Expanders {
+    const Target *target;
     Expander of[MAX_TYPES];
     int n;
 } Expanders;
@@ -101,45 +107,88 @@ static void expand_hard_swish(Expander *e, Reg *d, Reg *x) {
 
 /* ---- functions of 2^t ------------------------------------------------------------------------ */
 
-/* p = 2^t for t in [-126, 126]. Adding 1.5 * 2^23 rounds to an integer, which is then in the low
- * bits of the sum. */
-static void exp2_polynomial(Expander *e) {
-    static const char *const names[] = {"exp2_c0", "exp2_c1", "exp2_c2",
-                                        "exp2_c3", "exp2_c4", "exp2_c5"};
-    static const double c[] = {1.00000007,  .693146967,   .240221197,
-                               .0555071327, .00967554133, .00132764722};
-    Reg *magic = constant(e, "magic", 0x1.8p23);
+/* k * 2^f as a polynomial in f; coefficients are f32 numbers that were searched together. */
+typedef struct Power {
+    const char *k_name;
+    double k;
+    const char *names[6];
+    double floor[6];   /* for f in [0, 1] */
+    double nearest[6]; /* for f in [-1/2, 1/2] */
+} Power;
+
+static const double minus_log2e = -1.4426950408889634;
+
+static const Power power = {
+    "one",
+    1,
+    {"exp2_c0", "exp2_c1", "exp2_c2", "exp2_c3", "exp2_c4", "exp2_c5"},
+    {.99999994, .693152726, .240155712, .0558212847, .00899455789, .0018756279},
+    {1.00000012, .693147063, .24021998, .0555073321, .00968156941, .00132553116},
+};
+
+/* e->p = the polynomial of degree n - 1 at x. */
+static void polynomial(Expander *e, Reg *x, const char *const *names, const double *c, int n) {
+    op(e, INST_mov, e->p, constant(e, names[n - 1], c[n - 1]), NULL);
+    for (int i = n - 2; i >= 0; i--)
+        build_op_to(&e->b, INST_fma, e->p, e->p, x, constant(e, names[i], c[i]));
+}
+
+/* k * 2^t = e->p */
+static void power_by_scale2(Expander *e, const Power *k, Reg *t) {
+    op(e, INST_fract, e->n, t, NULL);
+    polynomial(e, e->n, k->names, k->floor, 6);
+    op(e, INST_scale2, e->p, e->p, t);
+}
+
+/* k * 2^t = e->p * e->n. Adding 1.5 * 2^23 rounds to an integer, which is then in the low bits of
+ * the sum. NaN goes through min and max as their second operand. */
+static void power_by_shift(Expander *e, const Power *k, Reg *t) {
+    Reg *magic = constant(e, "magic_127", 0x1.8p23 + 127);
+    op(e, INST_min, e->t, constant(e, "limit", 128), t);
+    op(e, INST_max, e->t, constant(e, "minus_limit", -127), e->t);
     op(e, INST_add, e->n, e->t, magic);
     build_convert_to(&e->b, INST_bitcast, e->m, e->n);
     op(e, INST_sub, e->n, e->n, magic);
     op(e, INST_sub, e->t, e->t, e->n);
-    build_op_to(&e->b, INST_mov, e->p, constant(e, names[5], c[5]), NULL, NULL);
-    for (int i = 4; i >= 0; i--)
-        build_op_to(&e->b, INST_fma, e->p, e->p, e->t, constant(e, names[i], c[i]));
+    polynomial(e, e->t, k->names, k->nearest, 6);
     build_shift_to(&e->b, INST_shl, e->m, e->m, 23);
-    build_convert_to(&e->b, INST_bitcast, e->e, e->p);
-    build_op_to(&e->b, INST_add, e->e, e->e, e->m, NULL);
-    build_convert_to(&e->b, INST_bitcast, e->p, e->e);
+    build_convert_to(&e->b, INST_bitcast, e->n, e->m);
 }
 
-/* d = numerator / (1 + 2^(-log2(e) * x)) */
-static void logistic(Expander *e, Reg *d, Reg *numerator, Reg *x) {
-    op(e, INST_mul, e->t, x, constant(e, "minus_log2e", -1.4426950408889634));
-    op(e, INST_sub, e->d, e->t, constant(e, "limit_less_1", 125));
-    op(e, INST_max, e->d, constant(e, "one", 1), e->d);
-    op(e, INST_min, e->t, e->t, constant(e, "limit", 126));
-    op(e, INST_max, e->t, e->t, constant(e, "minus_limit", -126));
-    exp2_polynomial(e);
-    op(e, INST_add, e->p, e->p, e->d);
+/* e->p = 2^t */
+static void power_alone(Expander *e, Reg *t) {
+    if (e->target->scale2) {
+        power_by_scale2(e, &power, t);
+    } else {
+        power_by_shift(e, &power, t);
+        op(e, INST_mul, e->p, e->p, e->n);
+    }
+}
+
+/* d = numerator / (k + k * 2^t) */
+static void logistic(Expander *e, Reg *d, Reg *numerator, const Power *k, Reg *t) {
+    Reg *summand = constant(e, k->k_name, k->k);
+    if (e->target->scale2) {
+        power_by_scale2(e, k, t);
+        op(e, INST_add, e->p, e->p, summand);
+    } else {
+        power_by_shift(e, k, t);
+        build_op_to(&e->b, INST_fma, e->p, e->p, e->n, summand);
+    }
     op(e, INST_div, d, numerator, e->p);
 }
 
+static Reg *times_minus_log2e(Expander *e, Reg *x) {
+    op(e, INST_mul, e->t, x, constant(e, "minus_log2e", minus_log2e));
+    return e->t;
+}
+
 static void expand_sigmoid(Expander *e, Reg *d, Reg *x) {
-    logistic(e, d, constant(e, "one", 1), x);
+    logistic(e, d, constant(e, "one", 1), &power, times_minus_log2e(e, x));
 }
 
 static void expand_silu(Expander *e, Reg *d, Reg *x) {
-    logistic(e, d, x, x);
+    logistic(e, d, x, &power, times_minus_log2e(e, x));
 }
 
 /* log(1 + u) = 2 artanh(u / (2 + u)): an odd series in s, with s <= 1/3. p is a polynomial of
@@ -149,15 +198,11 @@ static void expand_softplus(Expander *e, Reg *d, Reg *x) {
     static const double c[] = {2.00000001, .666663147, .400249101, .279606048, .281783258};
     build_op_to(&e->b, INST_neg, e->d, x, NULL, NULL);
     op(e, INST_max, e->t, e->d, x);
-    op(e, INST_mul, e->t, e->t, constant(e, "minus_log2e", -1.4426950408889634));
-    op(e, INST_max, e->t, e->t, constant(e, "minus_limit", -126));
-    exp2_polynomial(e);
+    power_alone(e, times_minus_log2e(e, e->t));
     op(e, INST_add, e->d, e->p, constant(e, "two", 2));
     op(e, INST_div, e->n, e->p, e->d);
     op(e, INST_mul, e->t, e->n, e->n);
-    build_op_to(&e->b, INST_mov, e->p, constant(e, names[4], c[4]), NULL, NULL);
-    for (int i = 3; i >= 0; i--)
-        build_op_to(&e->b, INST_fma, e->p, e->p, e->t, constant(e, names[i], c[i]));
+    polynomial(e, e->t, names, c, 5);
     op(e, INST_max, e->d, constant(e, "zero", 0), x);
     build_op_to(&e->b, INST_fma, d, e->n, e->p, e->d);
 }
@@ -182,9 +227,7 @@ static void exp_polynomial(Expander *e) {
     static const char *const names[] = {"exp_c2", "exp_c3", "exp_c4", "exp_c5", "exp_c6", "exp_c7"};
     static const double c[] = {.5,           .166666657,   .0416662917,
                                .00833349861, .00139450131, .000197905101};
-    build_op_to(&e->b, INST_mov, e->p, constant(e, names[5], c[5]), NULL, NULL);
-    for (int i = 4; i >= 0; i--)
-        build_op_to(&e->b, INST_fma, e->p, e->p, e->t, constant(e, names[i], c[i]));
+    polynomial(e, e->t, names, c, 6);
     op(e, INST_mul, e->d, e->t, e->t);
     build_op_to(&e->b, INST_fma, e->p, e->p, e->d, e->t);
     op(e, INST_add, e->p, e->p, constant(e, "one", 1));
@@ -224,8 +267,9 @@ static Reg *temporary(Kernel *k, const char *name, DType dt, const LType *like) 
     return kernel_reg(k, name, ltype(dt, like->lanes));
 }
 
-static void start(Expander *e, Kernel *k, LType type) {
+static void start(Expander *e, Kernel *k, LType type, const Target *target) {
     e->type = type;
+    e->target = target;
     e->top = build_detached(k, &e->prologue);
     e->t = temporary(k, "t", DT_f32, &type);
     e->d = temporary(k, "d", DT_f32, &type);
@@ -240,7 +284,7 @@ static Expander *expander_of(Expanders *all, Kernel *k, LType type) {
         if (ltype_equal(all->of[i].type, type))
             return &all->of[i];
     ensure(all->n < MAX_TYPES);
-    start(&all->of[all->n], k, type);
+    start(&all->of[all->n], k, type, all->target);
     return &all->of[all->n++];
 }
 
@@ -257,8 +301,8 @@ static void expand(void *ctx, Kernel *k, Inst **link) {
     block_splice(link, &sequence);
 }
 
-static void expand_kernel(Kernel *k) {
-    Expanders all = {0};
+static void expand_kernel(Kernel *k, const Target *target) {
+    Expanders all = {.target = target};
     kernel_visit(k, expand, &all);
     for (int i = 0; i < all.n; i++) {
         build_end(&all.of[i].top);
@@ -267,8 +311,7 @@ static void expand_kernel(Kernel *k) {
 }
 
 bool pass_expand_math(Module *m, PassContext *cx) {
-    (void)cx;
     for (size_t i = 0; i < module_function_count(m); i++)
-        expand_kernel(module_function(m, i));
+        expand_kernel(module_function(m, i), cx->target);
     return true;
 }

@@ -585,6 +585,57 @@ static void test_exp_is_accurate(void **state) {
         check_exp(target_at(i)->name);
 }
 
+/* An activation of `count` numbers from lo to hi. */
+typedef struct Sweep {
+    Act act;
+    float lo, hi;
+    double ulps; /* largest error, in units in the last place of the exact value */
+} Sweep;
+
+/* Where t = -log2(e) * x is computed, its rounding grows with x in the power of two. */
+static const Sweep sweeps[] = {
+    {ACT_sigmoid, -10, 89, 10},   {ACT_sigmoid, -104, -10, 64}, {ACT_silu, -10, 89, 10},
+    {ACT_silu, -104, -10, 64},    {ACT_softplus, -10, 100, 10}, {ACT_softplus, -104, -10, 64},
+    {ACT_hard_sigmoid, -2, 4, 2}, {ACT_hard_swish, -2, 4, 3},
+};
+
+/* Below 2^-118 a result may be zero: there 2^t is inf for targets that shift. */
+static double units_off(float got, double want) {
+    float near = fabsf((float)want);
+    double ulp = (double)nextafterf(near, INFINITY) - (double)near;
+    return fabs((double)got - want) / fmax(ulp, 0x1p-118);
+}
+
+static void check_sweep(const Sweep *s, const char *target) {
+    enum { COUNT = 100003 };
+    Graph *g = graph_new("sweep");
+    add_op(g, op_from_act(s->act), (Value *[]){new_input(g, "x", SHAPE(COUNT))}, 1);
+    Fixture f = {.p.graph = g};
+    make_inputs(&f, NULL, 0);
+    float *x = tensor_mutable(f.in[0]);
+    for (int i = 0; i < COUNT; i++)
+        x[i] = s->lo + (s->hi - s->lo) * (float)i / (COUNT - 1);
+    lower(&f, target);
+    interpret(&f);
+    const float *y = f.interpreted[0]->data;
+    for (int i = 0; i < COUNT; i++) {
+        double want = act_eval(s->act, (double)x[i]);
+        if (!(units_off(y[i], want) <= s->ulps))
+            fail_msg("%s: %s(%a) is %a, not %a", target, act_name(s->act), (double)x[i],
+                     (double)y[i], want);
+    }
+    program_free(&f.p);
+    diag_free(&f.diag);
+    arena_free(&f.arena);
+}
+
+static void test_activations_are_accurate(void **state) {
+    (void)state;
+    for (size_t i = 0; i < target_count(); i++)
+        for (size_t k = 0; k < sizeof sweeps / sizeof *sweeps; k++)
+            check_sweep(&sweeps[k], target_at(i)->name);
+}
+
 /* Every group of several channels, a depthwise kernel that is too wide: a clean refusal. */
 static void test_refusals(void **state) {
     (void)state;
@@ -640,6 +691,7 @@ int main(void) {
         cmocka_unit_test(test_reductions),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_exp_is_accurate),
+        cmocka_unit_test(test_activations_are_accurate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
