@@ -52,6 +52,28 @@ Value *new_constant_f32(Graph *g, const char *base, Shape shape, float **data) {
     return graph_constant(g, graph_unique_name(g, base), t);
 }
 
+bool has_constant_weights(const Node *conv) {
+    return constant_f32(node_in(conv, 1)) && (!node_in(conv, 2) || constant_f32(node_in(conv, 2)));
+}
+
+static void scale_operand(Graph *g, Node *conv, int slot, const double *by) {
+    const Value *from = node_in(conv, slot);
+    const Shape *shape = &from->type.shape;
+    int64_t each = shape_elems(shape) / shape->dim[0];
+    const float *old = constant_f32(from);
+    float *scaled;
+    Value *v = new_constant_f32(g, from->name, *shape, &scaled);
+    for (int64_t i = 0; i < shape_elems(shape); i++)
+        scaled[i] = (float)(old[i] * by[i / each]);
+    node_set_operand(conv, slot, v);
+}
+
+void scale_weights(Graph *g, Node *conv, const double *by) {
+    scale_operand(g, conv, 1, by);
+    if (node_in(conv, 2))
+        scale_operand(g, conv, 2, by);
+}
+
 bool has_padding(const Node *conv) {
     const int64_t *pad = conv_attrs(conv)->pad.v;
     return pad[0] || pad[1] || pad[2] || pad[3];

@@ -26,6 +26,11 @@ Node *sole_producer_with_weights(const Value *v);
 const float *constant_f32(const Value *v);
 /* A new f32 constant named after `base`. Data is owned by the graph's arena. */
 Value *new_constant_f32(Graph *g, const char *base, Shape shape, float **data);
+/* A convolution or dense layer gets new weights and bias, those of output channel c times by[c].
+ * All must be constants. */
+void scale_weights(Graph *g, Node *conv, const double *by);
+/* Whether its weights and its bias, if it has one, are f32 constants. */
+bool has_constant_weights(const Node *conv);
 bool has_padding(const Node *conv); /* conv2d or dwconv2d */
 bool is_conv_1x1(
     const Node *n); /* conv2d, 1x1, stride 1, no padding, one group, no scale or residual */

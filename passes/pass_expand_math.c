@@ -3,6 +3,7 @@
  *
  *   relu, relu6, hard_sigmoid, hard_swish   min, max, mul
  *   sigmoid(x) = 1 / (1 + 2^t), silu(x) = x / (1 + 2^t)    with t = -log2(e) * x
+ *   silu_exp2(t) = t / (k + k * 2^t)                       with k = -log2(e)
  *   softplus(x) = max(0, x) + 2 artanh(s), s = 2^t / (2 + 2^t)    with t = -log2(e) * |x|
  *
  * k * 2^t = 2^n * p(t - n): p is a polynomial of degree 5 with k in its coefficients and a relative
@@ -126,6 +127,14 @@ static const Power power = {
     {1.00000012, .693147063, .24021998, .0555073321, .00968156941, .00132553116},
 };
 
+static const Power power_times_log2e = {
+    "minus_log2e",
+    minus_log2e,
+    {"kexp2_c0", "kexp2_c1", "kexp2_c2", "kexp2_c3", "kexp2_c4", "kexp2_c5"},
+    {-1.4426949, -1.00001049, -.346448779, -.0806056485, -.0128828576, -.00274757552},
+    {-1.44269514, -.999999702, -.346565932, -.0800796226, -.0139590204, -.00191647478},
+};
+
 /* e->p = the polynomial of degree n - 1 at x. */
 static void polynomial(Expander *e, Reg *x, const char *const *names, const double *c, int n) {
     op(e, INST_mov, e->p, constant(e, names[n - 1], c[n - 1]), NULL);
@@ -189,6 +198,10 @@ static void expand_sigmoid(Expander *e, Reg *d, Reg *x) {
 
 static void expand_silu(Expander *e, Reg *d, Reg *x) {
     logistic(e, d, x, &power, times_minus_log2e(e, x));
+}
+
+static void expand_silu_exp2(Expander *e, Reg *d, Reg *x) {
+    logistic(e, d, x, &power_times_log2e, x);
 }
 
 /* log(1 + u) = 2 artanh(u / (2 + u)): an odd series in s, with s <= 1/3. p is a polynomial of

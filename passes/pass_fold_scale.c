@@ -23,23 +23,13 @@ static double element(const float *s, const Value *v, int64_t channel) {
     return s[shape_elems(&v->type.shape) == 1 ? 0 : channel];
 }
 
-static void scale_weights(Graph *g, Node *conv, const Value *by, bool divide) {
-    const float *w = constant_f32(node_in(conv, 1)), *b = constant_f32(node_in(conv, 2)),
-                *s = constant_f32(by);
-    const Shape *shape = &node_in(conv, 1)->type.shape;
-    int64_t channels = shape->dim[0], each = shape_elems(shape) / channels;
-    float *new_w, *new_b = NULL;
-    Value *wv = new_constant_f32(g, node_in(conv, 1)->name, *shape, &new_w);
-    Value *bv = b ? new_constant_f32(g, node_in(conv, 2)->name, SHAPE(channels), &new_b) : NULL;
-    for (int64_t c = 0; c < channels; c++) {
-        double factor = divide ? 1 / element(s, by, c) : element(s, by, c);
-        for (int64_t i = 0; i < each; i++)
-            new_w[c * each + i] = (float)(w[c * each + i] * factor);
-        if (b)
-            new_b[c] = (float)(b[c] * factor);
-    }
-    node_set_operand(conv, 1, wv);
-    node_set_operand(conv, 2, bv);
+static void scale(Graph *g, Node *conv, const Value *by, bool divide) {
+    const float *s = constant_f32(by);
+    int64_t channels = node_in(conv, 1)->type.shape.dim[0];
+    double *factors = ARENA_ARRAY(&g->arena, channels, double);
+    for (int64_t c = 0; c < channels; c++)
+        factors[c] = divide ? 1 / element(s, by, c) : element(s, by, c);
+    scale_weights(g, conv, factors);
 }
 
 static void shift_bias(Graph *g, Node *conv, const Value *by, bool subtract) {
@@ -58,8 +48,7 @@ static void shift_bias(Graph *g, Node *conv, const Value *by, bool subtract) {
 
 /* A convolution whose weights can change: all constants known, nothing fused behind it. */
 static bool is_open(const Node *conv) {
-    return *fused_act(conv) == ACT_none && constant_f32(node_in(conv, 1)) &&
-           (!node_in(conv, 2) || constant_f32(node_in(conv, 2))) &&
+    return *fused_act(conv) == ACT_none && has_constant_weights(conv) &&
            !(conv->op == OP_conv2d && node_in(conv, node_slot(conv, "residual")));
 }
 
@@ -74,7 +63,7 @@ static bool fold(Graph *g, Node *n, int side) {
         (constant_on_left && (n->op == OP_sub || n->op == OP_div)))
         return false;
     if (scales)
-        scale_weights(g, conv, s, n->op == OP_div);
+        scale(g, conv, s, n->op == OP_div);
     else
         shift_bias(g, conv, s, n->op == OP_sub);
     conv->origin = origin_join(g, conv->origin, n->origin);

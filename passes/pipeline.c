@@ -23,6 +23,7 @@ static const char *const level2[] = {
     "fuse-scale",
     "fuse-residual",
     "fuse-pool",
+    "scale-silu",
 
     /* memory */
     "dedupe-constants",

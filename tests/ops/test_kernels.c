@@ -51,7 +51,7 @@ typedef struct ConvCase {
 static const ConvCase conv_cases[] = {
     /* pointwise: tails of pixels and channels, each epilogue */
     {1, 16, 7, 7, 32, 1, 1, 1, 1, 1, 1, {0}, ACT_none, true, false, false},
-    {1, 24, 5, 5, 24, 1, 1, 1, 1, 1, 1, {0}, ACT_silu, true, true, false},
+    {1, 24, 5, 5, 24, 1, 1, 1, 1, 1, 1, {0}, ACT_silu_exp2, true, true, false},
     {1, 40, 14, 14, 40, 1, 1, 1, 1, 1, 1, {0}, ACT_none, true, true, true},
     {1, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, {0}, ACT_none, false, false, false},
     {1, 17, 3, 19, 33, 1, 1, 1, 1, 1, 1, {0}, ACT_relu6, true, true, true},
@@ -61,7 +61,7 @@ static const ConvCase conv_cases[] = {
     {1, 16, 8, 8, 16, 1, 1, 2, 2, 1, 1, {0}, ACT_relu, true, false, false},
     {1, 20, 6, 6, 18, 1, 1, 1, 1, 1, 1, {1, 0, 2, 3}, ACT_hard_sigmoid, true, false, false},
     /* stems: few channels, from the caller's layout, symmetric and TensorFlow's SAME */
-    {1, 3, 32, 32, 32, 3, 3, 2, 2, 1, 1, {1, 1, 1, 1}, ACT_silu, true, false, false},
+    {1, 3, 32, 32, 32, 3, 3, 2, 2, 1, 1, {1, 1, 1, 1}, ACT_silu_exp2, true, false, false},
     {1, 3, 33, 31, 24, 3, 3, 2, 2, 1, 1, {0, 0, 1, 1}, ACT_relu6, true, false, false},
     {2, 1, 12, 10, 8, 5, 3, 1, 2, 1, 1, {2, 1, 2, 1}, ACT_none, false, false, true},
     /* dense kernels on blocked inputs */
@@ -73,7 +73,7 @@ static const ConvCase conv_cases[] = {
 };
 
 static const ConvCase dw_cases[] = {
-    {1, 32, 14, 14, 32, 3, 3, 1, 1, 1, 1, {1, 1, 1, 1}, ACT_silu, true, false, false},
+    {1, 32, 14, 14, 32, 3, 3, 1, 1, 1, 1, {1, 1, 1, 1}, ACT_silu_exp2, true, false, false},
     {1, 40, 28, 29, 40, 5, 5, 1, 1, 1, 1, {2, 2, 2, 2}, ACT_none, true, false, false},
     {1, 24, 15, 15, 24, 3, 3, 2, 2, 1, 1, {0, 0, 1, 1}, ACT_relu6, true, false, false},
     {1, 17, 19, 21, 17, 5, 5, 2, 2, 1, 1, {2, 2, 2, 2}, ACT_hard_swish, false, false, false},
@@ -594,9 +594,10 @@ typedef struct Sweep {
 
 /* Where t = -log2(e) * x is computed, its rounding grows with x in the power of two. */
 static const Sweep sweeps[] = {
-    {ACT_sigmoid, -10, 89, 10},   {ACT_sigmoid, -104, -10, 64}, {ACT_silu, -10, 89, 10},
-    {ACT_silu, -104, -10, 64},    {ACT_softplus, -10, 100, 10}, {ACT_softplus, -104, -10, 64},
-    {ACT_hard_sigmoid, -2, 4, 2}, {ACT_hard_swish, -2, 4, 3},
+    {ACT_sigmoid, -10, 89, 10},   {ACT_sigmoid, -104, -10, 64},  {ACT_silu, -10, 89, 10},
+    {ACT_silu, -104, -10, 64},    {ACT_silu_exp2, -128, 150, 4}, {ACT_silu_exp2, -1, 1, 4},
+    {ACT_softplus, -10, 100, 10}, {ACT_softplus, -104, -10, 64}, {ACT_hard_sigmoid, -2, 4, 2},
+    {ACT_hard_swish, -2, 4, 3},
 };
 
 /* Below 2^-118 a result may be zero: there 2^t is inf for targets that shift. */

@@ -220,6 +220,8 @@ static void act_values(void **state) {
     check_act(ACT_sigmoid, -1000, 0);
     check_act(ACT_silu, 1, 0.73105857863000487);
     check_act(ACT_silu, 1000, 1000);
+    check_act(ACT_silu_exp2, -1.4426950408889634, 0.73105857863000487);
+    check_act(ACT_silu_exp2, -1442.6950408889634, 1000);
     check_act(ACT_softplus, 0, 0.69314718055994531);
     check_act(ACT_softplus, -1000, 0);
     check_act(ACT_softplus, 1000, 1000);
