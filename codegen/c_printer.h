@@ -18,8 +18,6 @@ bool c_names_has(const CNames *n, const char *name);
 const char *c_names_add(Arena *a, CNames *n, const char *text);
 /* text, or what to call a function of that name: not as a library function is called. */
 const char *c_function_name(Arena *a, const char *text);
-/* NAME in upper case: the prefix of macros and enumerators. */
-const char *c_upper(Arena *a, const char *name);
 /* Appends text so that it stays inside a comment: no line breaks, comment ends or trigraphs. */
 void c_put_comment(Buf *b, const char *text);
 /* Appends head, the items with commas between them, and tail; lines break before column 100 and
@@ -112,6 +110,7 @@ typedef struct CFunc {
     VEC(struct CFunc *) parts; /* steps: in text order */
     VEC(const Reg *) captured; /* parts: what has its value from the step around it */
     CItems origins;            /* of the calls of a kernel, each once; of a step or part */
+    size_t step;               /* steps: which one of the module */
     int blocks;                /* counts blocks while walking */
     bool *open;                /* by block, 1..blocks: the walk is inside it */
 } CFunc;
@@ -156,6 +155,8 @@ CParams c_params(Arena *a, CScopes *scopes, const Module *m, const EmitInfo *inf
 /* Appends the type NAME_job, what steps work on: the arguments of a run, a member each, and the
  * pool; and, if the module has parts, NAME_parts, which runs those of a step. */
 void c_put_job(CPrinter *p, Buf *b, bool parts);
+/* Appends the macro NAME_STEP_DONE, unless whoever compiles the file defines it. */
+void c_put_step_hook(CPrinter *p, Buf *b);
 /* Appends NAME_check_weights, NAME_run_parallel, which calls NAME_body, and NAME_run. */
 void c_put_public(CPrinter *p, Buf *b);
 /* Appends the comment that both files begin with. */

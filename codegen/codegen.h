@@ -31,6 +31,8 @@ bool emit_c_check(const Module *m, const char *where, Diag *d);
  * an '_' in front, a leading "__" or "_X" an 'x' in front, names that C, C++, the compiler or
  * generated code use an '_' behind, and "" becomes "model". */
 char *c_identifier(Arena *a, const char *text);
+/* NAME in upper case: the prefix of macros and enumerators. */
+const char *c_upper(Arena *a, const char *name);
 
 /* ---- emit_json.c: NAME.json ------------------------------------------------------------------ */
 

@@ -40,6 +40,7 @@ static void take_public(Arena *a, CNames *file, const char *name) {
     static const char *const macros[] = {"H",
                                          "ARENA_BYTES",
                                          "WEIGHTS_BYTES",
+                                         "STEP_DONE",
                                          "OK",
                                          "ERROR_NULL",
                                          "ERROR_SIZE",
@@ -139,6 +140,20 @@ void c_put_job(CPrinter *p, Buf *b, bool parts) {
     buf_printf(b, "    %s;\n} %s_job;\n\n", pool_param(&p->arena, p->info), name);
     if (parts)
         put_parts(p, b);
+}
+
+/* ---- NAME_STEP_DONE -------------------------------------------------------------------------- */
+
+void c_put_step_hook(CPrinter *p, Buf *b) {
+    const char *up = c_upper(&p->arena, p->info->name);
+    buf_printf(b,
+               "/* Called in a run's own thread after step `step`, an integer constant: the steps\n"
+               " * below count from 0, in their order. Define it to time them, or to look at what\n"
+               " * they wrote. */\n"
+               "#ifndef %s_STEP_DONE\n"
+               "#define %s_STEP_DONE(step) ((void)0)\n"
+               "#endif\n\n",
+               up, up);
 }
 
 /* ---- NAME_check_weights

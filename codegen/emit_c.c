@@ -150,6 +150,11 @@ static void put_store(CPrinter *p, const Inst *in) {
                    x);
 }
 
+static void put_step_done(CPrinter *p, const CFunc *step) {
+    begin_line(p);
+    buf_printf(&p->code, "%s_STEP_DONE(%zu);\n", c_upper(&p->arena, p->info->name), step->step);
+}
+
 static void put_call(CPrinter *p, const Inst *in) {
     const CFunc *callee = map_get(&p->by_name, in->u.call.callee->name);
     CItems items = {0};
@@ -171,6 +176,8 @@ static void put_call(CPrinter *p, const Inst *in) {
     const char *head = arena_printf(&p->arena, "%s(", callee->name);
     c_put_list(&p->code, p->indent + 4, head, &items, ");");
     buf_putc(&p->code, '\n');
+    if (callee->kernel->kind == KERNEL_STEP)
+        put_step_done(p, callee);
 }
 
 /* ---- blocks ---------------------------------------------------------------------------------- */
@@ -474,6 +481,8 @@ static void put_functions(CPrinter *p) {
         if (i == p->m->kernels.len) {
             buf_puts(&p->code, buffer_macros);
             c_put_job(p, &p->code, has_parts(p));
+            if (p->m->steps.len)
+                c_put_step_hook(p, &p->code);
         }
         if (f->kernel->kind == KERNEL_PLAIN)
             put_kernel(p, f);
@@ -529,8 +538,10 @@ static void add_parts(CPrinter *p, CFunc *step, const Block *body) {
 
 static void add_function(CPrinter *p, const Kernel *k) {
     CFunc *f = new_function(p, k, function_name(p, k), NULL);
-    if (k->kind == KERNEL_STEP)
+    if (k->kind == KERNEL_STEP) {
+        f->step = p->funcs.len - p->m->kernels.len;
         add_parts(p, f, &k->body);
+    }
     if (k->kind != KERNEL_RUN)
         map_put(&p->arena, &p->by_name, k->name, f);
     vec_push(&p->arena, &p->funcs, f);

@@ -231,6 +231,7 @@ static void pointwise_reads_like_hand_written_c(void **state) {
                           "    pw(t, 8, w, int_ + 16, 8, 16);\n"
                           "    /* blocks.1 */\n"
                           "    pw(t, 8, w, int_, 8, 16);\n");
+    assert_lacks(&t.source, "STEP_DONE");
     assert_lacks(&t.source, "idle");
     assert_lacks(&t.source, "select");
     text_free(&t);
@@ -246,7 +247,7 @@ static void steps_get_what_they_need(void **state) {
                   "step @for { call @add(%in[1], %w[0], %t[0])\n}  # \"first+second\"\n"
                   "step @in {\n for i in 0..3 { call @add(%t[i], %t[0], %out[i])\n}\n}\n"
                   "step @nothing { }\n"
-                  "run {\ncall @for() call @in() call @nothing()\n}\n}\n");
+                  "run {\ncall @for() call @in() call @nothing() call @in()\n}\n}\n");
     assert_has(&t.source, "/* first+second */\nKERNEL void add(const float *a,");
     assert_has(&t.source, "/* first+second */\n"
                           "KERNEL void for_(net_job *job) {\n"
@@ -265,9 +266,17 @@ static void steps_get_what_they_need(void **state) {
     assert_has(&t.source, "KERNEL void nothing(net_job *job) {\n    (void)job;\n}\n");
     assert_has(&t.source, "KERNEL void net_body(net_job *job) {\n"
                           "    for_(job);\n"
+                          "    NET_STEP_DONE(0);\n"
                           "    in_2(job);\n"
+                          "    NET_STEP_DONE(1);\n"
                           "    nothing(job);\n"
+                          "    NET_STEP_DONE(2);\n"
+                          "    in_2(job);\n"
+                          "    NET_STEP_DONE(1);\n"
                           "}\n");
+    assert_has(&t.source, "#ifndef NET_STEP_DONE\n"
+                          "#define NET_STEP_DONE(step) ((void)0)\n"
+                          "#endif\n");
     assert_has(&t.source, "    return net_run_parallel(weights, in, out, arena, NULL);\n");
     assert_lacks(&t.source, "net_parts");
     text_free(&t);
