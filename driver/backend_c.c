@@ -17,6 +17,7 @@ typedef void ParallelFor(void *context, size_t n, rt_body *body, void *arg);
 typedef int Entry(const void *weights, const void *const *in, void *const *out, void *arena,
                   void *pool, ParallelFor *parallel_for);
 typedef int CheckWeights(const void *weights, size_t size);
+typedef void Watch(StepDone *f, void *context);
 
 enum { ALIGNMENT = 64 };
 
@@ -98,6 +99,29 @@ static void workshop_close(const Workshop *w) {
 
 /* ---- building ---- */
 
+/* What the macro NAME_STEP_DONE calls. There is one program in each loaded file: a static is its.
+ */
+static const char hook_text[] = "typedef void step_done(void *context, int step);\n"
+                                "void effnetc_watch(step_done *f, void *context);\n"
+                                "void effnetc_step_done(int step);\n"
+                                "static step_done *hook;\n"
+                                "static void *hook_context;\n"
+                                "void effnetc_watch(step_done *f, void *context) {\n"
+                                "    hook = f;\n"
+                                "    hook_context = context;\n"
+                                "}\n"
+                                "void effnetc_step_done(int step) {\n"
+                                "    hook(hook_context, step);\n"
+                                "}\n";
+
+/* The definition of that macro, as an argument of the C compiler. */
+static const char *hook_flag(Arena *a, const char *name) {
+    return arena_printf(a,
+                        "-D%s_STEP_DONE(step)=do { extern void effnetc_step_done(int); "
+                        "effnetc_step_done(step); } while (0)",
+                        c_upper(a, name));
+}
+
 static void print_wrapper(Buf *b, const effnetc_model *m) {
     buf_printf(b,
                "#include \"%s.h\"\n"
@@ -130,6 +154,7 @@ static bool write_sources(const Workshop *w, effnetc_model *m) {
     Outputs out = {0};
     Buf wrapper = {0};
     print_wrapper(&wrapper, m);
+    buf_puts(&wrapper, hook_text);
     outputs_add(&out, w->wrapper, wrapper.data, wrapper.len);
     bool ok = emit_c_files(m, &out, w->dir, false) && outputs_commit(&out, m->diag);
     outputs_free(&out);
@@ -150,12 +175,14 @@ static void quote_log(const Workshop *w, Diag *d) {
         fclose(f);
 }
 
-static bool build(const Workshop *w, effnetc_model *m) {
+static bool build(const Workshop *w, effnetc_model *m, bool watched) {
     const char *cc = m->options.cc ? m->options.cc : getenv("CC");
     effnetc_strings argv = {0};
     push_words(w->arena, &argv, cc && *cc ? cc : "cc");
     push_words(w->arena, &argv, "-O2 -fPIC -shared");
     push_words(w->arena, &argv, m->target->c_flags);
+    if (watched)
+        strings_push(w->arena, &argv, hook_flag(w->arena, m->name));
     const char *const rest[] = {"-o", w->library, w->source, w->wrapper, NULL};
     for (size_t i = 0; i < sizeof rest / sizeof *rest; i++)
         strings_push(w->arena, &argv, rest[i]);
@@ -202,6 +229,12 @@ static bool load(const Workshop *w, CProgram *p, effnetc_model *m) {
     return code == 0;
 }
 
+static void watch(CProgram *p, StepDone *f, void *context) {
+    Watch *set = NULL;
+    ensure(find_symbol(p->library, "effnetc_watch", &set));
+    set(f, context);
+}
+
 static void *aligned(size_t size) {
     void *p = aligned_alloc(ALIGNMENT, (size_t)round_up((int64_t)size + 1, ALIGNMENT));
     if (!p)
@@ -236,26 +269,37 @@ static bool runs_here(effnetc_model *m) {
     return false;
 }
 
-CProgram *c_program_open(effnetc_model *m) {
+CProgram *c_program_open_watched(effnetc_model *m, StepDone *f, void *context) {
     Workshop w = {0};
     if (!runs_here(m) || !workshop_open(&w, m))
         return NULL;
     CProgram *p = ARENA_NEW(&m->arena, CProgram);
     allocate(p, m->program.module);
-    bool ok = start_threads(p, m) && write_sources(&w, m) && build(&w, m) && load(&w, p, m);
+    bool ok =
+        start_threads(p, m) && write_sources(&w, m) && build(&w, m, f != NULL) && load(&w, p, m);
     workshop_close(&w);
+    if (ok && f)
+        watch(p, f, context);
     if (ok)
         return p;
     c_program_close(p);
     return NULL;
 }
 
-bool c_program_run(CProgram *p, effnetc_model *m, const void *const *in, void *const *out) {
-    memset(p->arena, 0xff, p->arena_bytes); /* NaN: a result that depends on it shows */
+CProgram *c_program_open(effnetc_model *m) {
+    return c_program_open_watched(m, NULL, NULL);
+}
+
+bool c_program_run_again(CProgram *p, effnetc_model *m, const void *const *in, void *const *out) {
     int code = p->entry(p->weights, in, out, p->arena, p->pool, rt_pool_for);
     if (code != 0)
         diag_error(m->diag, EXIT_INTERNAL, m->path, "the generated code returned %d", code);
     return code == 0;
+}
+
+bool c_program_run(CProgram *p, effnetc_model *m, const void *const *in, void *const *out) {
+    memset(p->arena, 0xff, p->arena_bytes); /* NaN: a result that depends on it shows */
+    return c_program_run_again(p, m, in, out);
 }
 
 void c_program_close(CProgram *p) {
@@ -264,4 +308,8 @@ void c_program_close(CProgram *p) {
         dlclose(p->library);
     free(p->weights);
     free(p->arena);
+}
+
+int c_program_threads(const CProgram *p) {
+    return p->pool ? rt_pool_threads(p->pool) : 1;
 }

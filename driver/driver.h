@@ -171,8 +171,17 @@ typedef struct CProgram CProgram;
 
 /* Builds the compiled model's C and loads it; no file is left behind. NULL with errors. */
 CProgram *c_program_open(effnetc_model *m);
+/* Fills the arena with NaN patterns first. False with an error. */
 bool c_program_run(CProgram *p, effnetc_model *m, const void *const *in, void *const *out);
+/* The same without that: what is to be timed. */
+bool c_program_run_again(CProgram *p, effnetc_model *m, const void *const *in, void *const *out);
 void c_program_close(CProgram *p);
+int c_program_threads(const CProgram *p);
+
+/* Called after each step of a run, in its thread, with the step's number in the module. */
+typedef void StepDone(void *context, int step);
+/* As c_program_open; where f is not NULL, the program is built to call f(context, step). */
+CProgram *c_program_open_watched(effnetc_model *m, StepDone *f, void *context);
 
 /* Runs a program without a shell and waits: its exit code, 127 where it can't be started, 128 + n
  * after signal n. Its output goes to the file `log`. */
