@@ -27,6 +27,7 @@ struct CProgram {
     void *weights, *arena;
     size_t arena_bytes;
     rt_pool *pool; /* NULL: one thread */
+    bool borrowed; /* the pool is another program's */
 };
 
 /* ---- programs ---- */
@@ -229,10 +230,10 @@ static bool load(const Workshop *w, CProgram *p, effnetc_model *m) {
     return code == 0;
 }
 
-static void watch(CProgram *p, StepDone *f, void *context) {
+static void watch(const CProgram *p, const CProgramOptions *o) {
     Watch *set = NULL;
     ensure(find_symbol(p->library, "effnetc_watch", &set));
-    set(f, context);
+    set(o->step_done, o->context);
 }
 
 static void *aligned(size_t size) {
@@ -247,12 +248,17 @@ static void allocate(CProgram *p, const Module *module) {
     p->arena_bytes = (size_t)module->arena_bytes;
     p->arena = aligned(p->arena_bytes);
     p->weights = aligned(weights);
-    memcpy(p->weights, module->weights->data, weights);
+    if (weights)
+        memcpy(p->weights, module->weights->data, weights);
 }
 
-static bool start_threads(CProgram *p, effnetc_model *m) {
+static bool start_threads(CProgram *p, effnetc_model *m, const CProgram *other) {
     rt_error err;
-    if (m->options.threads == 1 || rt_pool_new(&p->pool, m->options.threads, &err) == RT_OK)
+    p->borrowed = other != NULL;
+    if (other)
+        p->pool = other->pool;
+    if (other || m->options.threads == 1 ||
+        rt_pool_new(&p->pool, m->options.threads, &err) == RT_OK)
         return true;
     diag_error(m->diag, EXIT_USAGE, "effnetc", "%d threads can't be had: %s", m->options.threads,
                err.text);
@@ -269,25 +275,29 @@ static bool runs_here(effnetc_model *m) {
     return false;
 }
 
-CProgram *c_program_open_watched(effnetc_model *m, StepDone *f, void *context) {
+static bool open_program(CProgram *p, const Workshop *w, effnetc_model *m,
+                         const CProgramOptions *o) {
+    if (!start_threads(p, m, o->threads_of) || !write_sources(w, m) ||
+        !build(w, m, o->step_done != NULL) || !load(w, p, m))
+        return false;
+    if (o->step_done)
+        watch(p, o);
+    return true;
+}
+
+CProgram *c_program_open(effnetc_model *m, const CProgramOptions *o) {
+    static const CProgramOptions none = {0};
     Workshop w = {0};
     if (!runs_here(m) || !workshop_open(&w, m))
         return NULL;
     CProgram *p = ARENA_NEW(&m->arena, CProgram);
     allocate(p, m->program.module);
-    bool ok =
-        start_threads(p, m) && write_sources(&w, m) && build(&w, m, f != NULL) && load(&w, p, m);
+    bool ok = open_program(p, &w, m, o ? o : &none);
     workshop_close(&w);
-    if (ok && f)
-        watch(p, f, context);
     if (ok)
         return p;
     c_program_close(p);
     return NULL;
-}
-
-CProgram *c_program_open(effnetc_model *m) {
-    return c_program_open_watched(m, NULL, NULL);
 }
 
 bool c_program_run_again(CProgram *p, effnetc_model *m, const void *const *in, void *const *out) {
@@ -303,7 +313,8 @@ bool c_program_run(CProgram *p, effnetc_model *m, const void *const *in, void *c
 }
 
 void c_program_close(CProgram *p) {
-    rt_pool_free(p->pool);
+    if (!p->borrowed)
+        rt_pool_free(p->pool);
     if (p->library)
         dlclose(p->library);
     free(p->weights);

@@ -1,7 +1,7 @@
 /* cmd_inspect.c: effnetc inspect: what a model is and costs, on a target. */
+#include "driver/describe.h"
 #include "driver/driver.h"
 
-#include <jansson.h>
 #include <string.h>
 
 typedef struct InspectOptions {
@@ -48,16 +48,6 @@ static void print_head(effnetc_model *m, const MemoryPlan *plan) {
            (long long)plan->lower_bound);
 }
 
-/* "features.0/Conv (+2)": the first of the ONNX nodes that were fused, and how many more. */
-static const char *short_origin(const char *origin, Arena *a) {
-    int more = 0;
-    for (const char *p = origin; *p; p++)
-        more += *p == '+';
-    if (!more)
-        return origin;
-    return arena_printf(a, "%.*s (+%d)", (int)strcspn(origin, "+"), origin, more);
-}
-
 static void print_node(const Node *n, int64_t total, Arena *a) {
     Type type = type_plain(node_out(n)->type.dtype, node_out(n)->type.shape);
     int64_t macs = node_macs(n);
@@ -75,25 +65,6 @@ static void print_text(effnetc_model *m, const MemoryPlan *plan) {
 }
 
 /* ---- JSON ---- */
-
-static json_t *json_dims(int rank, const int64_t *dims) {
-    json_t *a = json_array();
-    for (int i = 0; i < rank; i++)
-        json_array_append_new(a, json_integer(dims[i]));
-    return a;
-}
-
-/* ONNX names may be any bytes; JSON is UTF-8. */
-static json_t *json_text(const char *s) {
-    json_t *t = json_string(s);
-    if (t)
-        return t;
-    Buf b = {0};
-    buf_put_escaped(&b, s);
-    t = json_string(buf_str(&b));
-    buf_free(&b);
-    return t;
-}
 
 static json_t *json_tensors(const effnetc_tensor *t, size_t n) {
     json_t *a = json_array();

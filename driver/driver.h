@@ -169,8 +169,18 @@ bool emit_c_files(effnetc_model *m, Outputs *out, const char *dir, bool data_fil
 
 typedef struct CProgram CProgram;
 
+/* Called after each step of a run, in its thread, with the step's number in the module. */
+typedef void StepDone(void *context, int step);
+
+typedef struct CProgramOptions {
+    StepDone *step_done; /* NULL: none */
+    void *context;       /* of step_done */
+    /* Whose threads it runs on; NULL: on its own. Is closed later. */
+    const CProgram *threads_of;
+} CProgramOptions;
+
 /* Builds the compiled model's C and loads it; no file is left behind. NULL with errors. */
-CProgram *c_program_open(effnetc_model *m);
+CProgram *c_program_open(effnetc_model *m, const CProgramOptions *o);
 /* Fills the arena with NaN patterns first. False with an error. */
 bool c_program_run(CProgram *p, effnetc_model *m, const void *const *in, void *const *out);
 /* The same without that: what is to be timed. */
@@ -178,14 +188,40 @@ bool c_program_run_again(CProgram *p, effnetc_model *m, const void *const *in, v
 void c_program_close(CProgram *p);
 int c_program_threads(const CProgram *p);
 
-/* Called after each step of a run, in its thread, with the step's number in the module. */
-typedef void StepDone(void *context, int step);
-/* As c_program_open; where f is not NULL, the program is built to call f(context, step). */
-CProgram *c_program_open_watched(effnetc_model *m, StepDone *f, void *context);
-
 /* Runs a program without a shell and waits: its exit code, 127 where it can't be started, 128 + n
  * after signal n. Its output goes to the file `log`. */
 int run_program(const char *const *argv, const char *log);
+
+/* ---- peak.c: what the FMA units can do ------------------------------------------------------ */
+
+/* A module that computes multiply-adds in registers alone, in so many parts (PEAK_PART_MACS times
+ * lanes each) that may run at the same time. Output 0 is f32[parts * lanes]. */
+enum { PEAK_CHAINS = 12, PEAK_ROUNDS = 4096, PEAK_PART_MACS = PEAK_CHAINS * PEAK_ROUNDS };
+Module *peak_module(const Target *t, int64_t parts);
+
+/* ---- bench.c: times of the C backend -------------------------------------------------------- */
+
+typedef struct BenchStats {
+    double min, median, p90; /* p90: nine tenths of the samples are no larger (nearest rank) */
+} BenchStats;
+
+/* Of n >= 1 samples, which are sorted. */
+BenchStats bench_stats(double *samples, size_t n);
+
+/* Times in seconds. */
+typedef struct Bench {
+    size_t runs;
+    BenchStats run;
+    double peak; /* multiply-adds a second of all threads together, in registers */
+    int threads;
+    const double *steps; /* the minimum of each step; NULL where not asked for */
+} Bench;
+
+/* Runs the compiled model for so many seconds, but BENCH_MIN_RUNS times if that takes no more than
+ * BENCH_PATIENCE times as long, and the peak module between the runs. False with errors. */
+enum { BENCH_MIN_RUNS = 50, BENCH_MAX_RUNS = 100000, BENCH_PATIENCE = 4 };
+bool bench_model(effnetc_model *m, Tensor *const *in, double seconds, bool steps, Bench *out,
+                 Arena *a);
 
 /* ---- assign.c ------------------------------------------------------------------------------- */
 

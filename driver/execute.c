@@ -33,7 +33,7 @@ static bool run_loop_interp(effnetc_model *m, const void *const *in, void *const
 }
 
 static bool run_c(effnetc_model *m, const void *const *in, void *const *out) {
-    CProgram *p = compiled(m) ? c_program_open(m) : NULL;
+    CProgram *p = compiled(m) ? c_program_open(m, NULL) : NULL;
     bool ok = p && c_program_run(p, m, in, out);
     if (p)
         c_program_close(p);
