@@ -263,6 +263,11 @@ bool value_is_graph_output(const Value *v);
 #undef ATTR
 #undef ATTRS_END
 
+/* The two convolutions of conv2d_dwconv2d, and what the first one, which isn't a value, gives. */
+ConvAttrs conv_dw_first(const Node *n);
+ConvAttrs conv_dw_second(const Node *n);
+Type conv_dw_middle(const Node *n);
+
 /* Joins two origins into "a+b", each name once; either may be "". A list of more than some thousand
  * bytes ends in "+...". */
 const char *origin_join(Graph *g, const char *a, const char *b);

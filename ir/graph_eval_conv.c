@@ -201,6 +201,20 @@ bool eval_dwconv2d(const Node *n, const Tensor *const *in, Tensor *const *out, A
     return true;
 }
 
+bool eval_conv2d_dwconv2d(const Node *n, const Tensor *const *in, Tensor *const *out,
+                          Arena *scratch, Buf *why) {
+    (void)why;
+    ConvAttrs first = conv_dw_first(n), second = conv_dw_second(n);
+    Type middle = conv_dw_middle(n);
+    int dw = node_slot(n, "dw");
+    Tensor *expanded = tensor_new(scratch, middle.dtype, middle.shape);
+    Conv c = make_conv(&first, in[0], in[1], &middle.shape, 1, scratch);
+    c.x = as_f64(scratch, in[0]);
+    convolve(&c, &(Epilogue){in[2], NULL, first.act}, expanded, NULL, scratch);
+    depthwise(&second, expanded, in[dw], in[dw + 1], out[0], out[1], scratch);
+    return true;
+}
+
 /* ---- matrix times vector -------------------------------------------------------------------- */
 
 static double dot(const double *a, const double *b, int64_t n) {

@@ -121,6 +121,56 @@ bool infer_dwconv2d(const Node *n, Type *results, Buf *why) {
     return want_filters(n, 1, shape_in(n, 0), why);
 }
 
+ConvAttrs conv_dw_first(const Node *n) {
+    const ConvDwAttrs *a = conv_dw_attrs(n);
+    return (ConvAttrs){.kernel = a->kernel,
+                       .stride = a->stride,
+                       .pad = a->pad,
+                       .dilation = a->dilation,
+                       .group = 1,
+                       .act = a->act};
+}
+
+ConvAttrs conv_dw_second(const Node *n) {
+    const ConvDwAttrs *a = conv_dw_attrs(n);
+    return (ConvAttrs){.kernel = a->dw_kernel,
+                       .stride = a->dw_stride,
+                       .pad = a->dw_pad,
+                       .dilation = a->dw_dilation,
+                       .group = 1,
+                       .act = a->dw_act};
+}
+
+static bool conv_dw_types(const Node *n, Type *middle, Type *y, Buf *why) {
+    ConvAttrs first = conv_dw_first(n), second = conv_dw_second(n);
+    const Shape *x = shape_in(n, 0);
+    if (!conv_result(n, &first, x, 1, middle, why) ||
+        !want_shape(n, 1,
+                    SHAPE(middle->shape.dim[1], x->dim[1], first.kernel.v[0], first.kernel.v[1]),
+                    why))
+        return false;
+    int dw = node_slot(n, "dw");
+    return conv_result(n, &second, &middle->shape, dw, y, why) &&
+           want_filters(n, dw, &middle->shape, why);
+}
+
+Type conv_dw_middle(const Node *n) {
+    Type middle, y;
+    Buf why = {0};
+    ensure(conv_dw_types(n, &middle, &y, &why));
+    return middle;
+}
+
+bool infer_conv2d_dwconv2d(const Node *n, Type *results, Buf *why) {
+    const ConvDwAttrs *a = conv_dw_attrs(n);
+    Type middle;
+    if (!want_planes(n, why) || !conv_dw_types(n, &middle, &results[0], why) ||
+        !want_between("band", &a->band, 1, 1, why) || !want_between("parts", &a->parts, 1, 1, why))
+        return false;
+    results[1] = mean_type(&results[0]);
+    return true;
+}
+
 bool infer_dense(const Node *n, Type *results, Buf *why) {
     if (!want_float(n, 0, why) || !want_same_dtypes(n, why) || !want_rank(n, 1, 2, why))
         return false;

@@ -70,6 +70,14 @@ static int64_t mean_macs(const Node *n) {
     return ok && w->dim[0] ? saturated_mul(shape_elems(&y.shape), shape_elems(w) / w->dim[0]) : 0;
 }
 
+static int64_t conv_dw_macs(const Node *n) {
+    Type middle = conv_dw_middle(n);
+    const Shape *w = shape_in(n, 1), *dw = shape_in(n, node_slot(n, "dw"));
+    int64_t first = saturated_mul(shape_elems(&middle.shape), w->dim[1] * w->dim[2] * w->dim[3]);
+    int64_t second = saturated_mul(shape_elems(&node_out(n)->type.shape), dw->dim[2] * dw->dim[3]);
+    return first > INT64_MAX - second ? INT64_MAX : first + second;
+}
+
 /* The two small matrices; the mean is additions alone. */
 static int64_t se_macs(const Node *n) {
     int64_t weights = shape_elems(shape_in(n, 1)) + shape_elems(shape_in(n, 3));
@@ -77,9 +85,8 @@ static int64_t se_macs(const Node *n) {
 }
 
 static int64_t (*const macs[OP_COUNT])(const Node *n) = {
-    [OP_conv2d] = weight_macs,   [OP_conv2d_mean] = mean_macs,
-    [OP_dwconv2d] = weight_macs, [OP_dense] = weight_macs,
-    [OP_se] = se_macs,
+    [OP_conv2d] = weight_macs,           [OP_conv2d_mean] = mean_macs, [OP_dwconv2d] = weight_macs,
+    [OP_conv2d_dwconv2d] = conv_dw_macs, [OP_dense] = weight_macs,     [OP_se] = se_macs,
 };
 
 int64_t node_macs(const Node *n) {

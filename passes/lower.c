@@ -200,10 +200,11 @@ const float *lower_constant(Lower *lo, const Node *n, const Value *v) {
     return has_elements(lo, v) ? v->constant->data : NULL;
 }
 
-bool lower_conv_weights(Lower *lo, const Node *n, ConvWeights *out) {
-    out->w = lower_constant(lo, n, node_in(n, 1));
-    out->bias = node_in(n, 2) ? lower_constant(lo, n, node_in(n, 2)) : NULL;
-    return out->w && (out->bias || !node_in(n, 2));
+bool lower_conv_weights(Lower *lo, const Node *n, int slot, ConvWeights *out) {
+    const Value *bias = node_in(n, slot + 1);
+    out->w = lower_constant(lo, n, node_in(n, slot));
+    out->bias = bias ? lower_constant(lo, n, bias) : NULL;
+    return out->w && (out->bias || !bias);
 }
 
 View lower_view(const Lower *lo, const Value *v) {

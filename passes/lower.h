@@ -61,13 +61,14 @@ float *lower_weights_begin(Lower *lo, int64_t n);
 Addr lower_weights_end(Lower *lo, const char *name);
 /* The elements of an f32 constant; NULL with an error where they were elided or aren't f32. */
 const float *lower_constant(Lower *lo, const Node *n, const Value *v);
-/* What conv2d, dwconv2d and dense compute with: operands 1 and 2. */
+/* What convolutions and dense layers compute with. */
 typedef struct ConvWeights {
     const float *w;    /* [output channel][input channel][tap row][tap column] */
     const float *bias; /* [output channel], or NULL */
 } ConvWeights;
-/* False with an error as lower_constant's where they aren't known f32 constants. */
-bool lower_conv_weights(Lower *lo, const Node *n, ConvWeights *out);
+/* Operand `slot` and the bias behind it. False with an error as lower_constant's where they aren't
+ * known f32 constants. */
+bool lower_conv_weights(Lower *lo, const Node *n, int slot, ConvWeights *out);
 /* The instruction of a fused activation. */
 InstOp act_inst(Act act);
 /* Opens a loop over the images of a batch (none for one image), and closes it. */
@@ -143,8 +144,55 @@ typedef struct Depthwise {
 /* Packs the weights once; `name` is what they are called after. */
 Addr dw_pack(Lower *lo, const ConvAttrs *a, int64_t channels, const ConvWeights *w,
              const char *name);
+enum { MAX_DW_WIDTH = 32 };                              /* taps in a row */
 int64_t dw_block_weights(const ConvAttrs *a, int lanes); /* elements of a block's weights */
 void dw_call(Lower *lo, const Depthwise *d);
+
+/* ---- lower_conv_dw.c ------------------------------------------------------------------------- */
+
+/* How a depthwise convolution's output rows are made, band by band, each from `buffer` rows of its
+ * padded input: `kept` of them the band before has, too, and `fresh` it hasn't. */
+typedef struct Bands {
+    int64_t rows, count, last; /* output rows of a band, bands, rows of the last one */
+    int64_t kept, fresh, buffer;
+} Bands;
+
+/* Bands of about `rows` rows, all alike but the first and the last one. */
+Bands bands_of(const ConvAttrs *dw, int64_t in_rows, int64_t out_rows, int64_t rows);
+/* Input rows (axis 0) or columns (1) that an output needs. */
+int64_t dw_reach(const ConvAttrs *dw, int axis);
+
+/* A node conv2d_dwconv2d, or what one would be. */
+typedef struct ConvDw {
+    ConvAttrs first, second;
+    Type x, middle, y; /* middle: of what the first convolution gives */
+    int64_t band, parts;
+} ConvDw;
+
+/* How it is computed. */
+typedef struct ConvDwPlan {
+    Bands bands;
+    int64_t rounds;    /* runs of channels */
+    int64_t row_elems; /* of a round's buffer, one row */
+    int64_t scratch;   /* elements of all parts' buffers */
+} ConvDwPlan;
+
+ConvDw conv_dw_of(const Node *n);
+ConvDwPlan conv_dw_plan(const ConvDw *c, const PassContext *cx);
+
+/* ---- pass_fuse_dw.c -------------------------------------------------------------------------- */
+
+/* What a depthwise convolution and the convolution before it would be as one node, with bands that
+ * suit the cache; or why they can't be one. */
+const char *conv_dw_candidate(const Node *dw, const PassContext *cx, ConvDw *out);
+/* Makes them one, which it returns. */
+Node *conv_dw_fuse(Graph *g, Node *dw, const ConvDw *c);
+
+/* ---- cost.c: predicted time ------------------------------------------------------------------ */
+
+/* Cycles that a node takes on the target: an estimate to compare alternatives with. */
+double node_cycles(const Node *n, const PassContext *cx);
+double conv_dw_cycles(const ConvDw *c, const PassContext *cx);
 
 /* ---- schedule.c: the shape of a kernel ------------------------------------------------------- */
 
@@ -170,6 +218,10 @@ typedef struct WinogradSchedule {
 
 WinogradSchedule pick_winograd(int64_t rows, int64_t columns, int64_t k, int64_t n,
                                const PassContext *cx);
+/* Cycles of one step along K, of all tiles of such a row and all panels. */
+double schedule_cycles(int64_t length, int64_t channels, const PassContext *cx);
+/* Cycles of a row of taps, of all tiles of a depthwise output row. */
+double dw_schedule_cycles(int64_t length, int64_t kw, int64_t sw, const PassContext *cx);
 /* Output columns per tile of a depthwise kernel of kw taps a row and stride sw: mr and mr_tail. */
 Schedule pick_dw_schedule(int64_t length, int64_t kw, int64_t sw, const PassContext *cx);
 
@@ -242,6 +294,9 @@ Gemm conv_gemm(const ConvAttrs *a, const View *x, const View *y, const View *r);
 const char *conv_stem(Lower *lo, const ConvAttrs *a, const Gemm *g);
 /* Where the first tap of the first pixel is, in the padding: x is at `from`. */
 Addr conv_start(const ConvAttrs *a, const View *x, Addr from);
+
+/* How a conv2d is computed where Winograd's algorithm can do it; zeros where it can't. */
+WinogradSchedule conv_winograd(const Node *n, const PassContext *cx);
 
 /* ---- lower_scale.c --------------------------------------------------------------------------- */
 

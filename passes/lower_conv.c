@@ -80,6 +80,11 @@ static const char *no_winograd(const Node *n, const Gemm *g, const PassContext *
     return cx->options.no_winograd ? "Winograd's algorithm is off" : NULL;
 }
 
+WinogradSchedule conv_winograd(const Node *n, const PassContext *cx) {
+    Gemm g = node_gemm(n);
+    return no_winograd(n, &g, cx) ? (WinogradSchedule){0} : winograd_schedule(&g, cx);
+}
+
 int64_t scratch_conv2d(const Node *n, const PassContext *cx) {
     Gemm g = node_gemm(n);
     if (g.gate)
@@ -125,7 +130,7 @@ bool lower_conv2d(Lower *lo, Node *n) {
     if (g.gate && has_padding(n))
         return lower_unsupported(lo, n, "a scale and padding together have no kernel");
     ConvWeights w;
-    if (!lower_conv_weights(lo, n, &w))
+    if (!lower_conv_weights(lo, n, 1, &w))
         return false;
     g.stem = conv_stem(lo, a, &g);
     bool winograd = is_winograd(n, &g);
@@ -180,7 +185,7 @@ static Gemm vector_gemm(const char *stem, int64_t k, int64_t n, int lanes, Act a
 
 bool lower_dense(Lower *lo, Node *n) {
     ConvWeights w;
-    if (!lower_conv_weights(lo, n, &w))
+    if (!lower_conv_weights(lo, n, 1, &w))
         return false;
     View x = view_of(&node_in(n, 0)->type), y = view_of(&node_out(n)->type);
     Gemm g =

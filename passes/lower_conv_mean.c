@@ -86,7 +86,7 @@ bool lower_conv2d_mean(Lower *lo, Node *n) {
     ConvWeights w;
     if (conv_attrs(n)->group != 1)
         return lower_unsupported(lo, n, "groups of several channels have no kernel");
-    if (!lower_conv_weights(lo, n, &w))
+    if (!lower_conv_weights(lo, n, 1, &w))
         return false;
     ConvMean m = conv_mean_of(n, lo->cx);
     m.gemm.stem = conv_stem(lo, m.attrs, &m.gemm);

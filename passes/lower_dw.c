@@ -11,7 +11,7 @@
  * The input's halo holds the padding, so that no border is tested. */
 #include "passes/lower.h"
 
-enum { MAX_COLUMNS = 64, MAX_DW_WIDTH = 32 };
+enum { MAX_COLUMNS = 64 };
 
 typedef struct DwKernel {
     Builder b;
@@ -235,7 +235,7 @@ bool lower_dwconv2d(Lower *lo, Node *n) {
     if (a->kernel.v[1] > MAX_DW_WIDTH)
         return lower_unsupported(lo, n, "a depthwise kernel is at most 32 wide");
     ConvWeights w;
-    if (!lower_conv_weights(lo, n, &w))
+    if (!lower_conv_weights(lo, n, 1, &w))
         return false;
     const Value *mean = node_result(n, "mean");
     View x = view_of(&node_in(n, 0)->type), y = view_of(&node_out(n)->type);

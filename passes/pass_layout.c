@@ -41,8 +41,8 @@ static int wanted_block(const Node *n, int slot, int lanes) {
         return node_out(n)->type.layout.block;
     if (rule != LAYOUT_BLOCKED || !can_block(v))
         return 0;
-    bool stem = n->op == OP_conv2d && slot == 0 && v->type.layout.block == 0 &&
-                v->type.shape.dim[1] < lanes;
+    bool dense = n->op == OP_conv2d || n->op == OP_conv2d_mean || n->op == OP_conv2d_dwconv2d;
+    bool stem = dense && slot == 0 && v->type.layout.block == 0 && v->type.shape.dim[1] < lanes;
     return stem ? 1 : lanes;
 }
 
@@ -93,10 +93,19 @@ static void widen_halo(Value *v, const Dim4 *pad) {
             v->type.layout.halo[i] = (int)pad->v[i];
 }
 
+/* Of a convolution; NULL for other ops. */
+static const Dim4 *input_padding(const Node *n) {
+    AttrSet set = op_info(n->op)->attrs;
+    return set == ATTRSET_conv      ? &conv_attrs(n)->pad
+           : set == ATTRSET_conv_dw ? &conv_dw_attrs(n)->pad
+                                    : NULL;
+}
+
 static void add_halos(Graph *g) {
     FOR_EACH_NODE(g, n) {
-        if (op_info(n->op)->attrs == ATTRSET_conv && node_in(n, 0)->type.layout.block)
-            widen_halo(node_in(n, 0), &conv_attrs(n)->pad);
+        const Dim4 *pad = input_padding(n);
+        if (pad && node_in(n, 0)->type.layout.block)
+            widen_halo(node_in(n, 0), pad);
     }
 }
 

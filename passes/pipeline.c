@@ -28,6 +28,7 @@ static const char *const level2[] = {
     /* memory */
     "dedupe-constants",
     "layout",
+    "fuse-dw",
     "add-scratch",
     "plan-memory",
 

@@ -63,6 +63,12 @@ Schedule pick_schedule(int64_t length, int64_t channels, const PassContext *cx) 
     return best_schedule(length, channels, cx->target, &cost);
 }
 
+double schedule_cycles(int64_t length, int64_t channels, const PassContext *cx) {
+    double cost;
+    best_schedule(length, channels, cx->target, &cost);
+    return cost;
+}
+
 /* Cycles of one row of taps: m outputs share the loads of a row. */
 static double dw_row_cycles(int64_t m, int64_t kw, int64_t sw) {
     double fma = 0.5 * (double)(m * kw), load = 0.5 * (double)((m - 1) * sw + 2 * kw);
@@ -177,4 +183,10 @@ WinogradSchedule pick_winograd(int64_t rows, int64_t columns, int64_t k, int64_t
     best.two = two;
     best.four = four;
     return best;
+}
+
+double dw_schedule_cycles(int64_t length, int64_t kw, int64_t sw, const PassContext *cx) {
+    Schedule s = pick_dw_schedule(length, kw, sw, cx);
+    return (double)(length / s.mr) * dw_row_cycles(s.mr, kw, sw) +
+           (s.mr_tail ? dw_row_cycles(s.mr_tail, kw, sw) : 0);
 }

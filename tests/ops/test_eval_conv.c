@@ -105,6 +105,20 @@ static const char depthwise_mean[] =
     "f32[2,3,1,1]\n"
     "  return %m, @want\n}\n";
 
+/* x = [1, 2, 3, 6] gives the planes x and relu(4 - x) = [3, 2, 1, 0]; the filters 2 and 3x1. */
+static const char expanded[] = "graph @t() -> (f32[1,2,2,2], f32[1,2,2,2], f32[1,2,1,1], "
+                               "f32[1,2,1,1]) {\n"
+                               "  const @x : f32[1,1,2,2] = [1, 2, 3, 6]\n"
+                               "  const @w : f32[2,1,1,1] = [1, -1]\n"
+                               "  const @b : f32[2] = [0, 4]\n"
+                               "  const @dw : f32[2,1,3,1] = [0, 2, 0, 1, 2, 3]\n"
+                               "  const @db : f32[2] = [1, -1]\n"
+                               "  const @want : f32[1,2,2,2] = [3, 5, 7, 13, 8, 3, 4, 1]\n"
+                               "  const @wantm : f32[1,2,1,1] = [7, 4]\n"
+                               "  %y, %m = conv2d_dwconv2d @x, @w, @b, @dw, @db {act=relu, "
+                               "dw_kernel=3x1, dw_pad=1x0x1x0} : f32[1,2,2,2], f32[1,2,1,1]\n"
+                               "  return %y, @want, %m, @wantm\n}\n";
+
 static const char head_mean[] = "graph @t() -> (f32[1,2,1,1], f32[1,2,1,1]) {\n"
                                 "  const @x : f32[1,1,2,2] = [1, 2, 3, 6]\n"
                                 "  const @w : f32[2,1,1,1] = [1, -1]\n"
@@ -243,6 +257,7 @@ static const struct {
     {"depthwise, asymmetric padding, relu", depthwise, 0},
     {"the means of a depthwise convolution", depthwise_mean, 0},
     {"the means of a convolution", head_mean, 0},
+    {"a depthwise convolution behind another one", expanded, 0},
     {"scale, bias, relu6, residual", fused, 0},
     {"dense with hard_swish", dense, 1e-7},
     {"squeeze and excite", excite, 1e-7},

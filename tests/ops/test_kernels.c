@@ -203,6 +203,213 @@ static Graph *vector_graph(void) {
     return g;
 }
 
+typedef struct BandCase {
+    ConvCase conv, dw; /* dw: n, c, h, w, m follow from conv */
+    int64_t band, parts;
+    bool mean;
+} BandCase;
+
+static const BandCase band_cases[] = {
+    /* expansions: rounds and rest, tails of bands, each stride and kernel, asymmetric padding */
+    {{1, 16, 14, 14, 96, 1, 1, 1, 1, 1, 1, {0}, ACT_silu, true, false, false},
+     {.kh = 3,
+      .kw = 3,
+      .sh = 1,
+      .sw = 1,
+      .dh = 1,
+      .dw = 1,
+      .pad = {1, 1, 1, 1},
+      .act = ACT_silu,
+      .bias = true},
+     4,
+     2,
+     true},
+    {{2, 10, 19, 19, 72, 1, 1, 1, 1, 1, 1, {0}, ACT_silu, true, false, false},
+     {.kh = 5,
+      .kw = 5,
+      .sh = 1,
+      .sw = 1,
+      .dh = 1,
+      .dw = 1,
+      .pad = {2, 2, 2, 2},
+      .act = ACT_silu,
+      .bias = true},
+     1,
+     3,
+     true},
+    {{1, 17, 19, 38, 33, 1, 1, 1, 1, 1, 1, {0}, ACT_relu6, true, false, false},
+     {.kh = 3,
+      .kw = 3,
+      .sh = 2,
+      .sw = 2,
+      .dh = 1,
+      .dw = 1,
+      .pad = {0, 0, 1, 1},
+      .act = ACT_relu6,
+      .bias = true},
+     3,
+     1,
+     false},
+    {{1, 4, 24, 15, 20, 1, 1, 1, 1, 1, 1, {0}, ACT_sigmoid, true, false, false},
+     {.kh = 5,
+      .kw = 5,
+      .sh = 2,
+      .sw = 2,
+      .dh = 1,
+      .dw = 1,
+      .pad = {1, 1, 2, 2},
+      .act = ACT_none,
+      .bias = false},
+     2,
+     4,
+     true},
+    {{1, 8, 9, 9, 48, 1, 1, 1, 1, 1, 1, {0}, ACT_hard_swish, false, false, false},
+     {.kh = 7,
+      .kw = 7,
+      .sh = 1,
+      .sw = 1,
+      .dh = 1,
+      .dw = 1,
+      .pad = {3, 3, 3, 3},
+      .act = ACT_relu,
+      .bias = true},
+     2,
+     8,
+     false},
+    /* dilation, a tall stride, taps that skip rows, more padding below than a band has rows */
+    {{1, 5, 13, 11, 40, 1, 1, 1, 1, 1, 1, {0}, ACT_silu, true, false, false},
+     {.kh = 3,
+      .kw = 3,
+      .sh = 1,
+      .sw = 1,
+      .dh = 2,
+      .dw = 2,
+      .pad = {2, 2, 2, 2},
+      .act = ACT_silu,
+      .bias = true},
+     1,
+     1,
+     true},
+    {{1, 5, 17, 6, 7, 1, 1, 1, 1, 1, 1, {0}, ACT_none, true, false, false},
+     {.kh = 2,
+      .kw = 1,
+      .sh = 3,
+      .sw = 1,
+      .dh = 1,
+      .dw = 1,
+      .pad = {0, 0, 0, 0},
+      .act = ACT_none,
+      .bias = true},
+     2,
+     1,
+     true},
+    {{1, 3, 5, 5, 16, 1, 1, 1, 1, 1, 1, {0}, ACT_silu, true, false, false},
+     {.kh = 5,
+      .kw = 3,
+      .sh = 1,
+      .sw = 1,
+      .dh = 1,
+      .dw = 1,
+      .pad = {2, 1, 4, 0},
+      .act = ACT_silu,
+      .bias = true},
+     1,
+     1,
+     true},
+    {{1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, {0}, ACT_none, false, false, false},
+     {.kh = 3,
+      .kw = 3,
+      .sh = 1,
+      .sw = 1,
+      .dh = 1,
+      .dw = 1,
+      .pad = {1, 1, 1, 1},
+      .act = ACT_none,
+      .bias = true},
+     9,
+     9,
+     true},
+    /* stems and dense kernels as the first convolution */
+    {{2, 3, 33, 31, 24, 3, 3, 2, 2, 1, 1, {0, 0, 1, 1}, ACT_silu, true, false, false},
+     {.kh = 3,
+      .kw = 3,
+      .sh = 1,
+      .sw = 1,
+      .dh = 1,
+      .dw = 1,
+      .pad = {1, 1, 1, 1},
+      .act = ACT_silu,
+      .bias = true},
+     3,
+     2,
+     true},
+    {{1, 18, 11, 9, 40, 3, 3, 1, 1, 1, 1, {1, 1, 1, 1}, ACT_relu, true, false, false},
+     {.kh = 3,
+      .kw = 3,
+      .sh = 2,
+      .sw = 2,
+      .dh = 1,
+      .dw = 1,
+      .pad = {1, 1, 1, 1},
+      .act = ACT_silu,
+      .bias = true},
+     2,
+     1,
+     false},
+    {{1, 8, 12, 12, 24, 1, 1, 2, 2, 1, 1, {0}, ACT_silu, true, false, false},
+     {.kh = 3,
+      .kw = 3,
+      .sh = 1,
+      .sw = 1,
+      .dh = 1,
+      .dw = 1,
+      .pad = {1, 1, 1, 1},
+      .act = ACT_none,
+      .bias = true},
+     4,
+     1,
+     true},
+};
+
+static void set_band_attrs(Node *n, const BandCase *b) {
+    const ConvCase *c = &b->conv, *d = &b->dw;
+    *conv_dw_attrs(n) = (ConvDwAttrs){.kernel = {{c->kh, c->kw}},
+                                      .stride = {{c->sh, c->sw}},
+                                      .pad = {{c->pad[0], c->pad[1], c->pad[2], c->pad[3]}},
+                                      .dilation = {{c->dh, c->dw}},
+                                      .act = c->act,
+                                      .dw_kernel = {{d->kh, d->kw}},
+                                      .dw_stride = {{d->sh, d->sw}},
+                                      .dw_pad = {{d->pad[0], d->pad[1], d->pad[2], d->pad[3]}},
+                                      .dw_dilation = {{d->dh, d->dw}},
+                                      .dw_act = d->act,
+                                      .band = b->band,
+                                      .parts = b->parts};
+}
+
+static void add_bands(Graph *g, const BandCase *b) {
+    const ConvCase *c = &b->conv, *d = &b->dw;
+    float scale = 2.0f / sqrtf((float)(c->c * c->kh * c->kw));
+    Value *operands[] = {new_input(g, "x", SHAPE(c->n, c->c, c->h, c->w)),
+                         random_constant(g, "w", SHAPE(c->m, c->c, c->kh, c->kw), scale),
+                         c->bias ? random_constant(g, "b", SHAPE(c->m), 1) : NULL,
+                         random_constant(g, "dw", SHAPE(c->m, 1, d->kh, d->kw), 1),
+                         d->bias ? random_constant(g, "db", SHAPE(c->m), 1) : NULL};
+    Node *n = node_new(g, OP_conv2d_dwconv2d, NULL, "y", operands, 5);
+    set_band_attrs(n, b);
+    if (b->mean)
+        graph_output(g, node_add_result(g, n, 1, "mean", (Type){0}), "mean");
+    node_infer_or_die(n);
+    graph_output(g, node_out(n), node_out(n)->name);
+}
+
+static Graph *band_graph(void) {
+    Graph *g = graph_new("bands");
+    for (size_t i = 0; i < sizeof band_cases / sizeof *band_cases; i++)
+        add_bands(g, &band_cases[i]);
+    return g;
+}
+
 /* A copy of a graph input in channel blocks: a depthwise convolution that changes nothing. */
 static Value *blocked_input(Graph *g, Shape shape) {
     Tensor *one = tensor_new(&g->arena, DT_f32, SHAPE(shape.dim[1], 1, 1, 1));
@@ -527,6 +734,11 @@ static void test_means(void **state) {
     check_all(mean_graph, NSPECIALS, 1);
 }
 
+static void test_bands(void **state) {
+    (void)state;
+    check_all(band_graph, NSPECIALS, 1);
+}
+
 static void test_dense_se_pool(void **state) {
     (void)state;
     /* a gate is the sigmoid of a sum of terms some times as large */
@@ -686,6 +898,7 @@ int main(void) {
         cmocka_unit_test(test_conv2d),
         cmocka_unit_test(test_dwconv2d),
         cmocka_unit_test(test_means),
+        cmocka_unit_test(test_bands),
         cmocka_unit_test(test_dense_se_pool),
         cmocka_unit_test(test_elementwise),
         cmocka_unit_test(test_moves),

@@ -12,16 +12,17 @@
 #include "ir/graph.h"
 #include "tests/lib/graph_text.h"
 
-static const char frame[] = "graph @g(%%x: f32[2,6,5,7], %%v: f32[6], %%v1: f32[1], %%m: f32[2,6], "
-                            "%%p: f32[2,6,1,1], %%s: f32[],"
-                            " %%i: i64[3], %%j: i32[2,2], %%b: bool[2], %%h: f16[2,6,5,7], %%r3: "
-                            "f32[2,3,4], %%z: f32[0,6,5,7],"
-                            " %%k1: f32[8,6,1,1], %%k3: f32[8,6,3,3], %%kg: f32[8,2,3,3], %%kd: "
-                            "f32[6,1,3,3], %%kh: f32[9,2,3,3],"
-                            " %%k9: f32[8,6,9,3], %%b8: f32[8], %%d: f32[10,6], %%b10: f32[10], "
-                            "%%r: f32[3,6,1,1], %%rb: f32[3],"
-                            " %%e: f32[6,3,1,1], %%q: f32[262144,65536]) -> () {\n"
-                            "  %%y = %s\n  return\n}\n";
+static const char frame[] =
+    "graph @g(%%x: f32[2,6,5,7], %%v: f32[6], %%v1: f32[1], %%m: f32[2,6], "
+    "%%p: f32[2,6,1,1], %%s: f32[],"
+    " %%i: i64[3], %%j: i32[2,2], %%b: bool[2], %%h: f16[2,6,5,7], %%r3: "
+    "f32[2,3,4], %%z: f32[0,6,5,7],"
+    " %%k1: f32[8,6,1,1], %%k6: f32[6,6,1,1], %%k3: f32[8,6,3,3], %%kg: f32[8,2,3,3], %%kd: "
+    "f32[6,1,3,3], %%kh: f32[9,2,3,3],"
+    " %%k9: f32[8,6,9,3], %%b8: f32[8], %%d: f32[10,6], %%b10: f32[10], "
+    "%%r: f32[3,6,1,1], %%rb: f32[3],"
+    " %%e: f32[6,3,1,1], %%q: f32[262144,65536]) -> () {\n"
+    "  %%y = %s\n  return\n}\n";
 
 static const char *const fits[] = {
     /* convolutions */
@@ -39,6 +40,9 @@ static const char *const fits[] = {
     "dwconv2d %x, %kd, %v {kernel=3x3} : f32[2,6,3,5]",
     "conv2d_mean %x, %k3, %b8 {kernel=3x3, stride=2x2} : f32[2,8,1,1]",
     "conv2d_mean %x, %kh {kernel=3x3, group=3} : f32[2,9,1,1]",
+    "conv2d_dwconv2d %x, %k6, %v, %kd {dw_kernel=3x3, band=2} : f32[2,6,3,5]",
+    "conv2d_dwconv2d %x, %k6, _, %kd, %v {stride=2x2, dw_kernel=3x3, dw_pad=1x1x1x1} : "
+    "f32[2,6,3,4]",
     "dense %m, %d : f32[2,10]",
     "dense %p, %d, %b10 : f32[2,10]",
     "se %x, %r, %rb, %e, %v : f32[2,6,1,1]",
@@ -124,6 +128,13 @@ static const struct {
      "operand w must have shape [6,1,3,3], it has [8,6,3,3]"},
     {"conv2d_mean %x, %k1 {kernel=3x3} : f32[1]", "kernel is 3x3, but the weight is for 1x1"},
     {"conv2d_mean %x, %k3, %v {kernel=3x3} : f32[1]", "operand b must have shape [8], it has [6]"},
+    {"conv2d_dwconv2d %x, %k1, %b8, %kd {dw_kernel=3x3} : f32[1]",
+     "operand dw must have shape [8,1,3,3], it has [6,1,3,3]"},
+    {"conv2d_dwconv2d %x, %kg, %b8, %kd {kernel=3x3, dw_kernel=3x3} : f32[1]",
+     "operand w must have shape [8,6,3,3], it has [8,2,3,3]"},
+    {"conv2d_dwconv2d %x, %k6, _, %kd {dw_kernel=3x3, dw_stride=0x1} : f32[1]",
+     "stride must be from 1"},
+    {"conv2d_dwconv2d %x, %k6, _, %kd {dw_kernel=3x3, band=0} : f32[1]", "band must be from 1"},
     {"dwconv2d %x, %kd {kernel=3x3, group=6} : f32[1]", "group is implied, it must stay 1"},
     {"dwconv2d %x, %kd, %b8 {kernel=3x3} : f32[1]", "operand b must have shape [6], it has [8]"},
     {"dense %x, %d : f32[1]", "operand x must be [N,K] or [N,K,1,1], it is [2,6,5,7]"},

@@ -53,6 +53,19 @@ static void a_block_prints_as_itself(void **state) {
     check_prints_as_itself(block_text);
 }
 
+static void absent_results_are_written(void **state) {
+    (void)state;
+    check_prints_as_itself("graph @g(%x: f32[1,2,3,3]) -> f32[1,2,3,3] {\n"
+                           "  const @w : f32[2,2,1,1] = [1, 2, 3, 4]\n"
+                           "  const @dw : f32[2,1,1,1] = [1, 2]\n"
+                           "  %y, _, %s = conv2d_dwconv2d %x, @w, _, @dw {act=silu, band=2} : "
+                           "f32[1,2,3,3], f32[48]\n"
+                           "  %z, %m, %t = conv2d_dwconv2d %y, @w, _, @dw {parts=3} : "
+                           "f32[1,2,3,3], f32[1,2,1,1], f32[48]\n"
+                           "  return %z \"z\"\n"
+                           "}\n");
+}
+
 static void every_attribute_kind_prints_as_itself(void **state) {
     (void)state;
     check_prints_as_itself(
@@ -357,6 +370,8 @@ static const struct {
     {IN_GRAPH("  %x = relu %x : f32[1,2,4,4]"), ":2:3", "%x is defined twice"},
     {IN_GRAPH("  %y, %y = relu %x : f32[1,2,4,4]"), ":2:3", "%y is defined twice"},
     {IN_GRAPH("  %y, %z, %v, %w = relu %x : f32[1]"), ":2:3", "no op has more than 3 results"},
+    {IN_GRAPH("  %y, _ = dwconv2d %x, %x : f32[1,2,4,4]"), ":2:3",
+     "only optional results before others can be absent"},
     {IN_GRAPH("  %y, _ = relu %x : f32[1,2,4,4]"), ":2:3", "relu has 1 to 1 results, here are 2"},
     {IN_GRAPH("  %y relu %x : f32[1,2,4,4]"), ":2:6", "expected = and an op"},
     {IN_GRAPH("  %y = rleu %x : f32[1,2,4,4]"), ":2:8", "expected an op"},
@@ -518,6 +533,7 @@ static void mutations_are_survived(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_block_prints_as_itself),
+        cmocka_unit_test(absent_results_are_written),
         cmocka_unit_test(every_attribute_kind_prints_as_itself),
         cmocka_unit_test(odd_shapes_of_graphs_print_as_themselves),
         cmocka_unit_test(elements_print_as_themselves),
