@@ -144,12 +144,12 @@ static const char *output_type(const Node *n, Arena *a) {
 
 static void print_layers(const Report *r) {
     Arena *a = &r->m->arena;
-    printf("\n%10s %11s %10s %8s %7s %8s  %-10s %-20s %s\n", "us", "MACs", "bytes", "GMAC/s",
+    printf("\n%10s %11s %10s %8s %7s %8s  %-12s %-20s %s\n", "us", "MACs", "bytes", "GMAC/s",
            "peak", "MACs/B", "op", "output", "from");
     for (size_t i = 0; i < r->nlayers; i++) {
         const Node *n = r->layers[i].node;
         print_figures(r, &r->layers[i]);
-        printf("  %-10s %-20s %s\n", op_info(n->op)->name, output_type(n, a),
+        printf("  %-12s %-20s %s\n", op_info(n->op)->name, output_type(n, a),
                short_origin(n->origin, a));
     }
 }

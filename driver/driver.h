@@ -196,7 +196,7 @@ int run_program(const char *const *argv, const char *log);
 
 /* A module that computes multiply-adds in registers alone, in so many parts (PEAK_PART_MACS times
  * lanes each) that may run at the same time. Output 0 is f32[parts * lanes]. */
-enum { PEAK_CHAINS = 12, PEAK_ROUNDS = 4096, PEAK_PART_MACS = PEAK_CHAINS * PEAK_ROUNDS };
+enum { PEAK_CHAINS = 14, PEAK_ROUNDS = 4096, PEAK_PART_MACS = PEAK_CHAINS * PEAK_ROUNDS };
 Module *peak_module(const Target *t, int64_t parts);
 
 /* ---- bench.c: times of the C backend -------------------------------------------------------- */

@@ -99,7 +99,7 @@ class Cli(unittest.TestCase):
 
     def test_every_command_has_help(self):
         listing = self.check(OK, "--help")
-        commands = ["compile", "run", "verify", "inspect", "opt", "ops", "passes", "targets"]
+        commands = ["compile", "run", "verify", "bench", "inspect", "opt", "ops", "passes", "targets"]
         for name in commands:
             self.assertIn("\n  %s " % name, listing)
             text = self.check(OK, name, "--help")
@@ -703,6 +703,74 @@ class Cli(unittest.TestCase):
     def test_verify_is_of_the_graph_before_any_pass(self):
         text = self.check(OK, "verify", self.model, "--disable-pass=fuse-act,fuse-pad")
         self.assertIn("PASS", text)
+
+    # ---- bench ----
+
+    def bench(self, *args):
+        text = self.check(OK, "bench", self.model, "--seconds=0.05", "--json", *args)
+        info = json.loads(text)
+        self.assertGreater(info["min_us"], 0)
+        self.assertLessEqual(info["min_us"], info["median_us"])
+        self.assertLessEqual(info["median_us"], info["p90_us"])
+        self.assertGreaterEqual(info["runs"], 50)
+        self.assertEqual(info["macs"], 96)
+        self.assertAlmostEqual(
+            info["gmacs_per_second"], 1e-3 * info["macs"] / info["min_us"], places=6
+        )
+        # No core does less than a multiply-add in ten cycles, or more than 1000 in one.
+        self.assertTrue(0.1 < info["peak_gmacs_per_second"] < 1e4)
+        self.assertGreater(info["peak_share"], 0)
+        self.assertAlmostEqual(
+            info["peak_share"] * info["peak_gmacs_per_second"], info["gmacs_per_second"], places=6
+        )
+        return info
+
+    def test_bench(self):
+        info = self.bench("--threads=1", "-O1")
+        self.assertEqual((info["model"], info["threads"], info["opt_level"]), ("m.onnx", 1, 1))
+        self.assertNotIn("layers", info)
+        self.assertEqual(self.bench("--target=generic", "--seed=7")["target"], "generic")
+        self.assertEqual(self.bench("--threads=2", "--input", self.input)["threads"], 2)
+        text = self.check(OK, "bench", self.model, "--seconds=0")
+        for line in [r"minimum +[\d.e-]+ ms", r"MACs +96", r"share +[\d.e-]+% of the peak"]:
+            self.assertRegex(text, r"(?m)^%s$" % line)
+        self.assertEqual(os.listdir(self.tmp), [])
+
+    def test_bench_per_layer(self):
+        info = self.bench("--per-layer", "--target=generic")
+        nodes = json.loads(self.check(OK, "inspect", self.model, "--json", "--target=generic"))
+        layers, ops = info["layers"], info["ops"]
+        for key in ["op", "macs", "shape", "from"]:
+            self.assertEqual([l[key] for l in layers], [n[key] for n in nodes["ops"]])
+        for layer in layers:
+            self.assertGreaterEqual(layer["us"], 0)
+            self.assertGreater(layer["bytes"], 0)
+        self.assertLessEqual(sum(l["us"] for l in layers), info["min_us"] + 1e-6)
+        self.assertEqual(len({op["op"] for op in ops}), len(ops))
+        for op in ops:
+            mine = [l for l in layers if l["op"] == op["op"]]
+            self.assertEqual(op["steps"], len(mine))
+            for key in ["macs", "bytes"]:
+                self.assertEqual(op[key], sum(l[key] for l in mine))
+            self.assertAlmostEqual(op["us"], sum(l["us"] for l in mine))
+        self.assertEqual(sum(op["steps"] for op in ops), len(layers))
+        self.assertEqual(ops, sorted(ops, key=lambda op: -op["us"]))
+        conv = next(l for l in layers if l["op"] == "conv2d")
+        # 48 elements in, 32 out, 6 weights, of 4 bytes.
+        self.assertEqual((conv["macs"], conv["bytes"]), (96, 344))
+        text = self.check(OK, "bench", self.model, "--seconds=0", "--per-layer", "--threads=2")
+        self.assertRegex(text, r"(?m)^ .* conv2d +f32\[1,2,4,4\] +conv \(\+1\)$")
+        self.assertRegex(text, r"(?m)^ .*% +1  conv2d$")
+
+    def test_bench_mistakes(self):
+        for seconds in ["-1", "x", "nan", "inf", "1e9"]:
+            self.check(USAGE, "bench", self.model, "--seconds", seconds, says=["--seconds"])
+        self.check(USAGE, "bench", says=["bench needs MODEL"])
+        self.check(USAGE, "bench", self.model, "--per-layers", says=["did you mean --per-layer?"])
+        self.check(USAGE, "bench", self.model, "--seed=x", says=["--seed"])
+        self.check(IO, "bench", self.model, "--cc=no-such-cc", says=["no-such-cc"])
+        self.check(IO, "bench", self.path("none.onnx"), says=["none.onnx"])
+        self.assertEqual(os.listdir(self.tmp), [])
 
     # ---- inspect ----
 
