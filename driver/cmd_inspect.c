@@ -7,11 +7,13 @@
 typedef struct InspectOptions {
     CommonOptions common;
     effnetc_options compiler;
-    bool json;
+    bool json, memory;
 } InspectOptions;
 
 static const Option rows[] = {
     {"json", 0, OPT_FLAG, offsetof(InspectOptions, json), NULL, "print JSON", 0, 0},
+    {"memory", 0, OPT_FLAG, offsetof(InspectOptions, memory), NULL,
+     "list what a smaller arena costs, for --max-arena", 0, 0},
 };
 static const OptionGroup own = OPTION_GROUP(rows);
 
@@ -103,16 +105,22 @@ static void print_json(effnetc_model *m, const MemoryPlan *plan) {
     json_decref(root);
 }
 
+static void print_plan(effnetc_model *m, bool json) {
+    MemoryPlan plan = plan_summary(m->program.graph);
+    if (json)
+        print_json(m, &plan);
+    else
+        print_text(m, &plan);
+}
+
 static void run(Context *cx, const void *options) {
     const InspectOptions *o = options;
     effnetc_model *m = model_open(&o->compiler, &cx->diag);
-    if (effnetc_load(m, o->common.args.items[0]) && effnetc_compile(m)) {
-        MemoryPlan plan = plan_summary(m->program.graph);
-        if (o->json)
-            print_json(m, &plan);
-        else
-            print_text(m, &plan);
-    }
+    bool ok = effnetc_load(m, o->common.args.items[0]);
+    if (ok && o->memory && model_prepare(m))
+        print_memory(m, o->json);
+    else if (ok && !o->memory && effnetc_compile(m))
+        print_plan(m, o->json);
     effnetc_free(m);
 }
 
@@ -124,7 +132,9 @@ const Command command_inspect = {
     .name = "inspect",
     .args = "MODEL",
     .summary = "print a model's inputs, outputs, parameters, MACs, memory, and its fused ops",
-    .about = "MACs of the head are the model's as loaded; the table is of the compiled graph.",
+    .about = "MACs of the head are the model's as loaded; the table is of the compiled graph. "
+             "--memory lists arenas instead: the fastest, and smaller ones with what is changed "
+             "for each and the predicted time.",
     .groups = {{&own, 0}, {&compiler_options, offsetof(InspectOptions, compiler)}},
     .size = sizeof(InspectOptions),
     .defaults = defaults,

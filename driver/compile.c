@@ -12,6 +12,9 @@ static const Option compiler_rows[] = {
      "optimisation level (default: 2)", 0, 3},
     {"disable-pass", 0, OPT_LIST, offsetof(effnetc_options, disabled), "PASS,...",
      "leave these passes out", 0, 0},
+    {"max-arena", 0, OPT_SIZE, offsetof(effnetc_options, max_arena), "BYTES",
+     "trade time for memory until the arena is no larger (default: 0, as large as is fastest)", 0,
+     0},
     {"remarks", 0, OPT_FLAG, offsetof(effnetc_options, remarks), NULL,
      "say what each pass did, and why some things were not done", 0, 0},
 };
@@ -51,6 +54,13 @@ static RunnerOptions runner_options(effnetc_model *m) {
     return r;
 }
 
+PassContext pass_context(const effnetc_model *m) {
+    return (PassContext){.target = m->target,
+                         .where = m->path,
+                         .diag = m->diag,
+                         .options = {.max_arena = m->options.max_arena}};
+}
+
 /* A pass name to print after that never runs would print nothing and say nothing. */
 static bool check_print_after(effnetc_model *m, const char *const *names, int n) {
     enum { MAX_NAMES = 64 };
@@ -81,7 +91,7 @@ void drop_unwanted_remarks(effnetc_model *m) {
 static bool compile(effnetc_model *m) {
     int n;
     const char *const *names = pipeline(m->options.opt_level, &n);
-    PassContext cx = {.target = m->target, .where = m->path, .diag = m->diag};
+    PassContext cx = pass_context(m);
     RunnerOptions options = runner_options(m);
     if (!check_print_after(m, names, n) || !model_source(m))
         return false;
@@ -97,6 +107,30 @@ static bool compile(effnetc_model *m) {
     }
     seal_weights(m->program.module);
     return true;
+}
+
+/* The passes before `end`, which decide what there is to be computed and in how much memory. */
+static int passes_before(const char *const *names, int n, const char *end) {
+    int i = 0;
+    while (i < n && strcmp(names[i], end) != 0)
+        i++;
+    return i;
+}
+
+bool model_prepare(effnetc_model *m) {
+    int n;
+    const char *const *names = pipeline(m->options.opt_level, &n);
+    PassContext cx = pass_context(m);
+    RunnerOptions options = runner_options(m);
+    if (m->diag->errors || !model_source(m))
+        return false;
+    m->program.graph = m->source;
+    m->source = NULL;
+    bool ok = run_passes(&m->program, names, passes_before(names, n, "plan-memory"), &cx, &options);
+    if (!ok)
+        program_free(&m->program);
+    drop_unwanted_remarks(m);
+    return ok;
 }
 
 bool effnetc_compile(effnetc_model *m) {

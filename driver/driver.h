@@ -15,6 +15,7 @@ typedef enum OptionKind {
     OPT_TEXT,   /* const char * */
     OPT_CHOICE, /* const char *: one of the words of `value`, "auto|always|never" */
     OPT_INT,    /* int, min..max */
+    OPT_SIZE,   /* int64_t, at least min */
     OPT_REAL,   /* double, not NaN */
     OPT_LIST,   /* effnetc_strings: a,b,c; may be repeated */
     OPT_REPEAT  /* effnetc_strings: one value each time it is given */
@@ -27,7 +28,7 @@ typedef struct Option {
     size_t offset;     /* in the group's struct */
     const char *value; /* what the help calls it */
     const char *help;
-    int min, max; /* of OPT_INT */
+    int min, max; /* of OPT_INT and OPT_SIZE */
 } Option;
 
 /* Rows for one struct; several commands may share them. */
@@ -158,6 +159,16 @@ bool is_ir_path(const char *path);
 extern const OptionGroup compiler_options, pass_options;
 /* Remarks are for who asks: drops those so far where the options don't. */
 void drop_unwanted_remarks(effnetc_model *m);
+/* The passes of a compilation as far as plan-memory, which doesn't run: in place of
+ * effnetc_compile, for who wants the graph alone. */
+bool model_prepare(effnetc_model *m);
+/* What the passes of a compilation get. */
+PassContext pass_context(const effnetc_model *m);
+
+/* ---- inspect_memory.c ------------------------------------------------------------------------ */
+
+/* Prints the arenas that a prepared model can have; the fastest and the largest first. */
+void print_memory(effnetc_model *m, bool json);
 
 /* ---- emit.c --------------------------------------------------------------------------------- */
 

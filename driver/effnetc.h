@@ -38,6 +38,7 @@ typedef struct effnetc_options {
     effnetc_strings dims;     /* "NAME=N": values of symbolic dimensions */
     int opt_level;            /* 0..3 */
     effnetc_strings disabled; /* passes to leave out */
+    int64_t max_arena;        /* bytes that the arena must not exceed; 0: any, for speed */
     const char *print_after;  /* print the IR after this pass, "all" or "changed" */
     const char *dump_dir;     /* a folder for the IR after every pass */
     const char *ir_constants; /* of printed IR: "elided" (NULL), "inline" or "file" */

@@ -129,6 +129,14 @@ static void set_int(Parser *p, const Option *o, const char *as, int *slot, const
                     value);
 }
 
+static void set_size(Parser *p, const Option *o, const char *as, int64_t *slot, const char *value) {
+    int64_t n;
+    if (parse_i64(value, &n) && n >= o->min)
+        *slot = n;
+    else
+        usage_error(p, "%s takes a whole number from %d on, not \"%s\"", as, o->min, value);
+}
+
 static void set_real(Parser *p, const char *as, double *slot, const char *value) {
     double x;
     if (parse_f64(value, &x) && !isnan(x))
@@ -164,6 +172,9 @@ static void set_option(Parser *p, const Option *o, char *base, const char *as, c
         break;
     case OPT_INT:
         set_int(p, o, as, slot, value);
+        break;
+    case OPT_SIZE:
+        set_size(p, o, as, slot, value);
         break;
     case OPT_REAL:
         set_real(p, as, slot, value);

@@ -216,6 +216,8 @@ const char *graph_unique_name(Graph *g, const char *base);
 Node *node_new(Graph *g, Op op, Node *before, const char *name, Value *const *operands, int n);
 /* Adds the result in `slot`, one marked `?` that isn't there yet, of type t. */
 Value *node_add_result(Graph *g, Node *n, int slot, const char *name, Type t);
+/* Takes the result in `slot` away, which has no uses. */
+void node_remove_result(Graph *g, Node *n, int slot);
 /* Runs the op's shape rule and sets the result types; false with the reason in `why`. A result
  * whose dtype and shape stay the same keeps its layout and arena offset; scratch keeps all. */
 bool node_infer(Node *n, Buf *why);

@@ -82,6 +82,17 @@ Value *node_add_result(Graph *g, Node *n, int slot, const char *name, Type t) {
     return v;
 }
 
+void node_remove_result(Graph *g, Node *n, int slot) {
+    int at = 0;
+    while (at < n->nresults && n->results[at]->result != slot)
+        at++;
+    ensure(slot >= op_min_results(n->op) && at < n->nresults && !n->results[at]->uses);
+    value_forget(g, n->results[at]);
+    n->nresults--;
+    for (; at < n->nresults; at++)
+        n->results[at] = n->results[at + 1];
+}
+
 Value *node_result(const Node *n, const char *name) {
     int slot = op_result_slot(n->op, name);
     for (int i = 0; i < n->nresults; i++)

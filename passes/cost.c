@@ -134,3 +134,11 @@ double node_cycles(const Node *n, const PassContext *cx) {
             cycles += value_traffic(n->results[i], cx);
     return cycles;
 }
+
+double graph_cycles(const Graph *g, const PassContext *cx) {
+    double sum = 0;
+    FOR_EACH_NODE(g, n) {
+        sum += node_cycles(n, cx);
+    }
+    return sum;
+}

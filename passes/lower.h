@@ -173,6 +173,7 @@ typedef struct ConvDw {
 typedef struct ConvDwPlan {
     Bands bands;
     int64_t rounds;    /* runs of channels */
+    int64_t parts;     /* that the rounds are divided among */
     int64_t row_elems; /* of a round's buffer, one row */
     int64_t scratch;   /* elements of all parts' buffers */
 } ConvDwPlan;
@@ -188,10 +189,14 @@ const char *conv_dw_candidate(const Node *dw, const PassContext *cx, ConvDw *out
 /* Makes them one, which it returns. */
 Node *conv_dw_fuse(Graph *g, Node *dw, const ConvDw *c);
 
+/* ---- pass_add_scratch.c ---------------------------------------------------------------------- */
+
+/* Gives n the scratch that its kernels need, if it has none. */
+void add_scratch(Graph *g, Node *n, const PassContext *cx);
+
 /* ---- cost.c: predicted time ------------------------------------------------------------------ */
 
-/* Cycles that a node takes on the target: an estimate to compare alternatives with. */
-double node_cycles(const Node *n, const PassContext *cx);
+/* Of what would be a node; see node_cycles. */
 double conv_dw_cycles(const ConvDw *c, const PassContext *cx);
 
 /* ---- schedule.c: the shape of a kernel ------------------------------------------------------- */

@@ -126,6 +126,7 @@ ConvDwPlan conv_dw_plan(const ConvDw *c, const PassContext *cx) {
     int64_t blocks_left = f.y.blocks - f.rounds * f.group * panel_blocks(&f);
     return (ConvDwPlan){.bands = f.bands,
                         .rounds = f.rounds + (blocks_left > 0),
+                        .parts = f.parts ? f.parts : 1,
                         .row_elems = row,
                         .scratch = buffer_elems(&f) * (f.parts ? f.parts : 1)};
 }

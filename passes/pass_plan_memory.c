@@ -123,17 +123,24 @@ static void place_all(Planner *p) {
     }
 }
 
+/* The bytes alive at each of the nodes. */
+static int64_t *alive_at(const Planner *p, int nodes, Arena *a) {
+    int64_t *alive = ARENA_ARRAY(a, nodes + 1, int64_t);
+    for (size_t k = 0; k < p->regions.len; k++) {
+        alive[p->regions.data[k]->first] += p->regions.data[k]->bytes;
+        alive[p->regions.data[k]->last + 1] -= p->regions.data[k]->bytes;
+    }
+    for (int i = 1; i < nodes; i++)
+        alive[i] += alive[i - 1];
+    return alive;
+}
+
 /* The most bytes alive at any of the nodes. */
 static int64_t most_alive(Planner *p, int nodes) {
-    int64_t *change = ARENA_ARRAY(&p->arena, nodes + 1, int64_t), alive = 0, most = 0;
-    for (size_t k = 0; k < p->regions.len; k++) {
-        change[p->regions.data[k]->first] += p->regions.data[k]->bytes;
-        change[p->regions.data[k]->last + 1] -= p->regions.data[k]->bytes;
-    }
-    for (int i = 0; i < nodes; i++) {
-        alive += change[i];
-        most = alive > most ? alive : most;
-    }
+    const int64_t *alive = alive_at(p, nodes, &p->arena);
+    int64_t most = 0;
+    for (int i = 0; i < nodes; i++)
+        most = alive[i] > most ? alive[i] : most;
     return most;
 }
 
@@ -158,6 +165,28 @@ bool pass_plan_memory(Graph *g, PassContext *cx) {
     arena_free(&p.arena);
     remark(g, cx);
     return true;
+}
+
+int64_t plan_arena(Graph *g) {
+    Planner p = {.g = g};
+    int64_t bytes = 0;
+    find_regions(&p);
+    if (p.regions.len)
+        place_all(&p);
+    for (size_t i = 0; i < p.regions.len; i++) {
+        int64_t end = p.regions.data[i]->offset + p.regions.data[i]->bytes;
+        bytes = end > bytes ? end : bytes;
+    }
+    arena_free(&p.arena);
+    return bytes;
+}
+
+const int64_t *plan_alive(Graph *g, Arena *a) {
+    Planner p = {.g = g};
+    find_regions(&p);
+    const int64_t *alive = alive_at(&p, graph_node_count(g), a);
+    arena_free(&p.arena);
+    return alive;
 }
 
 MemoryPlan plan_summary(Graph *g) {

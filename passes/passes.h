@@ -91,5 +91,29 @@ typedef struct MemoryPlan {
 
 /* The figures of a graph after plan-memory. Overwrites the nodes' marks. */
 MemoryPlan plan_summary(Graph *g);
+/* Bytes of the arena that plan-memory would make. Overwrites the nodes' marks. */
+int64_t plan_arena(Graph *g);
+/* Bytes alive at each node, by its mark, which this sets to its place in the order. */
+const int64_t *plan_alive(Graph *g, Arena *a);
+
+/* ---- cost.c ---------------------------------------------------------------------------------- */
+
+/* Cycles that a node takes on the target, after layout: an estimate to compare alternatives with,
+ * and the sum over a graph. */
+double node_cycles(const Node *n, const PassContext *cx);
+double graph_cycles(const Graph *g, const PassContext *cx);
+
+/* ---- pass_fit_arena.c ------------------------------------------------------------------------ */
+
+typedef struct ArenaStep {
+    const Node *node;    /* what was changed */
+    const char *what;    /* how: "fused, by 8 bands of 14 rows, 1 part at a time" */
+    double cycles;       /* that it costs, predicted */
+    int64_t arena_bytes; /* afterwards */
+} ArenaStep;
+
+/* Changes the graph, after add-scratch, to need less memory where it needs most, at the least cost;
+ * false where nothing can. Text and temporary memory come from a. */
+bool arena_shrink(Graph *g, PassContext *cx, Arena *a, ArenaStep *out);
 
 #endif

@@ -30,6 +30,7 @@ static const char *const level2[] = {
     "layout",
     "fuse-dw",
     "add-scratch",
+    "fit-arena",
     "plan-memory",
 
     /* loops */

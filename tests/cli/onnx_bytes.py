@@ -38,6 +38,10 @@ def ints(name, values):
     return field(1, name) + b"".join(field(8, v) for v in values) + field(20, 7)
 
 
+def integer(name, value):
+    return field(1, name) + field(3, value) + field(20, 2)
+
+
 def node(op, inputs, outputs, name="", attributes=(), domain=""):
     return (
         b"".join(field(1, i) for i in inputs)

@@ -12,7 +12,7 @@ import unittest
 import onnx_bytes as onnx
 
 COMMAND = os.environ.get("EFFNETC_COMMAND", "effnetc")
-OK, USAGE, BAD_MODEL, UNSUPPORTED, VERIFY, IO = 0, 1, 2, 3, 5, 74
+OK, USAGE, BAD_MODEL, UNSUPPORTED, BUDGET, VERIFY, IO = 0, 1, 2, 3, 4, 5, 74
 
 X = onnx.value_info("x", [1, 3, 4, 4])
 Y = onnx.value_info("y", [1, 2, 4, 4])
@@ -784,6 +784,41 @@ class Cli(unittest.TestCase):
         self.assertEqual(info["inputs"], [{"name": "x", "dtype": "f32", "shape": [1, 3, 4, 4]}])
         self.assertGreaterEqual(info["memory"]["arena_bytes"], info["memory"]["arena_lower_bound"])
         self.assertEqual(sum(op["macs"] for op in info["ops"]), 96)
+
+    # ---- memory ----
+
+    def expand_model(self):
+        """A 1x1 convolution and a depthwise one behind it, larger between them than at the ends."""
+        attributes = [onnx.integer("group", 32), onnx.ints("strides", [2, 2])]
+        nodes = [
+            onnx.node("Conv", ["x", "w"], ["e"], "expand"),
+            onnx.node("Conv", ["e", "d"], ["y"], "depthwise", attributes),
+        ]
+        weights = [
+            onnx.tensor("w", [32, 3, 1, 1], [0.5] * 96),
+            onnx.tensor("d", [32, 1, 3, 3], [0.25] * 288),
+        ]
+        x, y = onnx.value_info("x", [1, 3, 64, 64]), onnx.value_info("y", [1, 32, 31, 31])
+        return onnx.model(nodes=nodes, inputs=[x], outputs=[y], initializers=weights)
+
+    def test_memory(self):
+        model = self.write("e.onnx", self.expand_model())
+        arenas = json.loads(self.check(OK, "inspect", model, "--memory", "--json"))["arenas"]
+        sizes = [a["arena_bytes"] for a in arenas]
+        self.assertGreater(len(sizes), 1)
+        self.assertEqual(sizes, sorted(set(sizes), reverse=True))
+        self.assertEqual(arenas[0]["changed"], [])
+        self.assertTrue(all(a["changed"] for a in arenas[1:]))
+        text = self.check(OK, "inspect", model, "--memory")
+        for size in sizes:
+            self.assertIn(str(size), text)
+        for size in sizes:
+            self.check(OK, "verify", model, f"--max-arena={size}", "--backend=loop-interp")
+            info = json.loads(self.check(OK, "inspect", model, "--json", f"--max-arena={size}"))
+            self.assertLessEqual(info["memory"]["arena_bytes"], size)
+        least = str(sizes[-1])
+        self.check(BUDGET, "inspect", model, f"--max-arena={sizes[-1] - 1}", says=[least, "least"])
+        self.check(USAGE, "inspect", model, "--max-arena=-1", says=["whole number"])
 
 
 if __name__ == "__main__":
