@@ -1,6 +1,6 @@
 /* lower_winograd.c: dense 3x3 convolutions of stride 1 by Winograd's F(4x4, 3x3) or F(2x2, 3x3).
  *
- *   for each block of tiles                 as many as the second cache holds
+ *   for each block of tiles                 as many as a part of the second cache holds
  *     input tiles -> v                      v: [block of K][tile][point][lanes]
  *     for each panel of nv vectors          weights: [bias, point, K][nv * lanes]
  *       for each point: v times weights     t: [vector][tile][point][lanes]
@@ -18,7 +18,7 @@ static int64_t conv_tiles(const Gemm *g, int m) {
 
 /* ---- scratch --------------------------------------------------------------------------------- */
 
-/* f32 elements, and where its parts start: v at 0, then t, then one tile. */
+/* f32 elements of one part, and where its parts start: v at 0, then t, then one tile. */
 typedef struct Scratch {
     int64_t v_block, t_block; /* strides: from a block of K, or a vector, to the next */
     int64_t t, spare, size;
@@ -29,7 +29,7 @@ static Scratch scratch_of(const Gemm *g, const WinogradSchedule *s, int lanes) {
     x.v_block = x.t_block = s->tiles * winograd_tile_step(s->m, lanes);
     x.t = ceil_div(g->k, lanes) * x.v_block;
     x.spare = x.t + s->gemm.nv * x.t_block;
-    x.size = x.spare + winograd_points(s->m) * lanes;
+    x.size = round_up(x.spare + winograd_points(s->m) * lanes, ARENA_ALIGN / (int)sizeof(float));
     return x;
 }
 
@@ -37,9 +37,20 @@ WinogradSchedule winograd_schedule(const Gemm *g, const PassContext *cx) {
     return pick_winograd(g->rows, g->length, g->k, g->n, cx);
 }
 
+static int64_t conv_blocks(const Gemm *g, const WinogradSchedule *s) {
+    return ceil_div(conv_tiles(g, s->m), s->tiles);
+}
+
+/* Blocks that may be worked on at the same time: each has scratch of its own. */
+static int64_t conv_parts(const Gemm *g, const WinogradSchedule *s) {
+    enum { MAX_PARTS = 8 };
+    int64_t parts = lower_parts(s->m == 4 ? s->four : s->two, conv_blocks(g, s));
+    return parts < MAX_PARTS ? parts : MAX_PARTS;
+}
+
 int64_t winograd_scratch(const Gemm *g, const PassContext *cx) {
     WinogradSchedule s = winograd_schedule(g, cx);
-    return s.m ? scratch_of(g, &s, target_lanes(cx->target)).size : 0;
+    return s.m ? conv_parts(g, &s) * scratch_of(g, &s, target_lanes(cx->target)).size : 0;
 }
 
 /* ---- weights --------------------------------------------------------------------------------- */
@@ -305,18 +316,29 @@ static void call_block(Call *c, Addr weights) {
                     panels * s->nv, 1, last, s->half);
 }
 
-void winograd_call(Lower *lo, const Gemm *g, Addr weights) {
-    Call c = {.lo = lo, .g = g, .s = winograd_schedule(g, lo->cx)};
-    Builder *b = &lo->step;
+/* The blocks of one part; c->first and c->count follow them. */
+static void call_blocks(Call *c, const Parts *p, Addr weights) {
+    Builder *b = &c->lo->step;
     LType i64 = ltype(DT_i64, 1);
-    int64_t tiles = conv_tiles(g, c.s.m);
+    int64_t blocks = p->units;
+    Reg *all = build_const_i(b, "tiles", i64, conv_tiles(c->g, c->s.m));
+    Reg *most = build_const_i(b, "most", i64, c->s.tiles);
+    Reg *block = build_for(b, "block", p->first ? bound_reg(p->first) : bound_const(0),
+                           p->end ? bound_reg(p->end) : bound_const(blocks), 1);
+    c->first = build_op(b, INST_mul, "tile", block, most, NULL);
+    Reg *rest = build_op(b, INST_sub, "rest", all, c->first, NULL);
+    c->count = build_op(b, INST_min, "count", rest, most, NULL);
+    call_block(c, weights);
+    build_close(b);
+}
+
+void winograd_call(Lower *lo, const Gemm *g, Addr weights) {
+    Gemm mine = *g;
+    Call c = {.lo = lo, .g = &mine, .s = winograd_schedule(g, lo->cx)};
     c.scratch = scratch_of(g, &c.s, lower_lanes(lo));
     c.edge = g->rows % c.s.m != 0 || g->length % c.s.m != 0;
-    Reg *all = build_const_i(b, "tiles", i64, tiles),
-        *most = build_const_i(b, "most", i64, c.s.tiles);
-    c.first = build_for(b, "first", bound_const(0), bound_const(tiles), c.s.tiles);
-    c.count = build_op(b, INST_min, "count", build_op(b, INST_sub, "rest", all, c.first, NULL),
-                       most, NULL);
-    call_block(&c, weights);
-    build_close(b);
+    Parts p = lower_parts_begin(lo, conv_blocks(g, &c.s), conv_parts(g, &c.s));
+    mine.scratch = parts_own(&p, g->scratch, c.scratch.size);
+    call_blocks(&c, &p, weights);
+    lower_parts_end(lo, &p);
 }
