@@ -100,6 +100,8 @@ Parts lower_parts_begin(Lower *lo, int64_t units, int64_t parts);
 void lower_parts_end(Lower *lo, const Parts *p);
 /* The address of the part's first unit, where units are `stride` apart and the first is at a. */
 Addr parts_addr(const Parts *p, Addr a, int64_t stride);
+/* The address of memory of the part's own, where each part has `size` elements of it. */
+Addr parts_own(const Parts *p, Addr a, int64_t size);
 Bound parts_count(const Parts *p);
 
 /* Building loops: a pointer that moves on by a register or a constant, and a copy of one. */

@@ -46,6 +46,10 @@ Addr parts_addr(const Parts *p, Addr a, int64_t stride) {
     return p->first && stride ? addr_plus(a, p->first, stride) : a;
 }
 
+Addr parts_own(const Parts *p, Addr a, int64_t size) {
+    return p->part && size ? addr_plus(a, p->part, size) : a;
+}
+
 Bound parts_count(const Parts *p) {
     return p->count ? bound_reg(p->count) : bound_const(p->units);
 }
