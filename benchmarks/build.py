@@ -54,6 +54,14 @@ def model(o, path, target, dims, title):
             "peak": peak(o, contract["target"])}
 
 
+def kernels(o, path, target, dims):
+    """What `effnetc bench` says of each kind of step."""
+    bind = ["taskset", "-c", str(o.cpu_list[0])]
+    sizes = [f"--dim={name}={value}" for name, value in dims.items()]
+    return json.loads(call([*bind, o.effnetc, "bench", path, f"--target={target}", f"--cc={o.cc}", *sizes,
+                            *o.option, "--per-layer", "--json"]))
+
+
 def first(o, built):
     """A fresh process of first.c around the generated C: the fastest of five."""
     folder = pathlib.Path(built["folder"])

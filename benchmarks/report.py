@@ -158,6 +158,18 @@ def fresh_process(found):
                   "first / hot", "memory, MiB"], rows)
 
 
+def kernels(found):
+    """Of `effnetc bench --per-layer --json`: each op's steps together."""
+    row = next(row for row in found["rows"] if row.get("kernels"))
+    ops = row["kernels"]["ops"]
+    total = sum(op["us"] for op in ops)
+    rows = [[f"`{op['op']}`", str(op["steps"]), three_digits(op["us"]), percent(op["us"] / total),
+             three_digits(op["gmacs_per_second"]), percent(op["peak_share"]),
+             f"{op['macs_per_byte']:.2f}", three_digits(op["bytes"] / op["us"] / 1e3)] for op in ops]
+    return table([f"op, in {row['model']}", "steps", "us", "of all", "GMAC/s", "share of peak", "MACs a byte",
+                  "GB/s"], rows)
+
+
 def machine(found):
     m = found["machine"]
     peaks = [f"{rate(e) / 1e9:.1f} GMAC/s for {e['name'].removeprefix('peak ')}"
@@ -169,7 +181,7 @@ def machine(found):
 
 
 TABLES = {"machine": machine, "one_thread": one_thread, "several_threads": several_threads,
-          "other_targets": other_targets, "fresh_process": fresh_process}
+          "other_targets": other_targets, "fresh_process": fresh_process, "kernels": kernels}
 
 
 def fill(text, found):

@@ -39,6 +39,11 @@ def results():
                "effnetc": "1", "onnxruntime": "2", "openvino": "3", "rounds": 2, "runs": 50}
     found = {"machine": machine,
              "rows": [{"model": "a<b", "name": "a<b", "batch": 1, "macs": 10**9, "arena": 1,
+                       "kernels": {"ops": [
+                           {"op": "conv2d", "us": 750, "macs": 6 * 10**7, "bytes": 3 * 10**7, "steps": 2,
+                            "gmacs_per_second": 80, "peak_share": 0.8, "macs_per_byte": 2},
+                           {"op": "mul", "us": 250, "macs": 0, "bytes": 10**6, "steps": 1,
+                            "gmacs_per_second": 0, "peak_share": 0, "macs_per_byte": 0}]},
                        "engines": [{"threads": 1, "results": one}, {"threads": 2, "results": two}],
                        "first": {"effnetc": fresh, "OnnxRuntime": {**fresh, "python_kib": 1024}}}]}
     return json.loads(json.dumps(found))  # as from the file: nothing is shared
@@ -69,6 +74,9 @@ class Report(unittest.TestCase):
                          ["a<b", "7.81", "20.0", "21.0", "**2.56**", "67 %", "**1.60**", "1.90"])
         self.assertEqual(cells(report.other_targets(found))[2],
                          ["a<b", "small", "50.0", "20.0", "25.0", "80 %", "0e+00"])
+        self.assertEqual(cells(report.kernels(found))[2:],
+                         [["`conv2d`", "2", "750", "75 %", "80.0", "80 %", "2.00", "40.0"],
+                          ["`mul`", "1", "250", "25 %", "0", "0 %", "0.00", "4.00"]])
         self.assertEqual([r[5:] for r in cells(report.fresh_process(found))[2:]],
                          [["1.60", "28"], ["1.60", "28 (1 of it Python)"]])
         for table in report.TABLES.values():
