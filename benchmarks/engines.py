@@ -3,6 +3,7 @@
 import ctypes
 import json
 import math
+import os
 import time
 
 import numpy as np
@@ -21,13 +22,23 @@ def pointer(array):
     return ctypes.c_void_p(array.ctypes.data)
 
 
+def pin_new_threads(before):
+    """One of the other CPUs for each thread that is not in `before`: where the machine is busy, a
+    thread that sleeps between two steps may else wake up on its waker's CPU every time."""
+    cpus = sorted(os.sched_getaffinity(0))[1:]
+    for thread, cpu in zip(sorted(set(os.listdir("/proc/self/task")) - before, key=int), cpus):
+        os.sched_setaffinity(int(thread), {cpu})
+
+
 class Threads:
     """A pool of the project's runtime, from the library that a model's code was linked into."""
 
     def __init__(self, library, n):
         self.library, self.pool = library, ctypes.c_void_p()
+        before = set(os.listdir("/proc/self/task"))
         if n > 1 and library.rt_pool_new(ctypes.byref(self.pool), n, None) != 0:
             raise RuntimeError(f"no pool of {n} threads can be had")
+        pin_new_threads(before)
         self.run = ctypes.cast(library.rt_pool_for, ctypes.c_void_p).value
 
     def argument(self):
