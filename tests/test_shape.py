@@ -6,7 +6,8 @@ import tempfile
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "shape"))
-import hot_loops  # noqa: E402  (needs the path above)
+import fusion  # noqa: E402  (needs the path above)
+import hot_loops  # noqa: E402
 import instructions  # noqa: E402
 import loops  # noqa: E402
 import networks  # noqa: E402
@@ -194,6 +195,39 @@ class Instructions(unittest.TestCase):
         layers = [name for group in networks.LAYERS.values() for name in group]
         self.assertEqual([n for n in instructions.all_names() if n in rows], list(rows))
         self.assertLessEqual({*layers, *networks.OWN_MODELS}, set(rows))
+
+
+FUSED = """graph @g(%x: f32[1,16,12,12]) -> f32[1,40,4,4] {
+  const @e : f32[96,16,1,1] = xxh:0000000000000000
+  %x.1 = reorder %x : f32[1,16,12,12]{nchw8c, arena=36864}
+  %"y:0", _, %"y:0.scratch" = conv2d_dwconv2d %x.1, @e, @f, @d, @b {act=silu, dw_kernel=3x3, \
+dw_stride=2x2, dw_pad=1x1x1x1, band=2, parts=4} : f32[1,96,6,6]{nchw8c, arena=0}, f32[6000]{arena=64}
+  %z = conv2d %"y:0", @p {kernel=3x3, act=relu} : f32[1,40,4,4]{nchw8c, halo=1x1x1x1, arena=13824}  # "z"
+  return %z "z"
+}
+""".replace("\\\n", "")
+
+
+class Fusion(unittest.TestCase):
+    def test_read(self):
+        results, fused = fusion.read(FUSED)
+        self.assertEqual([(t.name, t.bytes) for t in results],
+                         [("%x.1", 4 * 16 * 144), ('%"y:0"', 4 * 96 * 36), ('%"y:0.scratch"', 24000),
+                          ("%z", 4 * 40 * 36)])
+        self.assertEqual(fused, [fusion.Fused('%"y:0"', 4 * 96 * 144, 24000)])
+
+    def test_the_first_of_two_by_its_own_attributes(self):
+        text = FUSED.replace("{act=silu", "{kernel=3x3, stride=2x2, pad=0x0x1x1, act=silu")
+        self.assertEqual(fusion.read(text)[1][0].between, 4 * 96 * 36)
+
+    def test_check(self):
+        self.assertEqual(fusion.check("net", FUSED, 1), [])
+        self.assertIn("1 pairs are fused, of at least 2", fusion.check("net", FUSED, 2)[0])
+        self.assertIn("works in 28000 bytes; what it saves has 55296",
+                      fusion.check("net", FUSED.replace("f32[6000]", "f32[7000]"), 1)[0])
+        self.assertIn("%x.1 has 55296 bytes, and a fused pair was to save 55296",
+                      fusion.check("net", FUSED.replace("16,12,12]{", "96,12,12]{").replace(
+                          "(%x: f32[1,16", "(%x: f32[1,96"), 1)[0])
 
 
 class Sizes(unittest.TestCase):

@@ -42,15 +42,15 @@ class Known:
 
 
 KNOWN = (
-    Known("gcc", "x86-64-v3", r"dw5x5_10_t[89]_silu(_sum)?", "spill", 2,
+    Known("gcc", "x86-64-v3", r"dw5x5_10_t[89]_silu\w*", "spill", 2,
           "10 sums and 5 taps leave one register for what is loaded; gcc wants two"),
     Known("gcc", "x86-64-v3", r"dw3x3_12_t8_relu6", "spill", 2,
           "12 sums and 3 taps leave one register for what is loaded; gcc wants two"),
-    Known("gcc", "x86-64-v4", r"conv1x1_14x2_t11_silu", "spill", 2,
+    Known("gcc", "x86-64-v4", r"conv1x1_14x2_t11_silu\w*", "spill", 2,
           "a sum lives on the stack: the kernel has two tiles and the activation's constants"),
-    Known("gcc", "x86-64-v3", r"conv1x1_4x3_t1_silu", "spill", 1,
+    Known("gcc", "x86-64-v3", r"conv1x1_4x3_t1_silu\w*", "spill", 1,
           "an address: two tiles, rows and blocks of channels want more than 15 integer registers"),
-    Known("gcc", "x86-64-v4", r"conv1x1_14x1_t11_silu", "spill", 4,
+    Known("gcc", "x86-64-v4", r"conv1x1_14x1_t11_silu\w*", "spill", 4,
           "an address: two tiles, rows and blocks of channels want more than 15 integer registers"),
     Known("gcc", "x86-64-v4", r"conv1x1_8x3h(_res)?(_gate)?", "share", 0.83,
           "gcc loads a pixel once and spreads it from a register to both widths"),

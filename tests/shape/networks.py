@@ -55,6 +55,17 @@ def conv(c, h, m, kernel=1, stride=1, act="none", gate=False, residual=False, de
                  f"{op} {operands} {{{', '.join(attributes)}}}")
 
 
+def expand_depthwise(c, h, m, kernel, stride=1, act="silu"):
+    """A 1x1 convolution and the depthwise one behind it, which are fused where that is faster."""
+    out, pad = (h + stride - 1) // stride, kernel // 2
+    inner = f"conv2d %x, @e, @f {{act={act}}} : f32[1,{m},{h},{h}]  # \"{STEP}\"\n"
+    outer = (f"dwconv2d %m, @w, @b {{kernel={kernel}x{kernel}, stride={stride}x{stride}, "
+             f"pad={pad}x{pad}x{pad}x{pad}, act={act}}}")
+    text = graph((1, c, h, h), (1, m, out, out),
+                 [("e", (m, c, 1, 1)), ("f", (m,)), ("w", (m, 1, kernel, kernel)), ("b", (m,))], outer)
+    return text.replace("  %y =", f"  %m = {inner}  %y =", 1)
+
+
 def depthwise(c, h, kernel, stride=1, act="none"):
     return conv(c, h, c, kernel, stride, act, depthwise=True)
 
@@ -120,6 +131,11 @@ LAYERS = {
         "dw5_7x7_1152_silu": lambda: depthwise(1152, 7, 5, act="silu"),
         "dw5_19x19_336_silu": lambda: depthwise(336, 19, 5, act="silu"),
         "dw7_14x14_96": lambda: depthwise(96, 14, 7),
+    },
+    "fused": {
+        "expand_dw3s2_112x112_16_96_silu": lambda: expand_depthwise(16, 112, 96, 3, 2),
+        "expand_dw3_56x56_24_144_silu": lambda: expand_depthwise(24, 56, 144, 3),
+        "expand_dw5s2_56x56_24_144_silu": lambda: expand_depthwise(24, 56, 144, 5, 2),
     },
     "conv": {
         "stem_112x112_32_silu": lambda: conv(3, 112, 32, 3, 2, act="silu"),
