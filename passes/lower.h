@@ -86,7 +86,7 @@ Reg *build_share(Builder *b, const char *var, Reg *part, int64_t n, int64_t part
 
 /* In how many parts work of so many cycles (each a vector multiply-add) should be divided, in whole
  * units. */
-int64_t lower_parts(double cycles, int64_t units);
+int64_t lower_parts(const PassContext *cx, double cycles, int64_t units);
 
 /* The part that is being built: units first .. end - 1, `count` of them, all registers; they and
  * `part`, its number, are NULL where there is one part alone. */

@@ -1,6 +1,8 @@
 /* lower_copy.c: ops that move elements: reorder, reshape, pad. */
 #include "passes/lower.h"
 
+enum { COPY_CYCLES = 2 }; /* of a load and a store */
+
 /* ---- rows that are contiguous on both sides -------------------------------------------------- */
 
 /* Copies `planes` planes of `rows` rows of `length` elements: the first `whole` of a row in
@@ -44,12 +46,26 @@ typedef struct Rows {
     int64_t plane, row;
 } Rows;
 
+/* A part has whole planes or, where there are more of them, the same rows of all planes. */
 static void copy_rows(Lower *lo, Rows from, Rows to, int64_t planes, int64_t rows, int64_t length) {
     int64_t lanes = lower_lanes(lo), whole = lanes == 1 ? 0 : length / lanes * lanes;
-    const Arg args[] = {arg_addr(from.at), arg_addr(to.at), arg_i64(planes),   arg_i64(from.plane),
-                        arg_i64(to.plane), arg_i64(rows),   arg_i64(from.row), arg_i64(to.row),
-                        arg_i64(whole),    arg_i64(length)};
+    double cycles =
+        COPY_CYCLES * (double)(planes * rows) * (double)(whole / lanes + (length - whole));
+    bool by_plane = planes >= rows;
+    int64_t units = by_plane ? planes : rows;
+    Parts p = lower_parts_begin(lo, units, lower_parts(lo->cx, cycles, units));
+    const Arg args[] = {arg_addr(parts_addr(&p, from.at, by_plane ? from.plane : from.row)),
+                        arg_addr(parts_addr(&p, to.at, by_plane ? to.plane : to.row)),
+                        arg_bound(by_plane ? parts_count(&p) : bound_const(planes)),
+                        arg_i64(from.plane),
+                        arg_i64(to.plane),
+                        arg_bound(by_plane ? bound_const(rows) : parts_count(&p)),
+                        arg_i64(from.row),
+                        arg_i64(to.row),
+                        arg_i64(whole),
+                        arg_i64(length)};
     lower_call(lo, rows_kernel(lo), args, sizeof args / sizeof *args);
+    lower_parts_end(lo, &p);
 }
 
 /* ---- between plain and blocked --------------------------------------------------------------- */
@@ -115,16 +131,20 @@ static int push_side(Arg *args, Addr at, const View *v, int lanes) {
     return 5;
 }
 
+/* A part has some rows of all planes. */
 static void copy_lanes(Lower *lo, Addr from, const View *x, Addr to, const View *y) {
     int lanes = lower_lanes(lo), n = 0;
+    double cycles = COPY_CYCLES * (double)(x->c * x->h * x->w);
+    Parts p = lower_parts_begin(lo, x->h, lower_parts(lo->cx, cycles, x->h));
     Arg args[14];
-    n += push_side(args + n, from, x, lanes);
-    n += push_side(args + n, to, y, lanes);
+    n += push_side(args + n, parts_addr(&p, from, x->row), x, lanes);
+    n += push_side(args + n, parts_addr(&p, to, y->row), y, lanes);
     args[n++] = arg_i64(ceil_div(x->c, lanes));
     args[n++] = arg_i64(x->c);
-    args[n++] = arg_i64(x->h);
+    args[n++] = arg_bound(parts_count(&p));
     args[n++] = arg_i64(x->w);
     lower_call(lo, lanes_kernel(lo), args, n);
+    lower_parts_end(lo, &p);
 }
 
 /* ---- ops ------------------------------------------------------------------------------------- */

@@ -218,7 +218,7 @@ static void call_in_parts(Lower *lo, const Depthwise *all) {
     const ConvAttrs *a = all->attrs;
     double taps = (double)(a->kernel.v[0] * a->kernel.v[1]);
     double cycles = taps * (double)all->blocks * (double)(all->rows * all->length);
-    Parts p = lower_parts_begin(lo, all->blocks, lower_parts(cycles, all->blocks));
+    Parts p = lower_parts_begin(lo, all->blocks, lower_parts(lo->cx, cycles, all->blocks));
     Depthwise d = *all;
     d.count = p.count;
     d.a = parts_addr(&p, all->a, all->a_plane);

@@ -114,12 +114,27 @@ bool elementwise_blocks(const Node *n) {
     return blocked;
 }
 
-static int push(Lower *lo, Arg *args, const Value *v, const View *result) {
+/* What of the result a part has: planes or, where there are more of them, rows of all planes. */
+typedef struct Share {
+    Parts parts;
+    bool by_plane;
+} Share;
+
+static Share share_begin(Lower *lo, const View *result) {
+    enum { VECTOR_CYCLES = 8 }; /* of an activation; of arithmetic and its loads and stores, half */
+    double cycles = VECTOR_CYCLES * (double)(result->blocks * result->h * result->w);
+    bool by_plane = result->blocks >= result->h;
+    int64_t units = by_plane ? result->blocks : result->h;
+    return (Share){lower_parts_begin(lo, units, lower_parts(lo->cx, cycles, units)), by_plane};
+}
+
+static int push(Lower *lo, Arg *args, const Value *v, const View *result, const Share *s) {
     View w = lower_view(lo, v);
     bool one_pixel = w.h * w.w == 1 && result->h * result->w != 1;
-    args[0] = arg_addr(lower_addr(lo, v));
+    int64_t row = one_pixel ? 0 : w.row;
+    args[0] = arg_addr(parts_addr(&s->parts, lower_addr(lo, v), s->by_plane ? w.plane : row));
     args[1] = arg_i64(w.plane);
-    args[2] = arg_i64(one_pixel ? 0 : w.row);
+    args[2] = arg_i64(row);
     args[3] = arg_i64(one_pixel ? 0 : w.block);
     return 4;
 }
@@ -134,13 +149,15 @@ bool lower_elementwise(Lower *lo, Node *n) {
     Arg args[16];
     int nargs = 0;
     lower_batch_begin(lo, v.n);
+    Share s = share_begin(lo, &v);
     for (int i = 0; i < n->noperands; i++)
-        nargs += push(lo, args + nargs, node_in(n, i), &v);
-    nargs += push(lo, args + nargs, y, &v);
-    args[nargs++] = arg_i64(v.blocks);
-    args[nargs++] = arg_i64(v.h);
+        nargs += push(lo, args + nargs, node_in(n, i), &v, &s);
+    nargs += push(lo, args + nargs, y, &v, &s);
+    args[nargs++] = arg_bound(s.by_plane ? parts_count(&s.parts) : bound_const(v.blocks));
+    args[nargs++] = arg_bound(s.by_plane ? bound_const(v.h) : parts_count(&s.parts));
     args[nargs++] = arg_i64(v.w);
     lower_call(lo, build_kernel(lo, n, n->noperands + 1), args, nargs);
+    lower_parts_end(lo, &s.parts);
     lower_zero_spare(lo, y);
     lower_zero_halo(lo, y);
     lower_batch_end(lo);

@@ -367,7 +367,7 @@ static Split gemm_split(const Gemm *g, const PassContext *cx) {
         best = (Split){SPLIT_ROWS, g->rows, 0};
     if (best.units < ENOUGH && g->rows == 1 && tiles > best.units)
         best = (Split){SPLIT_TILES, tiles, 0};
-    best.parts = lower_parts(cycles, best.units);
+    best.parts = lower_parts(cx, cycles, best.units);
     return best;
 }
 

@@ -7,8 +7,9 @@ enum {
     MAX_PARTS = 32
 };
 
-int64_t lower_parts(double cycles, int64_t units) {
-    double wanted = cycles / PART_CYCLES;
+int64_t lower_parts(const PassContext *cx, double cycles, int64_t units) {
+    double least = cx->options.part_cycles > 0 ? cx->options.part_cycles : PART_CYCLES;
+    double wanted = cycles / least;
     int64_t most = units < MAX_PARTS ? units : MAX_PARTS;
     int64_t parts = wanted < (double)most ? (int64_t)wanted : most;
     return parts < 1 ? 1 : parts;

@@ -5,14 +5,14 @@
  * also keeps the rounding error of large planes small. */
 #include "passes/lower.h"
 
-enum { PARTS = 4 };
+enum { QUAD = 4 };
 
 typedef struct PoolKernel {
     Builder b;
     int lanes;
     Reg *a, *inverse, *c;
     Reg *blocks, *a_plane, *a_row, *rows, *quads, *rest, *c_plane;
-    Reg *part[PARTS];
+    Reg *part[QUAD];
 } PoolKernel;
 
 static void add_pixels(PoolKernel *k, Reg *p, Reg *times, int width) {
@@ -28,10 +28,10 @@ static void add_pixels(PoolKernel *k, Reg *p, Reg *times, int width) {
 
 static void add_row(PoolKernel *k, Reg *row, Reg *zero, Reg *total) {
     Builder *b = &k->b;
-    for (int i = 0; i < PARTS; i++)
+    for (int i = 0; i < QUAD; i++)
         build_op_to(b, INST_mov, k->part[i], zero, NULL, NULL);
     Reg *p = copy_pointer(b, "p", row);
-    add_pixels(k, p, k->quads, PARTS);
+    add_pixels(k, p, k->quads, QUAD);
     add_pixels(k, p, k->rest, 1);
     build_op_to(b, INST_add, k->part[0], k->part[0], k->part[1], NULL);
     build_op_to(b, INST_add, k->part[2], k->part[2], k->part[3], NULL);
@@ -72,7 +72,7 @@ static Kernel *build_kernel(Lower *lo) {
     pk.quads = kernel_param_i64(k, "quads");
     pk.rest = kernel_param_i64(k, "rest");
     pk.c_plane = kernel_param_i64(k, "c_plane");
-    for (int i = 0; i < PARTS; i++)
+    for (int i = 0; i < QUAD; i++)
         pk.part[i] =
             kernel_reg(k, arena_printf(&lo->m->arena, "part%d", i), ltype(DT_f32, pk.lanes));
     pk.b = build_begin(k);
@@ -88,11 +88,21 @@ static Addr inverse_of(Lower *lo, const View *v) {
 }
 
 void lower_pool_to(Lower *lo, Addr from, const View *v, Addr to, int64_t plane) {
-    const Arg args[] = {arg_addr(from),     arg_addr(inverse_of(lo, v)), arg_addr(to),
-                        arg_i64(v->blocks), arg_i64(v->plane),           arg_i64(v->row),
-                        arg_i64(v->h),      arg_i64(v->w / PARTS),       arg_i64(v->w % PARTS),
+    Addr inverse = inverse_of(lo, v);
+    double cycles = (double)(v->blocks * v->h * v->w); /* a load and an addition for each vector */
+    Parts p = lower_parts_begin(lo, v->blocks, lower_parts(lo->cx, cycles, v->blocks));
+    const Arg args[] = {arg_addr(parts_addr(&p, from, v->plane)),
+                        arg_addr(inverse),
+                        arg_addr(parts_addr(&p, to, plane)),
+                        arg_bound(parts_count(&p)),
+                        arg_i64(v->plane),
+                        arg_i64(v->row),
+                        arg_i64(v->h),
+                        arg_i64(v->w / QUAD),
+                        arg_i64(v->w % QUAD),
                         arg_i64(plane)};
     lower_call(lo, build_kernel(lo), args, sizeof args / sizeof *args);
+    lower_parts_end(lo, &p);
 }
 
 /* ---- sums that kernels make ------------------------------------------------------------------ */

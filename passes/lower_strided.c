@@ -104,17 +104,29 @@ static bool is_empty(const Strided *s) {
     return false;
 }
 
+/* Parts of the outermost dimension; one part where that isn't one of the result's. */
+static Parts begin_parts(Lower *lo, const Strided *s) {
+    enum { ELEMENT_CYCLES = 4 };
+    double cycles = ELEMENT_CYCLES;
+    for (int d = 0; d < s->rank; d++)
+        cycles *= (double)s->size[d];
+    return lower_parts_begin(lo, s->rank ? s->size[0] : 1,
+                             s->kept ? lower_parts(lo->cx, cycles, s->size[0]) : 1);
+}
+
 static void call_kernel(Lower *lo, Kernel *k, const Strided *s, const Addr *at) {
     Arg args[MAX_ELEMENTWISE * (1 + MAX_RANK) + MAX_RANK];
     int count = 0;
+    Parts p = begin_parts(lo, s);
     for (int i = 0; i < s->n; i++)
-        args[count++] = arg_addr(at[i]);
+        args[count++] = arg_addr(parts_addr(&p, at[i], s->rank ? s->stride[i][0] : 0));
     for (int d = 0; d < s->rank; d++)
-        args[count++] = arg_i64(s->size[d]);
+        args[count++] = d ? arg_i64(s->size[d]) : arg_bound(parts_count(&p));
     for (int i = 0; i < s->n; i++)
         for (int d = 0; d < dims_of(s, i); d++)
             args[count++] = arg_i64(s->stride[i][d]);
     lower_call(lo, k, args, count);
+    lower_parts_end(lo, &p);
 }
 
 /* Emits nothing for no elements, whose addresses might be outside. */

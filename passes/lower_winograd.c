@@ -42,15 +42,15 @@ static int64_t conv_blocks(const Gemm *g, const WinogradSchedule *s) {
 }
 
 /* Blocks that may be worked on at the same time: each has scratch of its own. */
-static int64_t conv_parts(const Gemm *g, const WinogradSchedule *s) {
+static int64_t conv_parts(const Gemm *g, const WinogradSchedule *s, const PassContext *cx) {
     enum { MAX_PARTS = 8 };
-    int64_t parts = lower_parts(s->m == 4 ? s->four : s->two, conv_blocks(g, s));
+    int64_t parts = lower_parts(cx, s->m == 4 ? s->four : s->two, conv_blocks(g, s));
     return parts < MAX_PARTS ? parts : MAX_PARTS;
 }
 
 int64_t winograd_scratch(const Gemm *g, const PassContext *cx) {
     WinogradSchedule s = winograd_schedule(g, cx);
-    return s.m ? conv_parts(g, &s) * scratch_of(g, &s, target_lanes(cx->target)).size : 0;
+    return s.m ? conv_parts(g, &s, cx) * scratch_of(g, &s, target_lanes(cx->target)).size : 0;
 }
 
 /* ---- weights --------------------------------------------------------------------------------- */
@@ -337,7 +337,7 @@ void winograd_call(Lower *lo, const Gemm *g, Addr weights) {
     Call c = {.lo = lo, .g = &mine, .s = winograd_schedule(g, lo->cx)};
     c.scratch = scratch_of(g, &c.s, lower_lanes(lo));
     c.edge = g->rows % c.s.m != 0 || g->length % c.s.m != 0;
-    Parts p = lower_parts_begin(lo, conv_blocks(g, &c.s), conv_parts(g, &c.s));
+    Parts p = lower_parts_begin(lo, conv_blocks(g, &c.s), conv_parts(g, &c.s, lo->cx));
     mine.scratch = parts_own(&p, g->scratch, c.scratch.size);
     call_blocks(&c, &p, weights);
     lower_parts_end(lo, &p);

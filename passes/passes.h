@@ -13,8 +13,9 @@
 
 /* What the user can ask of passes; zeroed: the defaults. */
 typedef struct PassOptions {
-    bool no_winograd;  /* direct convolutions alone */
-    int64_t max_arena; /* bytes that the arena should not exceed, whatever time it costs; 0: any */
+    bool no_winograd;   /* direct convolutions alone */
+    double part_cycles; /* what parts for threads should have at least; 0: what pays off */
+    int64_t max_arena;  /* bytes that the arena should not exceed, whatever time it costs; 0: any */
 } PassOptions;
 
 typedef struct PassContext {

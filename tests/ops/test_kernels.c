@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "passes/passes.h"
+#include "runtime/runtime.h"
 #include "tests/lib/c_compile.h"
 
 #include <math.h>
@@ -616,10 +617,12 @@ static Tensor **new_outputs(Fixture *f) {
     return out;
 }
 
-static void lower(Fixture *f, const char *target) {
+/* Special values come with kernels whose work is divided as finely as can be. */
+static void lower(Fixture *f, const char *target, bool fine) {
     int n;
     const char *const *names = pipeline(0, &n);
     PassContext cx = {.target = target_find(target), .where = "test", .diag = &f->diag};
+    cx.options.part_cycles = fine ? 1 : 0;
     RunnerOptions o = {.verify_each = true};
     if (!run_passes(&f->p, names, n, &cx, &o))
         fail_with(&f->diag, "the passes failed");
@@ -667,6 +670,19 @@ static void compare_bits(Fixture *f, const char *target) {
     }
 }
 
+static void run_on_threads(Fixture *f, const CBuild *c, const char *target, const void *const *in,
+                           void *const *out) {
+    for (int threads = 2; threads <= 7; threads += 5) {
+        rt_pool *pool;
+        for (size_t i = 0; i < f->noutputs; i++)
+            memset(out[i], 0xff, (size_t)shape_elems(&f->compiled[i]->shape) * sizeof(float));
+        assert_int_equal(rt_pool_new(&pool, threads, NULL), RT_OK);
+        assert_int_equal(c_run_parallel(c, in, out, &(CPool){pool, rt_pool_for}), 0);
+        rt_pool_free(pool);
+        compare_bits(f, target);
+    }
+}
+
 static void run_c(Fixture *f, const char *target, const char *compiler) {
     if (!c_have(compiler))
         return;
@@ -680,8 +696,9 @@ static void run_c(Fixture *f, const char *target, const char *compiler) {
     CBuild *c = c_build(f->p.module, compiler, "");
     assert_non_null(c);
     assert_int_equal(c_run(c, in, out), 0);
-    c_free(c);
     compare_bits(f, target);
+    run_on_threads(f, c, target, in, out);
+    c_free(c);
 }
 
 /* Lowers a graph for a target; the loop interpreter must agree with the oracle, and the C that
@@ -693,7 +710,7 @@ static void check(Graph *g, const char *target, const float *specials, size_t ns
     f.expected = ARENA_ARRAY(&f.arena, f.noutputs, Tensor *);
     if (!graph_eval(g, f.in, f.expected, &f.arena, &f.diag))
         fail_with(&f.diag, "the graph interpreter failed");
-    lower(&f, target);
+    lower(&f, target, nspecials > 0);
     interpret(&f);
     compare_with_oracle(&f, target);
     if (target_runs_here(target_find(target))) {
@@ -772,7 +789,7 @@ static void check_exp(const char *target) {
     float *x = tensor_mutable(f.in[0]);
     for (int i = 0; i < COUNT; i++)
         x[i] = -104.5f + 194 * (float)i / (COUNT - 1);
-    lower(&f, target);
+    lower(&f, target, false);
     interpret(&f);
     const float *y = f.interpreted[0]->data;
     for (int i = 0; i < COUNT; i++) {
@@ -885,7 +902,7 @@ static void test_equal_weights_are_kept_once(void **state) {
         x = node_out(n);
     }
     graph_output(g, x, "y");
-    lower(&f, "generic");
+    lower(&f, "generic", false);
     assert_int_equal(f.p.module->weights_bytes,
                      ARENA_ALIGN + round_up(8 * (1 + 8) * 4, ARENA_ALIGN));
     program_free(&f.p);
