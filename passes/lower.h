@@ -212,9 +212,8 @@ typedef struct Schedule {
     bool half;   /* the last vector of the last panel is in registers of half the width */
 } Schedule;
 
-/* The fastest tiling, by the cost model, of `length` pixels (per row) by `channels` output channels
- * on the target. */
-Schedule pick_schedule(int64_t length, int64_t channels, const PassContext *cx);
+/* What the book of cx says, else the fastest tiling by the cost model. */
+Schedule pick_schedule(const TileProblem *p, const PassContext *cx);
 /* How a dense 3x3 convolution of stride 1 is computed, by the cost model. */
 typedef struct WinogradSchedule {
     int m;                    /* 4 or 2: by Winograd's F(m x m, 3x3); 0: directly */
@@ -229,8 +228,6 @@ WinogradSchedule pick_winograd(int64_t rows, int64_t columns, int64_t k, int64_t
 double schedule_cycles(int64_t length, int64_t channels, const PassContext *cx);
 /* Cycles of a row of taps, of all tiles of a depthwise output row. */
 double dw_schedule_cycles(int64_t length, int64_t kw, int64_t sw, const PassContext *cx);
-/* Output columns per tile of a depthwise kernel of kw taps a row and stride sw: mr and mr_tail. */
-Schedule pick_dw_schedule(int64_t length, int64_t kw, int64_t sw, const PassContext *cx);
 
 /* ---- lower_elementwise.c, lower_strided.c ---------------------------------------------------- */
 

@@ -193,9 +193,23 @@ Addr dw_pack(Lower *lo, const ConvAttrs *a, int64_t channels, const ConvWeights 
     return lower_weights_end(lo, name);
 }
 
-void dw_call(Lower *lo, const Depthwise *d) {
+static Schedule dw_schedule(const Depthwise *d, const PassContext *cx) {
     const ConvAttrs *a = d->attrs;
-    Schedule s = pick_dw_schedule(d->length, a->kernel.v[1], a->stride.v[1], lo->cx);
+    TileProblem p = {.kind = TILE_DW,
+                     .kh = a->kernel.v[0],
+                     .kw = a->kernel.v[1],
+                     .stride = a->stride.v[1],
+                     .dilation = a->dilation.v[1],
+                     .pixels = d->length,
+                     .act = a->act,
+                     .sum = d->sum,
+                     .rows = d->rows,
+                     .blocks = d->blocks};
+    return pick_schedule(&p, cx);
+}
+
+void dw_call(Lower *lo, const Depthwise *d) {
+    Schedule s = dw_schedule(d, lo->cx);
     const Arg args[] = {arg_addr(d->a),
                         arg_addr(d->w),
                         arg_addr(d->c),

@@ -268,7 +268,19 @@ static int64_t panel_elems(const Gemm *g, int64_t width) {
 }
 
 static Schedule gemm_schedule(const Gemm *g, const PassContext *cx) {
-    return pick_schedule(g->length, g->n, cx);
+    TileProblem p = {.kind = TILE_GEMM,
+                     .kh = g->kh,
+                     .kw = g->kw,
+                     .stride = g->pixel_step / g->ablock,
+                     .dilation = g->tap_step / g->ablock,
+                     .pixels = g->length,
+                     .channels = g->n,
+                     .k = g->k,
+                     .act = g->act,
+                     .planar = g->ablock != target_lanes(cx->target),
+                     .residual = g->residual,
+                     .rows = g->rows};
+    return pick_schedule(&p, cx);
 }
 
 /* What a call computes of g, besides its panels: some rows, and of each some tiles. */

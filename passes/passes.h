@@ -18,11 +18,16 @@ typedef struct PassOptions {
     int64_t max_arena;  /* bytes that the arena should not exceed, whatever time it costs; 0: any */
 } PassOptions;
 
+typedef struct ScheduleBook ScheduleBook;
+typedef struct TileProblems TileProblems;
+
 typedef struct PassContext {
     const Target *target;
     const char *where; /* the model's name in messages */
     Diag *diag;        /* errors and remarks of passes */
     PassOptions options;
+    const ScheduleBook *book; /* tiles to use instead of the cost model's; NULL: none */
+    TileProblems *problems;   /* where what was asked of the cost model is noted; NULL: nowhere */
 } PassContext;
 
 /* Both return false with an error in cx->diag where the graph can't be handled. */
@@ -80,6 +85,79 @@ const char *const *pipeline(int opt_level, int *n);
 /* Lowers a graph after layout and plan-memory. NULL with errors in cx->diag, one for each op
  * without a lowering. */
 Module *lower_graph(Graph *g, PassContext *cx);
+
+/* ---- schedule.c: the tiles of kernels -------------------------------------------------------- */
+
+typedef enum TileKind { TILE_GEMM, TILE_DW } TileKind;
+
+/* What decides about the speed of a kernel that computes its output in tiles. */
+typedef struct TileProblem {
+    TileKind kind;
+    int64_t kh, kw;           /* taps */
+    int64_t stride, dilation; /* along a row */
+    int64_t pixels;           /* of an output row */
+    int64_t channels, k;      /* gemm: output and input channels */
+    Act act;
+    bool planar;         /* gemm: the input lies in planes, not in blocks */
+    bool residual;       /* gemm */
+    bool sum;            /* dw: pixels are summed up too */
+    /* How much of it there is. No tile depends on it: it is not what tells problems apart. */
+    int64_t rows, blocks; /* output rows; dw: blocks of channels */
+} TileProblem;
+
+typedef struct Tile {
+    int64_t mr; /* pixels */
+    int64_t nv; /* gemm: vectors of output channels; else 1 */
+    bool half;  /* gemm: a last vector that needs half of its lanes alone has half registers */
+} Tile;
+
+/* Why a kernel can't have that tile; NULL where it can. */
+const char *tile_fault(const TileProblem *p, const Tile *t, const Target *target);
+/* The tiles whose predicted time is at most `within` times the best one's, up to `max` of them, the
+ * fastest first; how many. The first one is what the cost model chooses. */
+size_t tile_candidates(const TileProblem *p, const Target *target, double within, Tile *out,
+                       size_t max);
+/* Multiply-accumulates of all of it. */
+int64_t tile_macs(const TileProblem *p, const Target *target);
+
+/* ---- schedule_book.c: tiles in a text file --------------------------------------------------- */
+
+/* The tiles of one target. A line is a problem, what tells it apart, and its tile; lines are in
+ * order, comments mean nothing:
+ *
+ *     effnetc-schedules 1 target=x86-64-v4
+ *     dw 3x3 pixels=56 act=silu sum : mr=14
+ *     gemm 1x1 pixels=3136 channels=144 k=24 act=silu : mr=14 nv=2  # 3.1 % faster than mr=9 nv=3
+ */
+enum { SCHEDULE_BOOK_VERSION = 1 };
+
+ScheduleBook *schedule_book_new(const Target *target);
+void schedule_book_free(ScheduleBook *book);
+/* NULL with errors (bad model; line, column, what was expected and found). Another target than the
+ * one wanted, and tiles that a kernel can't have, are errors. */
+ScheduleBook *schedule_book_parse(const char *text, size_t size, const char *where,
+                                  const Target *target, Diag *d);
+void schedule_book_print(Buf *b, const ScheduleBook *book);
+/* False where the book has no tile for p. */
+bool schedule_book_find(const ScheduleBook *book, const TileProblem *p, Tile *tile);
+/* Sets the tile of p; `comment` may be NULL. */
+void schedule_book_set(ScheduleBook *book, const TileProblem *p, const Tile *tile,
+                       const char *comment);
+/* Lines of problems that are not among these. */
+size_t schedule_book_unused(const ScheduleBook *book, const TileProblems *problems);
+/* "gemm 1x1 pixels=49 channels=1280 k=320 act=silu"; "mr=14 nv=2 half" */
+void tile_problem_print(Buf *b, const TileProblem *p);
+void tile_print(Buf *b, const TileProblem *p, const Tile *tile);
+
+/* Distinct problems, in the order in which they were added; a zeroed struct is empty. */
+struct TileProblems {
+    Arena arena;
+    VEC(TileProblem *) items;
+    Map known; /* text -> TileProblem */
+};
+/* Adds a problem, or keeps the larger `rows` and `blocks` of one that is there. */
+void tile_problems_add(TileProblems *all, const TileProblem *p);
+void tile_problems_free(TileProblems *all);
 
 /* ---- pass_plan_memory.c ---------------------------------------------------------------------- */
 

@@ -1,7 +1,11 @@
-/* schedule.c: an analytic cost model for the tiles of matrix-like kernels. */
+/* schedule.c: an analytic cost model for the tiles of kernels. */
 #include "passes/lower.h"
 
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- gemm ------------------------------------------------------------------------------------ */
 
 /* Cycles of one step along K for a tile of m pixels by v vectors, the last of which may be half a
  * register wide: then each input is spread to both widths. Two FMAs and two loads a cycle, about
@@ -38,36 +42,36 @@ static double gemm_cycles(int64_t length, int64_t vectors, const Schedule *s) {
            panel_cycles(length, s->mr, last, s->half);
 }
 
-/* *least: cycles of one step along K, of all panels. */
-static Schedule best_schedule(int64_t length, int64_t channels, const Target *t, double *least) {
-    int64_t vectors = ceil_div(channels, target_lanes(t));
-    bool half = fits_half(channels, t);
-    Schedule best = {.mr = 1, .nv = 1};
-    double best_cost = INFINITY;
-    for (int v = 1; v <= t->vector_regs && v <= vectors; v++) {
-        for (int m = 1; m <= t->vector_regs && m <= length && fits(m, v, t); m++) {
-            Schedule s = {m, (int)(length % m), v, (int)(vectors % v), half};
-            double cost = gemm_cycles(length, vectors, &s);
-            if (cost < best_cost) {
-                best_cost = cost;
-                best = s;
-            }
-        }
-    }
-    *least = best_cost;
-    return best;
+static int64_t gemm_vectors(const TileProblem *p, const Target *t) {
+    return ceil_div(p->channels, target_lanes(t));
 }
 
-Schedule pick_schedule(int64_t length, int64_t channels, const PassContext *cx) {
-    double cost;
-    return best_schedule(length, channels, cx->target, &cost);
+static Schedule gemm_schedule(const TileProblem *p, const Tile *tile, const Target *t) {
+    return (Schedule){.mr = (int)tile->mr,
+                      .mr_tail = (int)(p->pixels % tile->mr),
+                      .nv = (int)tile->nv,
+                      .nv_tail = (int)(gemm_vectors(p, t) % tile->nv),
+                      .half = tile->half};
 }
 
-double schedule_cycles(int64_t length, int64_t channels, const PassContext *cx) {
-    double cost;
-    best_schedule(length, channels, cx->target, &cost);
-    return cost;
+/* Cycles of one step along K, of all panels. Half registers are priced where they are possible,
+ * not where they are used: they are never predicted to be a loss. */
+static double gemm_tile_cycles(const TileProblem *p, const Tile *tile, const Target *t) {
+    Schedule s = gemm_schedule(p, tile, t);
+    s.half = fits_half(p->channels, t);
+    return gemm_cycles(p->pixels, gemm_vectors(p, t), &s);
 }
+
+static const char *gemm_fault(const TileProblem *p, const Tile *tile, const Target *t) {
+    if (tile->nv > gemm_vectors(p, t))
+        return "nv is more than all channels";
+    if (tile->half && !fits_half(p->channels, t))
+        return "half a vector is not enough for the last channels";
+    bool fit = tile->mr * tile->nv == 1 || fits(tile->mr, tile->nv, t);
+    return fit ? NULL : "the target has too few registers";
+}
+
+/* ---- depthwise ------------------------------------------------------------------------------- */
 
 /* Cycles of one row of taps: m outputs share the loads of a row. */
 static double dw_row_cycles(int64_t m, int64_t kw, int64_t sw) {
@@ -76,21 +80,141 @@ static double dw_row_cycles(int64_t m, int64_t kw, int64_t sw) {
     return fmax(fmax(fma, load), fmax(issue, 4 * (double)kw)) + 1;
 }
 
-Schedule pick_dw_schedule(int64_t length, int64_t kw, int64_t sw, const PassContext *cx) {
-    const Target *t = cx->target;
+/* Cycles of the taps of one row. */
+static double dw_tile_cycles(const TileProblem *p, const Tile *tile, const Target *t) {
     enum { MAX_COLUMNS = 14 }; /* more overflow the instruction cache without a gain */
-    Schedule best = {.mr = 1, .nv = 1};
-    double best_cost = INFINITY;
-    for (int m = 1; m <= MAX_COLUMNS && m <= length && m + kw + 1 <= t->vector_regs; m++) {
-        int tail = (int)(length % m);
-        double cost = (double)(length / m) * dw_row_cycles(m, kw, sw) +
-                      (tail ? dw_row_cycles(tail, kw, sw) : 0);
-        if (cost < best_cost) {
-            best_cost = cost;
-            best = (Schedule){.mr = m, .mr_tail = tail, .nv = 1};
-        }
-    }
+    (void)t;
+    int64_t m = tile->mr, tail = p->pixels % m;
+    if (m > MAX_COLUMNS)
+        return INFINITY;
+    return (double)(p->pixels / m) * dw_row_cycles(m, p->kw, p->stride) +
+           (tail ? dw_row_cycles(tail, p->kw, p->stride) : 0);
+}
+
+static Schedule dw_schedule(const TileProblem *p, const Tile *tile, const Target *t) {
+    (void)t;
+    return (Schedule){.mr = (int)tile->mr, .mr_tail = (int)(p->pixels % tile->mr), .nv = 1};
+}
+
+static const char *dw_fault(const TileProblem *p, const Tile *tile, const Target *t) {
+    if (tile->nv != 1 || tile->half)
+        return "a depthwise kernel has one vector";
+    bool fit = tile->mr == 1 || tile->mr + p->kw + 1 <= t->vector_regs;
+    return fit ? NULL : "the target has too few registers";
+}
+
+/* ---- tiles ----------------------------------------------------------------------------------- */
+
+typedef struct TileModel {
+    double (*cycles)(const TileProblem *p, const Tile *tile, const Target *t); /* in some unit */
+    Schedule (*schedule)(const TileProblem *p, const Tile *tile, const Target *t);
+    const char *(*fault)(const TileProblem *p, const Tile *tile, const Target *t);
+} TileModel;
+
+static const TileModel models[] = {
+    [TILE_GEMM] = {gemm_tile_cycles, gemm_schedule, gemm_fault},
+    [TILE_DW] = {dw_tile_cycles, dw_schedule, dw_fault},
+};
+
+const char *tile_fault(const TileProblem *p, const Tile *tile, const Target *target) {
+    if (tile->mr < 1 || tile->nv < 1)
+        return "a tile has a pixel and a vector at least";
+    if (tile->mr > p->pixels)
+        return "mr is more than all pixels";
+    return models[p->kind].fault(p, tile, target);
+}
+
+typedef struct Ranked {
+    Tile tile;
+    double cycles;
+    size_t order; /* of equal ones, the first found is the better */
+} Ranked;
+
+/* Calls f for every tile that a kernel can have, narrow ones first. */
+typedef void TileVisitor(void *ctx, const Tile *tile, double cycles);
+
+static void visit_tiles(const TileProblem *p, const Target *t, TileVisitor *f, void *ctx) {
+    for (int64_t v = 1; v <= t->vector_regs; v++)
+        for (int64_t m = 1; m <= t->vector_regs && m <= p->pixels; m++)
+            for (int half = 1; half >= 0; half--) {
+                Tile tile = {m, v, half != 0};
+                if (!tile_fault(p, &tile, t))
+                    f(ctx, &tile, models[p->kind].cycles(p, &tile, t));
+            }
+}
+
+static void keep_best(void *ctx, const Tile *tile, double cycles) {
+    Ranked *best = ctx;
+    if (cycles < best->cycles)
+        *best = (Ranked){*tile, cycles, 0};
+}
+
+static Ranked best_tile(const TileProblem *p, const Target *t) {
+    Ranked best = {.tile = {1, 1, false}, .cycles = INFINITY};
+    visit_tiles(p, t, keep_best, &best);
     return best;
+}
+
+enum { MAX_TILES = 1024 }; /* more than fit into 64 registers */
+
+typedef struct TileList {
+    Ranked *all;
+    size_t len;
+    double limit;
+} TileList;
+
+static void keep_good(void *ctx, const Tile *tile, double cycles) {
+    TileList *list = ctx;
+    if (cycles > list->limit)
+        return;
+    ensure(list->len < MAX_TILES);
+    list->all[list->len] = (Ranked){*tile, cycles, list->len};
+    list->len++;
+}
+
+static int faster_first(const void *a, const void *b) {
+    const Ranked *x = a, *y = b;
+    if (x->cycles != y->cycles)
+        return x->cycles < y->cycles ? -1 : 1;
+    return x->order < y->order ? -1 : 1;
+}
+
+size_t tile_candidates(const TileProblem *p, const Target *target, double within, Tile *out,
+                       size_t max) {
+    Arena a = {0};
+    TileList list = {.all = ARENA_ARRAY(&a, MAX_TILES, Ranked),
+                     .limit = best_tile(p, target).cycles * within};
+    visit_tiles(p, target, keep_good, &list);
+    qsort(list.all, list.len, sizeof *list.all, faster_first);
+    size_t n = list.len < max ? list.len : max;
+    for (size_t i = 0; i < n; i++)
+        out[i] = list.all[i].tile;
+    arena_free(&a);
+    return n;
+}
+
+int64_t tile_macs(const TileProblem *p, const Target *target) {
+    int64_t channels = p->kind == TILE_DW ? p->blocks * target_lanes(target) : p->channels * p->k;
+    return p->rows * p->pixels * p->kh * p->kw * channels;
+}
+
+Schedule pick_schedule(const TileProblem *p, const PassContext *cx) {
+    Tile tile;
+    if (cx->problems)
+        tile_problems_add(cx->problems, p);
+    if (!cx->book || !schedule_book_find(cx->book, p, &tile))
+        tile = best_tile(p, cx->target).tile;
+    return models[p->kind].schedule(p, &tile, cx->target);
+}
+
+double schedule_cycles(int64_t length, int64_t channels, const PassContext *cx) {
+    TileProblem p = {.kind = TILE_GEMM, .pixels = length, .channels = channels};
+    return best_tile(&p, cx->target).cycles;
+}
+
+double dw_schedule_cycles(int64_t length, int64_t kw, int64_t sw, const PassContext *cx) {
+    TileProblem p = {.kind = TILE_DW, .pixels = length, .kw = kw, .stride = sw};
+    return best_tile(&p, cx->target).cycles;
 }
 
 /* ---- 3x3 convolutions ------------------------------------------------------------------------ */
@@ -107,9 +231,8 @@ static double weight_cycles(const Conv3x3 *c, int64_t taps) {
 }
 
 static double direct_cycles(const Conv3x3 *c) {
-    double step;
-    best_schedule(c->columns, c->n, c->target, &step);
-    return (double)(c->rows * 9 * c->k) * step + weight_cycles(c, 9);
+    TileProblem p = {.kind = TILE_GEMM, .pixels = c->columns, .channels = c->n};
+    return (double)(c->rows * 9 * c->k) * best_tile(&p, c->target).cycles + weight_cycles(c, 9);
 }
 
 /* Cycles of the products of mr tiles in one point, all panels: each reads the inputs anew from the
@@ -190,8 +313,3 @@ WinogradSchedule pick_winograd(int64_t rows, int64_t columns, int64_t k, int64_t
     return best;
 }
 
-double dw_schedule_cycles(int64_t length, int64_t kw, int64_t sw, const PassContext *cx) {
-    Schedule s = pick_dw_schedule(length, kw, sw, cx);
-    return (double)(length / s.mr) * dw_row_cycles(s.mr, kw, sw) +
-           (s.mr_tail ? dw_row_cycles(s.mr_tail, kw, sw) : 0);
-}
