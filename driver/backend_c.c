@@ -324,3 +324,8 @@ void c_program_close(CProgram *p) {
 int c_program_threads(const CProgram *p) {
     return p->pool ? rt_pool_threads(p->pool) : 1;
 }
+
+void *c_program_arena(const CProgram *p, size_t *bytes) {
+    *bytes = p->arena_bytes;
+    return p->arena;
+}

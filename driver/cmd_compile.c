@@ -106,6 +106,7 @@ const Command command_compile = {
     .about = "`effnetc MODEL -o DIR` means the same.",
     .groups = {{&own, 0},
                {&compiler_options, offsetof(CompileOptions, compiler)},
+               {&tune_options, offsetof(CompileOptions, compiler)},
                {&pass_options, offsetof(CompileOptions, compiler)}},
     .size = sizeof(CompileOptions),
     .defaults = defaults,

@@ -15,6 +15,8 @@ static const Option compiler_rows[] = {
     {"max-arena", 0, OPT_SIZE, offsetof(effnetc_options, max_arena), "BYTES",
      "trade time for memory until the arena is no larger (default: 0, as large as is fastest)", 0,
      0},
+    {"schedule", 0, OPT_TEXT, offsetof(effnetc_options, schedule), "FILE",
+     "take the tiles of kernels from a file that --tune wrote", 0, 0},
     {"remarks", 0, OPT_FLAG, offsetof(effnetc_options, remarks), NULL,
      "say what each pass did, and why some things were not done", 0, 0},
 };
@@ -58,7 +60,8 @@ PassContext pass_context(const effnetc_model *m) {
     return (PassContext){.target = m->target,
                          .where = m->path,
                          .diag = m->diag,
-                         .options = {.max_arena = m->options.max_arena}};
+                         .options = {.max_arena = m->options.max_arena},
+                         .book = m->book};
 }
 
 /* A pass name to print after that never runs would print nothing and say nothing. */
@@ -88,16 +91,26 @@ void drop_unwanted_remarks(effnetc_model *m) {
     d->items.len = kept;
 }
 
-static bool compile(effnetc_model *m) {
+static bool run_pipeline(effnetc_model *m, TileProblems *problems) {
     int n;
     const char *const *names = pipeline(m->options.opt_level, &n);
+    if (!check_print_after(m, names, n) || !model_schedules(m) || !model_source(m))
+        return false;
     PassContext cx = pass_context(m);
     RunnerOptions options = runner_options(m);
-    if (!check_print_after(m, names, n) || !model_source(m))
-        return false;
+    cx.problems = problems;
     m->program.graph = m->source;
     m->source = NULL;
-    if (!run_passes(&m->program, names, n, &cx, &options))
+    return run_passes(&m->program, names, n, &cx, &options);
+}
+
+static bool compile(effnetc_model *m) {
+    TileProblems problems = {0};
+    bool ok = run_pipeline(m, &problems);
+    if (ok)
+        remark_unused_schedules(m, &problems);
+    tile_problems_free(&problems);
+    if (!ok)
         return false;
     if (!m->program.module) {
         diag_error(m->diag, EXIT_USAGE, m->path, "without the pass lower there is no code");
@@ -120,10 +133,10 @@ static int passes_before(const char *const *names, int n, const char *end) {
 bool model_prepare(effnetc_model *m) {
     int n;
     const char *const *names = pipeline(m->options.opt_level, &n);
+    if (m->diag->errors || !model_schedules(m) || !model_source(m))
+        return false;
     PassContext cx = pass_context(m);
     RunnerOptions options = runner_options(m);
-    if (m->diag->errors || !model_source(m))
-        return false;
     m->program.graph = m->source;
     m->source = NULL;
     bool ok = run_passes(&m->program, names, passes_before(names, n, "plan-memory"), &cx, &options);

@@ -119,11 +119,12 @@ struct effnetc_model {
     Diag *diag; /* &own, or the command's */
     Diag own;
     const Target *target;
-    const char *path; /* as given */
-    const char *name; /* of generated things: a C identifier */
-    Source text;      /* graph IR, mapped or read; empty for ONNX */
-    Graph *source;    /* as loaded; NULL once effnetc_compile has taken it */
-    Program program;  /* after effnetc_compile: the last graph and the module */
+    const char *path;   /* as given */
+    const char *name;   /* of generated things: a C identifier */
+    Source text;        /* graph IR, mapped or read; empty for ONNX */
+    Graph *source;      /* as loaded; NULL once effnetc_compile has taken it */
+    Program program;    /* after effnetc_compile: the last graph and the module */
+    ScheduleBook *book; /* after model_schedules; NULL: none */
     VEC(ModelDim) dims;
     VEC(InputFile *) files;
     VEC(effnetc_tensor) inputs, outputs;
@@ -170,6 +171,21 @@ PassContext pass_context(const effnetc_model *m);
 /* Prints the arenas that a prepared model can have; the fastest and the largest first. */
 void print_memory(effnetc_model *m, bool json);
 
+/* ---- schedule.c ----------------------------------------------------------------------------- */
+
+/* Of effnetc_options too: for commands that can tune. */
+extern const OptionGroup tune_options;
+/* Reads the tiles that the options name, and tunes them if asked to: m->book. False with errors. */
+bool model_schedules(effnetc_model *m);
+/* A remark on lines of m->book that are for none of these. */
+void remark_unused_schedules(effnetc_model *m, const TileProblems *problems);
+
+/* ---- tune.c --------------------------------------------------------------------------------- */
+
+/* Measures the tiles of problems of m on this machine, within the time of m's options, and keeps
+ * what it chooses in the book. Says on the log how far it got. False with errors. */
+bool tune(effnetc_model *m, const TileProblems *problems, ScheduleBook *book);
+
 /* ---- emit.c --------------------------------------------------------------------------------- */
 
 /* Adds NAME.c, NAME.h and, if asked for, NAME.weights.bin and NAME.json of a compiled model. The
@@ -198,6 +214,8 @@ bool c_program_run(CProgram *p, effnetc_model *m, const void *const *in, void *c
 bool c_program_run_again(CProgram *p, effnetc_model *m, const void *const *in, void *const *out);
 void c_program_close(CProgram *p);
 int c_program_threads(const CProgram *p);
+/* What runs compute in. */
+void *c_program_arena(const CProgram *p, size_t *bytes);
 
 /* Runs a program without a shell and waits: its exit code, 127 where it can't be started, 128 + n
  * after signal n. Its output goes to the file `log`. */

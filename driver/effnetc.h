@@ -30,8 +30,7 @@ typedef struct effnetc_strings {
     size_t count;
 } effnetc_strings;
 
-/* A zeroed struct asks for the defaults, but for opt_level and threads: start from
- * effnetc_default_options. */
+/* A zeroed struct asks for the defaults, but for numbers: start from effnetc_default_options. */
 typedef struct effnetc_options {
     const char *target;       /* a row of `effnetc targets`; NULL or "native": this machine */
     const char *name;         /* prefix of generated names and files; NULL: from the file's name */
@@ -45,6 +44,9 @@ typedef struct effnetc_options {
     bool time_passes;         /* print the time of each pass */
     bool verify_passes;       /* check the IR and its values after each pass */
     bool remarks;             /* keep remarks, and print what each pass did */
+    const char *schedule;     /* a file of tiles to use; NULL: the cost model's */
+    bool tune;                /* measure tiles first; they go to the file `schedule`, if any */
+    int tune_seconds;         /* how long that may take */
     const char *cc;           /* C compiler of EFFNETC_BACKEND_C; NULL: $CC, else cc */
     int threads;              /* of EFFNETC_BACKEND_C; 0: as many as this process has CPUs */
     FILE *log;                /* where passes are printed; NULL: stderr */

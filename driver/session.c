@@ -4,7 +4,7 @@
 #include <string.h>
 
 effnetc_options effnetc_default_options(void) {
-    return (effnetc_options){.opt_level = 2, .threads = 1};
+    return (effnetc_options){.opt_level = 2, .threads = 1, .tune_seconds = 60};
 }
 
 const char *effnetc_version(void) {
@@ -61,6 +61,8 @@ void effnetc_free(effnetc_model *m) {
     if (m->source)
         graph_free(m->source);
     program_free(&m->program);
+    if (m->book)
+        schedule_book_free(m->book);
     source_close(&m->text);
     for (size_t i = 0; i < m->files.len; i++)
         source_close(&m->files.data[i]->source);

@@ -98,9 +98,9 @@ typedef struct TileProblem {
     int64_t pixels;           /* of an output row */
     int64_t channels, k;      /* gemm: output and input channels */
     Act act;
-    bool planar;         /* gemm: the input lies in planes, not in blocks */
-    bool residual;       /* gemm */
-    bool sum;            /* dw: pixels are summed up too */
+    bool planar;   /* gemm: the input lies in planes, not in blocks */
+    bool residual; /* gemm */
+    bool sum;      /* dw: pixels are summed up too */
     /* How much of it there is. No tile depends on it: it is not what tells problems apart. */
     int64_t rows, blocks; /* output rows; dw: blocks of channels */
 } TileProblem;
@@ -158,6 +158,18 @@ struct TileProblems {
 /* Adds a problem, or keeps the larger `rows` and `blocks` of one that is there. */
 void tile_problems_add(TileProblems *all, const TileProblem *p);
 void tile_problems_free(TileProblems *all);
+
+/* ---- lower_trials.c: modules that measure tiles ---------------------------------------------- */
+
+typedef struct TileTrial {
+    const TileProblem *problem;
+    Tile tile;
+    int64_t input_at, input_bytes; /* set by lower_trials: what its kernel reads of the arena */
+} TileTrial;
+
+/* A module with one input, i64[n], that runs the kernel of trial i as often as element i says, on
+ * whatever the arena holds and weights within (-1, 1); after `lower` of the pipeline. */
+Module *lower_trials(TileTrial *trials, size_t n, PassContext *cx);
 
 /* ---- pass_plan_memory.c ---------------------------------------------------------------------- */
 

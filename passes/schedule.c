@@ -312,4 +312,3 @@ WinogradSchedule pick_winograd(int64_t rows, int64_t columns, int64_t k, int64_t
     best.four = four;
     return best;
 }
-
