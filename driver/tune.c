@@ -302,8 +302,9 @@ static void show_progress(const Tuner *t) {
 }
 
 static void show_result(const Tuner *t) {
-    fprintf(t->log, "%stuned %zu of %zu kernels in %.0f s: %zu tiles changed\n",
-            t->bar ? "\r\033[K" : "", t->done, t->n, now() - t->start, t->changed);
+    fprintf(t->log, "%stuned %zu of %zu kernels in %.0f s: %zu tile%s changed\n",
+            t->bar ? "\r\033[K" : "", t->done, t->n, now() - t->start, t->changed,
+            t->changed == 1 ? "" : "s");
     fflush(t->log);
 }
 

@@ -319,6 +319,65 @@ class Cli(unittest.TestCase):
             with open(self.path("a/" + name), "rb") as a, open(self.path("b/" + name), "rb") as b:
                 self.assertEqual(a.read(), b.read(), name)
 
+    def read(self, name):
+        with open(self.path(name), "rb") as f:
+            return f.read()
+
+    def test_tune(self):
+        """A tuned schedule is complete, is used, is left alone, and changes no result."""
+        target, book = "--target=generic", "--schedule=" + self.path("m.tiles")
+        p = self.run_command(self.model, "-o", "tuned", target, book, "--tune", "--tune-seconds=1")
+        self.assertEqual(p.returncode, OK, p.stderr)
+        self.assertRegex(p.stderr.decode(), r"^tuned 1 of 1 kernels in \d+ s: [01] tiles? changed\n$")
+        text = self.read("m.tiles").decode()
+        self.assertRegex(
+            text,
+            r"^effnetc-schedules 1 target=generic\n"
+            r"gemm 1x1 pixels=16 channels=2 k=3 act=relu : mr=\d+ nv=\d+(  # .*)?\n$",
+        )
+        self.check(OK, self.model, "-o", "used", target, book)
+        self.assertEqual(self.read("tuned/m.c"), self.read("used/m.c"))
+        self.assertEqual(self.read("m.tiles").decode(), text)
+        self.check(OK, "verify", self.model, target, book)
+        self.assertEqual(os.listdir(self.tmp), [])
+
+    def test_tune_keeps_other_lines(self):
+        line = b"dw 3x3 pixels=7 : mr=3  # of another model\n"
+        self.write("m.tiles", b"effnetc-schedules 1 target=generic\n" + line)
+        args = [self.model, "-o", "out", "--target=generic", "--schedule=m.tiles"]
+        p = self.run_command(*args, "--tune", "--tune-seconds=1", "--remarks")
+        self.assertEqual(p.returncode, OK, p.stderr)
+        self.assertTrue(self.read("m.tiles").endswith(line))
+        self.assertIn(b"1 schedule is for kernels that this model does not have", p.stderr)
+
+    def test_schedules_change_no_result(self):
+        outputs = []
+        for mr in [1, 3, 7, 16]:
+            tile = "gemm 1x1 pixels=16 channels=2 k=3 act=relu planar : mr=%d nv=1\n" % mr
+            text = "effnetc-schedules 1 target=x86-64-v4\n" + tile
+            self.write("m.tiles", text.encode())
+            args = ["--target=x86-64-v4", "--schedule=m.tiles"]
+            self.check(OK, self.model, "-o", "out", *args)
+            self.assertIn(b"conv1x1_planar_%dx1" % mr, self.read("out/m.c"))
+            args += ["--backend=loop-interp", "--input", self.input, "--output", "y.npy"]
+            self.check(OK, "run", self.model, *args)
+            outputs.append(self.read("y.npy"))
+        self.assertEqual(len(set(outputs)), 1)
+
+    def test_schedule_mistakes(self):
+        def compile(*args, **kw):
+            self.check(kw.pop("code"), self.model, "-o", "out", "--target=generic", *args, **kw)
+            self.assertFalse(os.path.exists(self.path("out")))
+
+        compile("--schedule=absent", code=IO, says=["absent"])
+        compile("--tune-seconds=0", code=USAGE, says=["--tune-seconds"])
+        self.write("v3", b"effnetc-schedules 1 target=x86-64-v3\n")
+        for more in [[], ["--tune"]]:
+            compile("--schedule=v3", *more, code=BAD_MODEL, says=["v3:1:21", "another target"])
+        head = b"effnetc-schedules 1 target=generic\n"
+        self.write("bad", head + b"gemm 1x1 pixels=16 channels=2 k=3 : mr=17 nv=1\n")
+        compile("--schedule=bad", code=BAD_MODEL, says=["bad:2:37", "mr is more than all pixels"])
+
     def test_emit_ir(self):
         text = self.check(OK, "compile", self.model, "--emit=graph-ir")
         self.assertIn("graph @", text)
