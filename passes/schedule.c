@@ -7,15 +7,21 @@
 
 /* ---- gemm ------------------------------------------------------------------------------------ */
 
+/* GCC folds a load that is used so often, or less, into the instructions that use it (read from its
+ * code for tiles of 2 to 6 pixels): then each of them loads. */
+static bool is_folded(int64_t uses, const Target *t) {
+    return uses <= (t->vector_bytes == 64 ? 3 : 2);
+}
+
 /* Cycles of one step along K for a tile of m pixels by v vectors, the last of which may be half a
  * register wide: then each input is spread to both widths. Two FMAs and two loads a cycle, about
  * six instructions a cycle in all, and an FMA latency of four: a step can't be faster than that,
- * since it adds once to each accumulator. One cycle more for the step itself (its branch, and the
+ * since it adds once to each accumulator. A fraction more for the step itself (its branch, and the
  * tile's share of prologue and epilogue) makes large tiles win where the rest is equal. */
-static double step_cycles(int64_t m, int64_t v, bool half) {
-    int64_t spread = half && v > 1 ? 2 * m : m;
+static double step_cycles(int64_t m, int64_t v, bool half, const Target *t) {
+    int64_t spread = half && v > 1 ? 2 * m : m, weights = is_folded(m, t) ? m * v : v;
     double fma = 0.5 * (double)m * ((double)v - (half ? 0.5 : 0));
-    double load = 0.5 * (double)(spread + v), issue = (double)(m * v + spread + v + 4) / 6;
+    double load = 0.5 * (double)(spread + weights), issue = (double)(m * v + spread + v + 4) / 6;
     return fmax(fmax(fma, load), fmax(issue, 4)) + 0.25;
 }
 
@@ -24,9 +30,10 @@ static bool fits(int64_t m, int64_t v, const Target *t) {
     return m * v + v + 1 <= t->vector_regs;
 }
 
-static double panel_cycles(int64_t length, int64_t m, int64_t v, bool half) {
+static double panel_cycles(int64_t length, int64_t m, int64_t v, bool half, const Target *t) {
     int64_t tail = length % m;
-    return (double)(length / m) * step_cycles(m, v, half) + (tail ? step_cycles(tail, v, half) : 0);
+    return (double)(length / m) * step_cycles(m, v, half, t) +
+           (tail ? step_cycles(tail, v, half, t) : 0);
 }
 
 /* Whether the last vector of so many channels needs no more than half of its lanes. */
@@ -36,10 +43,10 @@ static bool fits_half(int64_t channels, const Target *t) {
 }
 
 /* All panels of v vectors, and the last one, which has fewer or one half. */
-static double gemm_cycles(int64_t length, int64_t vectors, const Schedule *s) {
+static double gemm_cycles(int64_t length, int64_t vectors, const Schedule *s, const Target *t) {
     int64_t last = s->nv_tail ? s->nv_tail : s->nv, full = (vectors - last) / s->nv;
-    return (double)full * panel_cycles(length, s->mr, s->nv, false) +
-           panel_cycles(length, s->mr, last, s->half);
+    return (double)full * panel_cycles(length, s->mr, s->nv, false, t) +
+           panel_cycles(length, s->mr, last, s->half, t);
 }
 
 static int64_t gemm_vectors(const TileProblem *p, const Target *t) {
@@ -59,7 +66,7 @@ static Schedule gemm_schedule(const TileProblem *p, const Tile *tile, const Targ
 static double gemm_tile_cycles(const TileProblem *p, const Tile *tile, const Target *t) {
     Schedule s = gemm_schedule(p, tile, t);
     s.half = fits_half(p->channels, t);
-    return gemm_cycles(p->pixels, gemm_vectors(p, t), &s);
+    return gemm_cycles(p->pixels, gemm_vectors(p, t), &s, t);
 }
 
 static const char *gemm_fault(const TileProblem *p, const Tile *tile, const Target *t) {
@@ -240,8 +247,8 @@ static double direct_cycles(const Conv3x3 *c) {
 static double products_cycles(const Conv3x3 *c, const Schedule *s) {
     int64_t lanes = target_lanes(c->target), vectors = ceil_div(c->n, lanes);
     int64_t last = s->nv_tail ? s->nv_tail : s->nv, full = (vectors - last) / s->nv;
-    double steps =
-        (double)full * step_cycles(s->mr, s->nv, false) + step_cycles(s->mr, last, s->half);
+    double steps = (double)full * step_cycles(s->mr, s->nv, false, c->target) +
+                   step_cycles(s->mr, last, s->half, c->target);
     double inputs = (double)(s->mr * round_up(c->k, lanes)) * sizeof(float) / 32;
     return (double)c->k * steps + (double)(vectors * s->mr) + (inputs + 20) * (double)(full + 1);
 }
