@@ -845,7 +845,7 @@ static void check_sweep(const Sweep *s, const char *target) {
     float *x = tensor_mutable(f.in[0]);
     for (int i = 0; i < COUNT; i++)
         x[i] = s->lo + (s->hi - s->lo) * (float)i / (COUNT - 1);
-    lower(&f, target);
+    lower(&f, target, false);
     interpret(&f);
     const float *y = f.interpreted[0]->data;
     for (int i = 0; i < COUNT; i++) {
