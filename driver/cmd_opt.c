@@ -5,7 +5,7 @@
 
 typedef struct OptOptions {
     CommonOptions common;
-    effnetc_options compiler; /* target, max_arena and ir_constants alone */
+    effnetc_options compiler; /* target, max_arena, no_winograd and ir_constants alone */
     effnetc_strings passes;
     bool verify_each;
 } OptOptions;
@@ -17,6 +17,8 @@ static const Option rows[] = {
      "a row of `effnetc targets` (default: native; loop IR names its own)", 0, 0},
     {"max-arena", 0, OPT_SIZE, offsetof(OptOptions, compiler.max_arena), "BYTES",
      "what fit-arena must reach (default: 0, anything)", 0, 0},
+    {"no-winograd", 0, OPT_FLAG, offsetof(OptOptions, compiler.no_winograd), NULL,
+     "compute all convolutions directly", 0, 0},
     {"verify-each", 0, OPT_FLAG, offsetof(OptOptions, verify_each), NULL,
      "check the IR after each pass", 0, 0},
     {"verify-values", 0, OPT_FLAG, offsetof(OptOptions, compiler.verify_passes), NULL,
@@ -46,10 +48,11 @@ static bool parse(Program *p, const Source *s, const char *path, Context *cx) {
 
 static bool run_over(Program *p, const OptOptions *o, const char *where, Context *cx) {
     const Target *t = p->module ? p->module->target : find_target(o->compiler.target, &cx->diag);
-    PassContext pass = {.target = t,
-                        .where = where,
-                        .diag = &cx->diag,
-                        .options = {.max_arena = o->compiler.max_arena}};
+    PassContext pass = {
+        .target = t,
+        .where = where,
+        .diag = &cx->diag,
+        .options = {.max_arena = o->compiler.max_arena, .no_winograd = o->compiler.no_winograd}};
     RunnerOptions runner = {.verify_each = o->verify_each,
                             .verify_values = o->compiler.verify_passes};
     return t && run_passes(p, o->passes.items, (int)o->passes.count, &pass, &runner);

@@ -17,6 +17,8 @@ static const Option compiler_rows[] = {
      0},
     {"schedule", 0, OPT_TEXT, offsetof(effnetc_options, schedule), "FILE",
      "take the tiles of kernels from a file that --tune wrote", 0, 0},
+    {"no-winograd", 0, OPT_FLAG, offsetof(effnetc_options, no_winograd), NULL,
+     "compute all convolutions directly, as -O0 and -O1 do", 0, 0},
     {"remarks", 0, OPT_FLAG, offsetof(effnetc_options, remarks), NULL,
      "say what each pass did, and why some things were not done", 0, 0},
 };
@@ -57,11 +59,13 @@ static RunnerOptions runner_options(effnetc_model *m) {
 }
 
 PassContext pass_context(const effnetc_model *m) {
-    return (PassContext){.target = m->target,
-                         .where = m->path,
-                         .diag = m->diag,
-                         .options = {.max_arena = m->options.max_arena},
-                         .book = m->book};
+    return (PassContext){
+        .target = m->target,
+        .where = m->path,
+        .diag = m->diag,
+        .options = {.max_arena = m->options.max_arena,
+                    .no_winograd = m->options.no_winograd || m->options.opt_level < 2},
+        .book = m->book};
 }
 
 /* A pass name to print after that never runs would print nothing and say nothing. */

@@ -41,6 +41,7 @@ typedef struct effnetc_options {
     const char *print_after;  /* print the IR after this pass, "all" or "changed" */
     const char *dump_dir;     /* a folder for the IR after every pass */
     const char *ir_constants; /* of printed IR: "elided" (NULL), "inline" or "file" */
+    bool no_winograd;         /* compute all convolutions directly; so it is below opt_level 2 */
     bool time_passes;         /* print the time of each pass */
     bool verify_passes;       /* check the IR and its values after each pass */
     bool remarks;             /* keep remarks, and print what each pass did */

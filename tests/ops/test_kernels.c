@@ -73,6 +73,20 @@ static const ConvCase conv_cases[] = {
     {1, 17, 5, 9, 4, 2, 4, 3, 2, 1, 1, {0, 0, 0, 0}, ACT_none, true, false, false},
 };
 
+/* Sizes that tiles divide and others, small planes, each width of a last vector, any padding. The
+ * cost model chooses F(2x2, 3x3) for some, F(4x4, 3x3) for others. */
+static const ConvCase winograd_cases[] = {
+    {1, 32, 12, 16, 48, 3, 3, 1, 1, 1, 1, {1, 1, 1, 1}, ACT_silu, true, false, false},
+    {1, 24, 19, 14, 24, 3, 3, 1, 1, 1, 1, {1, 1, 1, 1}, ACT_relu6, true, false, true},
+    {2, 40, 7, 7, 40, 3, 3, 1, 1, 1, 1, {1, 1, 1, 1}, ACT_none, true, false, true},
+    {1, 48, 38, 15, 20, 3, 3, 1, 1, 1, 1, {0, 2, 2, 0}, ACT_hard_swish, false, false, false},
+    {1, 33, 10, 9, 65, 3, 3, 1, 1, 1, 1, {0}, ACT_sigmoid, true, false, false},
+    {1, 16, 8, 8, 96, 3, 3, 1, 1, 1, 1, {3, 1, 0, 2}, ACT_none, false, false, false},
+    {1, 96, 2, 2, 96, 3, 3, 1, 1, 1, 1, {1, 1, 1, 1}, ACT_none, true, false, false},
+    {3, 64, 5, 6, 64, 3, 3, 1, 1, 1, 1, {1, 1, 1, 1}, ACT_silu, true, false, true},
+    {1, 17, 13, 31, 17, 3, 3, 1, 1, 1, 1, {1, 1, 1, 1}, ACT_relu, true, false, false},
+};
+
 static const ConvCase dw_cases[] = {
     {1, 32, 14, 14, 32, 3, 3, 1, 1, 1, 1, {1, 1, 1, 1}, ACT_silu_exp2, true, false, false},
     {1, 40, 28, 29, 40, 5, 5, 1, 1, 1, 1, {2, 2, 2, 2}, ACT_none, true, false, false},
@@ -179,6 +193,13 @@ static Graph *mean_graph(void) {
     static const ConvCase large = {1, 1, 150, 151,          1,        3,    3,     1,
                                    1, 1, 1,   {1, 1, 1, 1}, ACT_silu, true, false, false};
     add_conv(g, &large, OP_dwconv2d, true);
+    return g;
+}
+
+static Graph *winograd_graph(void) {
+    Graph *g = graph_new("winograd");
+    for (size_t i = 0; i < sizeof winograd_cases / sizeof *winograd_cases; i++)
+        add_conv(g, &winograd_cases[i], OP_conv2d, false);
     return g;
 }
 
@@ -584,7 +605,9 @@ typedef struct Fixture {
     Arena arena;
     Diag diag;
     Program p;
+    PassOptions options;
     double magnitude; /* of what an output adds up, where it can be far over the output's own */
+    double error;     /* what an output may differ by, of its magnitude */
     size_t ninputs, noutputs;
     Tensor **in, **expected, **interpreted, **compiled;
 } Fixture;
@@ -621,7 +644,8 @@ static Tensor **new_outputs(Fixture *f) {
 static void lower(Fixture *f, const char *target, bool fine) {
     int n;
     const char *const *names = pipeline(0, &n);
-    PassContext cx = {.target = target_find(target), .where = "test", .diag = &f->diag};
+    PassContext cx = {
+        .target = target_find(target), .where = "test", .diag = &f->diag, .options = f->options};
     cx.options.part_cycles = fine ? 1 : 0;
     RunnerOptions o = {.verify_each = true};
     if (!run_passes(&f->p, names, n, &cx, &o))
@@ -654,7 +678,7 @@ static void compare_with_oracle(Fixture *f, const char *target) {
             err = fmax(err, fabs((double)a[k] - (double)b[k]));
             top = fmax(top, fabs((double)b[k]));
         }
-        if (err > 2e-6 * top)
+        if (err > f->error * top)
             fail_msg("%s: output %zu (%s): error %g of %g", target, i,
                      f->p.graph->outputs.data[i]->value->name, err, top);
     }
@@ -702,27 +726,32 @@ static void run_c(Fixture *f, const char *target, const char *compiler) {
 }
 
 /* Lowers a graph for a target; the loop interpreter must agree with the oracle, and the C that
- * each compiler makes with the loop interpreter. */
-static void check(Graph *g, const char *target, const float *specials, size_t nspecials,
-                  double magnitude) {
-    Fixture f = {.p.graph = g, .magnitude = magnitude};
-    make_inputs(&f, specials, nspecials);
-    f.expected = ARENA_ARRAY(&f.arena, f.noutputs, Tensor *);
-    if (!graph_eval(g, f.in, f.expected, &f.arena, &f.diag))
-        fail_with(&f.diag, "the graph interpreter failed");
-    lower(&f, target, nspecials > 0);
-    interpret(&f);
-    compare_with_oracle(&f, target);
+ * a compiler makes with the loop interpreter: Clang where special values are among the inputs, else
+ * GCC. Frees the fixture. */
+static void check_fixture(Fixture *f, const char *target, const float *specials, size_t nspecials) {
+    make_inputs(f, specials, nspecials);
+    f->expected = ARENA_ARRAY(&f->arena, f->noutputs, Tensor *);
+    if (!graph_eval(f->p.graph, f->in, f->expected, &f->arena, &f->diag))
+        fail_with(&f->diag, "the graph interpreter failed");
+    lower(f, target, nspecials > 0);
+    interpret(f);
+    compare_with_oracle(f, target);
     if (target_runs_here(target_find(target))) {
-        seal_weights(f.p.module);
-        run_c(&f, target, "gcc");
-        run_c(&f, target, "clang");
+        seal_weights(f->p.module);
+        run_c(f, target, nspecials ? "clang" : "gcc");
     } else {
         print_message("%s: this machine can't run it; interpreted only\n", target);
     }
-    program_free(&f.p);
-    diag_free(&f.diag);
-    arena_free(&f.arena);
+    program_free(&f->p);
+    diag_free(&f->diag);
+    arena_free(&f->arena);
+}
+
+static void check(Graph *g, const char *target, const float *specials, size_t nspecials,
+                  double magnitude) {
+    Fixture f = {.p.graph = g, .magnitude = magnitude, .error = 2e-6};
+    f.options.no_winograd = true;
+    check_fixture(&f, target, specials, nspecials);
 }
 
 static const float specials[] = {NAN, INFINITY, -INFINITY, -0.0f, 100, -100, 1e-40f};
@@ -738,6 +767,69 @@ static void check_all(Graph *(*make)(void), size_t nspecials, double magnitude) 
 static void test_conv2d(void **state) {
     (void)state;
     check_all(conv_graph, NSPECIALS, 0);
+}
+
+/* How many kernels of a module begin with `prefix`. */
+static int count_kernels(const Module *m, const char *prefix) {
+    int n = 0;
+    for (size_t i = 0; i < m->kernels.len; i++)
+        n += strncmp(m->kernels.data[i]->name, prefix, strlen(prefix)) == 0;
+    return n;
+}
+
+static void test_winograd(void **state) {
+    (void)state;
+    static const float finite[] = {-0.0f, 100, -100, 1e-40f};
+    for (size_t i = 0; i < target_count(); i++) {
+        const char *target = target_at(i)->name;
+        for (size_t n = 0; n <= 4; n += 4) {
+            Fixture f = {.p.graph = winograd_graph(), .error = 1e-5};
+            check_fixture(&f, target, finite, n);
+        }
+    }
+}
+
+/* Both forms, and the option that asks for neither. */
+static void test_winograd_is_chosen(void **state) {
+    (void)state;
+    for (size_t i = 0; i < target_count(); i++) {
+        for (int off = 0; off < 2; off++) {
+            Fixture f = {.p.graph = winograd_graph(), .options.no_winograd = off};
+            lower(&f, target_at(i)->name, false);
+            assert_int_equal(count_kernels(f.p.module, "winograd4_input") > 0, !off);
+            assert_int_equal(count_kernels(f.p.module, "winograd2_input") > 0, !off);
+            assert_true(!off || count_kernels(f.p.module, "conv3x3") > 0);
+            program_free(&f.p);
+            diag_free(&f.diag);
+        }
+    }
+}
+
+/* One NaN makes NaN of the output tile that reads it, and of nothing else; it is never lost. */
+static void test_winograd_keeps_nan_in_its_tile(void **state) {
+    (void)state;
+    enum { SIZE = 16, CHANNELS = 64, ROW = 9, COLUMN = 2 };
+    static const ConvCase c = {1, CHANNELS, SIZE, SIZE,         CHANNELS, 3,    3,     1,
+                               1, 1,        1,    {1, 1, 1, 1}, ACT_none, true, false, false};
+    for (size_t i = 0; i < target_count(); i++) {
+        Fixture f = {.p.graph = graph_new("nan")};
+        add_conv(f.p.graph, &c, OP_conv2d, false);
+        make_inputs(&f, NULL, 0);
+        ((float *)tensor_mutable(f.in[0]))[(5 * SIZE + ROW) * SIZE + COLUMN] = NAN;
+        lower(&f, target_at(i)->name, false);
+        assert_true(count_kernels(f.p.module, "winograd4_input") > 0);
+        interpret(&f);
+        const float *y = f.interpreted[0]->data;
+        for (int k = 0; k < CHANNELS * SIZE * SIZE; k++) {
+            int row = k / SIZE % SIZE, column = k % SIZE;
+            bool reads = abs(row - ROW) <= 1 && abs(column - COLUMN) <= 1;
+            bool in_tile = row / 4 == ROW / 4 && column / 4 == COLUMN / 4;
+            assert_true(isnan(y[k]) ? in_tile : !reads);
+        }
+        program_free(&f.p);
+        diag_free(&f.diag);
+        arena_free(&f.arena);
+    }
 }
 
 static void test_dwconv2d(void **state) {
@@ -913,6 +1005,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_equal_weights_are_kept_once),
         cmocka_unit_test(test_conv2d),
+        cmocka_unit_test(test_winograd),
+        cmocka_unit_test(test_winograd_is_chosen),
+        cmocka_unit_test(test_winograd_keeps_nan_in_its_tile),
         cmocka_unit_test(test_dwconv2d),
         cmocka_unit_test(test_means),
         cmocka_unit_test(test_bands),
