@@ -41,8 +41,8 @@ static const char *const fits[] = {
     "conv2d_mean %x, %k3, %b8 {kernel=3x3, stride=2x2} : f32[2,8,1,1]",
     "conv2d_mean %x, %kh {kernel=3x3, group=3} : f32[2,9,1,1]",
     "conv2d_dwconv2d %x, %k6, %v, %kd {dw_kernel=3x3, band=2} : f32[2,6,3,5]",
-    "conv2d_dwconv2d %x, %k6, _, %kd, %v {stride=2x2, dw_kernel=3x3, dw_pad=1x1x1x1} : "
-    "f32[2,6,3,4]",
+    ("conv2d_dwconv2d %x, %k6, _, %kd, %v {stride=2x2, dw_kernel=3x3, dw_pad=1x1x1x1} : "
+     "f32[2,6,3,4]"),
     "dense %m, %d : f32[2,10]",
     "dense %p, %d, %b10 : f32[2,10]",
     "se %x, %r, %rb, %e, %v : f32[2,6,1,1]",
