@@ -92,22 +92,26 @@ int64_t scratch_conv2d(const Node *n, const PassContext *cx) {
     return no_winograd(n, &g, cx) ? 0 : winograd_scratch(&g, cx);
 }
 
-/* Whether n is computed by Winograd's algorithm: add-scratch decides that, by giving it scratch. */
-static bool is_winograd(const Node *n, const Gemm *g) {
-    return node_result(n, "scratch") && !g->gate;
+/* Whether n is computed by Winograd's algorithm: where add-scratch gave it the scratch for that, in
+ * which nothing that the choice depends on may have changed. */
+static bool is_winograd(const Node *n, const Gemm *g, const PassContext *cx) {
+    const Value *scratch = node_result(n, "scratch");
+    int64_t wanted = scratch && !no_winograd(n, g, cx) ? winograd_scratch(g, cx) : 0;
+    return wanted && shape_elems(&scratch->type.shape) == wanted;
 }
 
-static void remark_algorithm(Lower *lo, const Node *n, const Gemm *g) {
+static void remark_algorithm(Lower *lo, const Node *n, const Gemm *g, bool winograd) {
     const char *why = no_winograd(n, g, lo->cx), *name = node_out(n)->name;
-    if (is_winograd(n, g) || !why) {
-        WinogradSchedule s = winograd_schedule(g, lo->cx);
-        const char *way = !is_winograd(n, g) ? "directly" : s.m == 4 ? "F(4x4,3x3)" : "F(2x2,3x3)";
-        diag_remark(lo->cx->diag, lo->cx->where,
-                    "%%%s: %s; predicted kilocycles: direct %.0f, F(2x2,3x3) %.0f, F(4x4,3x3) %.0f",
-                    name, way, s.direct / 1000, s.two / 1000, s.four / 1000);
-    } else if (g->kh * g->kw > 1) {
-        diag_remark(lo->cx->diag, lo->cx->where, "%%%s: directly: %s", name, why);
+    if (why) {
+        if (g->kh * g->kw > 1)
+            diag_remark(lo->cx->diag, lo->cx->where, "%%%s: directly: %s", name, why);
+        return;
     }
+    WinogradSchedule s = winograd_schedule(g, lo->cx);
+    const char *way = !winograd ? "directly" : s.m == 4 ? "F(4x4,3x3)" : "F(2x2,3x3)";
+    diag_remark(lo->cx->diag, lo->cx->where,
+                "%%%s: %s; predicted kilocycles: direct %.0f, F(2x2,3x3) %.0f, F(4x4,3x3) %.0f",
+                name, way, s.direct / 1000, s.two / 1000, s.four / 1000);
 }
 
 Value *inplace_residual(const Node *n) {
@@ -133,8 +137,8 @@ bool lower_conv2d(Lower *lo, Node *n) {
     if (!lower_conv_weights(lo, n, 1, &w))
         return false;
     g.stem = conv_stem(lo, a, &g);
-    bool winograd = is_winograd(n, &g);
-    remark_algorithm(lo, n, &g);
+    bool winograd = is_winograd(n, &g, lo->cx);
+    remark_algorithm(lo, n, &g, winograd);
     Addr packed = winograd ? winograd_pack(lo, &g, &w) : gemm_pack(lo, &g, &w);
     View x = view_of(&node_in(n, 0)->type);
     int64_t images = x.n;
