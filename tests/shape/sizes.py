@@ -37,7 +37,7 @@ class Bound:
 BOUNDS = {
     "lite0": Bound(60, 400 * KB, 1000 * KB, 10, 1, 64_000 * KB),
     "tv_b0": Bound(80, 400 * KB, 1000 * KB, 10, 1, 64_000 * KB),
-    "tv_b7": Bound(None, None, 2000 * KB, None, 3, 256_000 * KB),
+    "tv_b7": Bound(None, None, 2000 * KB, None, 3, 400_000 * KB),
 }
 
 
