@@ -126,8 +126,11 @@ class Cli(unittest.TestCase):
         self.assertFalse(os.path.exists(self.path("out")))
 
     def test_options_of_later_versions_are_unknown(self):
-        for option in ["--max-arena=1", "--weights=text", "--mcpu=x", "--input-layout=nhwc"]:
+        for option in ["--weights=text", "--mcpu=x", "--input-layout=nhwc"]:
             self.check(USAGE, "compile", self.model, "-o", "out", option, says=["no option"])
+
+    def test_an_arena_that_is_too_small_is_over_budget(self):
+        self.check(4, "compile", self.model, "-o", "out", "--max-arena=1", says=["arena"])
 
     def test_color(self):
         def colored(*args, **kw):
