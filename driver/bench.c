@@ -6,13 +6,6 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <time.h>
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* ---- statistics ---- */
 
@@ -45,17 +38,17 @@ typedef struct Timed {
 
 static void step_done(void *context, int step) {
     Timed *t = context;
-    double time = now();
+    double time = clock_seconds();
     t->steps[step] = fmin(t->steps[step], time - t->last);
     t->last = time;
 }
 
 /* One run: its seconds; negative with an error. */
 static double time_run(Timed *t) {
-    double start = t->last = now();
+    double start = t->last = clock_seconds();
     if (!c_program_run_again(t->program, t->m, t->in, t->out))
         return -1;
-    return now() - start;
+    return clock_seconds() - start;
 }
 
 static void watch_steps(Timed *t, Arena *a) {
@@ -118,25 +111,25 @@ static bool time_peak(Turns *t) {
 
 /* At least one run, and as many as fit into some peaks' time: runs may be much shorter. */
 static bool time_some_runs(Turns *t, Arena *a) {
-    double end = now() + 2e-3;
+    double end = clock_seconds() + 2e-3;
     do {
         double seconds = time_run(t->model);
         if (seconds < 0)
             return false;
         vec_push(a, &t->runs, seconds);
-    } while (t->runs.len < BENCH_MAX_RUNS && now() < end);
+    } while (t->runs.len < BENCH_MAX_RUNS && clock_seconds() < end);
     return true;
 }
 
 static bool go_on(const Turns *t) {
-    double time = now();
+    double time = clock_seconds();
     if (t->runs.len >= BENCH_MIN_RUNS && time >= t->until)
         return false;
     return t->runs.len < BENCH_MAX_RUNS && time < t->at_most;
 }
 
 static bool take_turns(Turns *t, double seconds, Arena *a) {
-    double start = now();
+    double start = clock_seconds();
     t->until = start + seconds;
     t->at_most = start + BENCH_PATIENCE * seconds;
     t->best_peak = INFINITY;
@@ -149,11 +142,11 @@ static bool take_turns(Turns *t, double seconds, Arena *a) {
 
 /* Until caches and clocks are as they stay: a tenth of the time, and one run. */
 static bool warm_up(Timed *model, Timed *peak, double seconds) {
-    double end = now() + seconds / 10;
+    double end = clock_seconds() + seconds / 10;
     do {
         if (time_run(model) < 0 || time_run(peak) < 0)
             return false;
-    } while (now() < end);
+    } while (clock_seconds() < end);
     return true;
 }
 

@@ -1,7 +1,6 @@
 /* schedule.c: the file of tiles that --schedule names, and what --tune does to it. */
 #include "driver/driver.h"
 
-#include <string.h>
 #include <unistd.h>
 
 static const Option tune_rows[] = {
@@ -36,7 +35,7 @@ static bool write_book(effnetc_model *m) {
 /* The problems of the kernels that the model is lowered to. What is wrong with the model is for the
  * compilation proper to say. */
 static bool find_problems(effnetc_model *m, TileProblems *problems) {
-    int n, first = 0;
+    int n, first = pipeline_lower(m->options.opt_level);
     const char *const *names = pipeline(m->options.opt_level, &n);
     Diag unsaid = {0};
     PassContext cx = pass_context(m);
@@ -45,8 +44,6 @@ static bool find_problems(effnetc_model *m, TileProblems *problems) {
     cx.diag = &unsaid;
     if (!model_source(m))
         return false;
-    while (first < n && strcmp(names[first], "lower") != 0)
-        first++;
     m->program.graph = m->source;
     m->source = NULL;
     bool ok = run_passes(&m->program, names, first, &cx, &options);

@@ -10,7 +10,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { MAX_CANDIDATES = 8, GROUP = 10, MIN_ROUNDS = 5, MAX_ROUNDS = 40 };
@@ -49,12 +48,6 @@ typedef struct Tuner {
     FILE *log;
     bool bar;
 } Tuner;
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* ---- candidates ------------------------------------------------------------------------------ */
 
@@ -127,10 +120,8 @@ static void set_trials(Group *g) {
 
 /* The passes behind `lower`. */
 static bool finish_module(effnetc_model *m) {
-    int n, first = 0;
+    int n, first = pipeline_lower(m->options.opt_level) + 1;
     const char *const *names = pipeline(m->options.opt_level, &n);
-    while (strcmp(names[first++], "lower") != 0)
-        ensure(first < n);
     PassContext cx = {.target = m->target, .where = m->path, .diag = m->diag};
     return run_passes(&m->program, names + first, n - first, &cx, &(RunnerOptions){0});
 }
@@ -194,9 +185,9 @@ static void use_caches(Group *g) {
 static double run_trial(Group *g, size_t trial, int64_t runs) {
     const void *const in[] = {g->counts};
     g->counts[trial] = runs;
-    double start = now();
+    double start = clock_seconds();
     bool ok = c_program_run_again(g->program, g->model, in, NULL);
-    double seconds = now() - start;
+    double seconds = clock_seconds() - start;
     ensure(ok);
     g->counts[trial] = 0;
     return seconds / (double)runs;
@@ -252,7 +243,8 @@ static void drop_slow(Contest *c) {
 }
 
 static void measure_rounds(Group *g, double deadline) {
-    for (size_t round = 0; round < MAX_ROUNDS && (round < MIN_ROUNDS || now() < deadline); round++)
+    for (size_t round = 0; round < MAX_ROUNDS && (round < MIN_ROUNDS || clock_seconds() < deadline);
+         round++)
         measure_all(g, round);
 }
 
@@ -261,7 +253,7 @@ static void measure_group(Group *g, double deadline) {
     g->nother = 2 * (size_t)g->t->m->target->l2_bytes / sizeof *g->other;
     g->other = ARENA_ARRAY(&g->t->arena, g->nother, float);
     set_runs(g);
-    measure_rounds(g, now() + (deadline - now()) / 2);
+    measure_rounds(g, clock_seconds() + (deadline - clock_seconds()) / 2);
     for (size_t i = 0; i < g->n; i++)
         drop_slow(&g->contests[i]);
     measure_rounds(g, deadline);
@@ -297,24 +289,25 @@ static void show_progress(const Tuner *t) {
     memset(bar, '#', full);
     if (t->bar)
         fprintf(t->log, "\rtuning [%s] %zu of %zu kernels, %.0f s ", bar, t->done, t->n,
-                now() - t->start);
+                clock_seconds() - t->start);
     fflush(t->log);
 }
 
 static void show_result(const Tuner *t) {
     fprintf(t->log, "%stuned %zu of %zu kernels in %.0f s: %zu tile%s changed\n",
-            t->bar ? "\r\033[K" : "", t->done, t->n, now() - t->start, t->changed,
+            t->bar ? "\r\033[K" : "", t->done, t->n, clock_seconds() - t->start, t->changed,
             t->changed == 1 ? "" : "s");
     fflush(t->log);
 }
 
 /* Measures the next n problems; they get an equal share of the time that is left. */
 static bool tune_group(Tuner *t, size_t n) {
-    double left = t->deadline - now(), share = left * (double)n / (double)(t->n - t->done);
+    double left = t->deadline - clock_seconds(),
+           share = left * (double)n / (double)(t->n - t->done);
     Group g = {.t = t, .contests = t->contests + t->done, .n = n};
-    double start = now(), deadline = start + share;
+    double start = clock_seconds(), deadline = start + share;
     bool ok = open_group(&g);
-    t->build = now() - start;
+    t->build = clock_seconds() - start;
     if (ok)
         measure_group(&g, deadline);
     for (size_t i = 0; ok && i < n; i++)
@@ -336,12 +329,12 @@ static bool check_target(const effnetc_model *m) {
 bool tune(effnetc_model *m, const TileProblems *problems, ScheduleBook *book) {
     Tuner t = {.m = m, .book = book, .log = m->options.log ? m->options.log : stderr};
     bool ok = check_target(m);
-    t.start = now();
+    t.start = clock_seconds();
     t.deadline = t.start + m->options.tune_seconds;
     t.bar = isatty(fileno(t.log));
     if (ok)
         set_contests(&t, problems);
-    while (ok && t.done < t.n && (t.done == 0 || now() + t.build < t.deadline)) {
+    while (ok && t.done < t.n && (t.done == 0 || clock_seconds() + t.build < t.deadline)) {
         show_progress(&t);
         ok = tune_group(&t, t.n - t.done < GROUP ? t.n - t.done : GROUP);
     }

@@ -3,7 +3,6 @@
 
 #include <math.h>
 #include <string.h>
-#include <time.h>
 
 #define GRAPH_PASS(id, name, help) GraphPass pass_##id;
 #define LOOP_PASS(id, name, help)  LoopPass pass_##id;
@@ -65,12 +64,6 @@ static bool is_disabled(const RunnerOptions *o, const char *name) {
         if (strcmp(o->disabled[i], name) == 0)
             return true;
     return false;
-}
-
-static double seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 static int program_size(const Program *p) {
@@ -235,10 +228,10 @@ static bool run_checked(Runner *r, const PassInfo *pass, int index) {
     if (o->print_after && strcmp(o->print_after, "changed") == 0)
         program_print(&r->before, r->p, o->constants);
     int before = pass->level == PASS_LOWER ? 0 : program_size(r->p);
-    double start = seconds();
+    double start = clock_seconds();
     if (!run_one(r, pass))
         return false;
-    log_line(r, pass, before, seconds() - start);
+    log_line(r, pass, before, clock_seconds() - start);
     print_after(r, pass->name);
     if (o->dump_dir && !dump(r, pass->name, index))
         return false;

@@ -62,19 +62,12 @@ static bool shrink(ConvDw *c, const PassContext *cx) {
     return false;
 }
 
-static int last_use(const Value *v) {
-    int last = v->def ? v->def->mark : 0;
-    for (const Use *u = v->uses; u; u = u->next)
-        last = u->user && u->user->mark > last ? u->user->mark : last;
-    return last;
-}
-
 /* What is alive at the depthwise node when it is one with the convolution before it: no more what
  * lay between them, but the scratch, and the input if it would have died before. */
 static int64_t alive_fused(const Fitter *f, const Node *dw, const ConvDw *c) {
     const Node *conv = node_in(dw, 0)->def;
     const Value *x = node_in(conv, 0);
-    bool longer = x->def && !value_is_graph_output(x) && last_use(x) < dw->mark;
+    bool longer = x->def && !value_is_graph_output(x) && plan_last_use(x) < dw->mark;
     return f->alive[dw->mark] - storage(&c->middle) + (longer ? storage(&x->type) : 0) +
            scratch_bytes(c, f->cx);
 }

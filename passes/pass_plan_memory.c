@@ -25,7 +25,7 @@ typedef struct Planner {
     Map of; /* value name -> Region */
 } Planner;
 
-static int last_use(const Value *v) {
+int plan_last_use(const Value *v) {
     int last = v->def->mark;
     for (const Use *u = v->uses; u; u = u->next)
         if (u->user && u->user->mark > last)
@@ -58,8 +58,8 @@ static void add_value(Planner *p, const Node *n, Value *v) {
         vec_push(&p->arena, &p->regions, b);
     }
     vec_push(&p->arena, &b->values, v);
-    if (last_use(v) > b->last)
-        b->last = last_use(v);
+    if (plan_last_use(v) > b->last)
+        b->last = plan_last_use(v);
     map_put(&p->arena, &p->of, v->name, b);
 }
 

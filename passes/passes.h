@@ -79,6 +79,8 @@ bool run_passes(Program *p, const char *const *names, int n, PassContext *cx,
 
 /* The passes of an optimisation level, "lower" included. */
 const char *const *pipeline(int opt_level, int *n);
+/* The place of `lower` in it. */
+int pipeline_lower(int opt_level);
 
 /* ---- lower.c: graph IR to loop IR ------------------------------------------------------------ */
 
@@ -186,6 +188,9 @@ MemoryPlan plan_summary(Graph *g);
 int64_t plan_arena(Graph *g);
 /* Bytes alive at each node, by its mark, which this sets to its place in the order. */
 const int64_t *plan_alive(Graph *g, Arena *a);
+/* The mark of the last node that reads v, or of the one that makes it. v is a node's result; marks
+ * are as plan_alive leaves them. */
+int plan_last_use(const Value *v);
 
 /* ---- cost.c ---------------------------------------------------------------------------------- */
 

@@ -1,6 +1,8 @@
 /* pipeline.c: which passes run, in which order. */
 #include "passes/passes.h"
 
+#include <string.h>
+
 /* Needed for lowering whatever the optimisation level: the lowerings expect canonical ops. */
 static const char *const level0[] = {
     "fold-constants", "canonicalise", "expand-batch-norm", "layout",     "add-scratch",
@@ -43,4 +45,13 @@ const char *const *pipeline(int opt_level, int *n) {
     *n = opt_level == 0 ? (int)(sizeof level0 / sizeof *level0)
                         : (int)(sizeof level2 / sizeof *level2);
     return opt_level == 0 ? level0 : level2;
+}
+
+int pipeline_lower(int opt_level) {
+    int n, i = 0;
+    const char *const *names = pipeline(opt_level, &n);
+    while (i < n && strcmp(names[i], "lower") != 0)
+        i++;
+    ensure(i < n);
+    return i;
 }

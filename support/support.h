@@ -165,6 +165,11 @@ int diag_exit_code(const Diag *d);
 void diag_print(const Diag *d, FILE *f, bool color);
 void diag_free(Diag *d);
 
+/* ---- clock.c -------------------------------------------------------------------------------- */
+
+/* Seconds since some moment; never backwards. */
+double clock_seconds(void);
+
 /* ---- file.c: files in, files out ------------------------------------------------------------ */
 
 /* A file mapped read-only. */
