@@ -214,6 +214,12 @@ View lower_view(const Lower *lo, const Value *v) {
     return view_of(&t);
 }
 
+View blocked_view(Shape shape, int block) {
+    Type t = type_plain(DT_f32, shape);
+    t.layout.block = block;
+    return view_of(&t);
+}
+
 /* A constant operand that is not a weight: packed as a blocked value without a halo. */
 static Buffer *constant_buffer(Lower *lo, const Value *v) {
     View w = view_of(&v->type);
@@ -278,13 +284,8 @@ Reg *copy_pointer(Builder *b, const char *name, Reg *p) {
     return build_lea(b, name, addr_of(p, 0));
 }
 
-Reg *build_share(Builder *b, const char *var, Reg *part, int64_t n, int64_t parts) {
-    LType i64 = ltype(DT_i64, 1);
-    int64_t share = ceil_div(n, parts);
-    Reg *from = build_op(b, INST_mul, "from", part, build_const_i(b, "share", i64, share), NULL);
-    Reg *to = build_op(b, INST_add, "to", from, build_const_i(b, "share", i64, share), NULL);
-    build_op_to(b, INST_min, to, to, build_const_i(b, "all", i64, n), NULL);
-    return build_for(b, var, bound_reg(from), bound_reg(to), 1);
+Reg *build_spread(Builder *b, const char *name, int lanes, Addr from) {
+    return lanes == 1 ? build_load(b, name, 1, from) : build_splat_load(b, name, lanes, from);
 }
 
 /* ---- steps ----------------------------------------------------------------------------------- */

@@ -53,6 +53,8 @@ Addr lower_addr(Lower *lo, const Value *v);
 Addr lower_plain(Lower *lo, const Value *v);
 /* How v lies in memory: a constant is packed in blocks. */
 View lower_view(const Lower *lo, const Value *v);
+/* How an f32 tensor of rank 4 lies in blocks of `block` channels, without a halo. */
+View blocked_view(Shape shape, int block);
 /* The scratch result of n. */
 Addr lower_scratch(Lower *lo, const Node *n);
 /* Room for n packed floats, zeroed, at the end of the weights; to be filled before
@@ -79,9 +81,6 @@ void lower_call(Lower *lo, Kernel *k, const Arg *args, int nargs);
 /* Reports that a form of n has no lowering: always false. */
 bool lower_unsupported(Lower *lo, const Node *n, const char *reason);
 
-/* A loop over one part's share of 0..n, which `parts` parts divide among them as runs. */
-Reg *build_share(Builder *b, const char *var, Reg *part, int64_t n, int64_t parts);
-
 /* ---- lower_par.c ----------------------------------------------------------------------------- */
 
 /* In how many parts work of so many cycles (each a vector multiply-add) should be divided, in whole
@@ -104,7 +103,14 @@ Addr parts_addr(const Parts *p, Addr a, int64_t stride);
 Addr parts_own(const Parts *p, Addr a, int64_t size);
 Bound parts_count(const Parts *p);
 
-/* Building loops: a pointer that moves on by a register or a constant, and a copy of one. */
+/* The loop over the part's units, one by one: to be closed before lower_parts_end. */
+Reg *parts_each(Lower *lo, const Parts *p, const char *var);
+
+/* ---- lower.c, building loops ----------------------------------------------------------------- */
+
+/* The element at `from` in all lanes of a new register. */
+Reg *build_spread(Builder *b, const char *name, int lanes, Addr from);
+/* A pointer that moves on by a register or a constant, and a copy of one. */
 void advance(Builder *b, Reg *p, Reg *by);
 void advance_by(Builder *b, Reg *p, int64_t by);
 Reg *copy_pointer(Builder *b, const char *name, Reg *p);
@@ -211,6 +217,16 @@ typedef struct Schedule {
     int nv_tail; /* vectors of the last panel; 0: as the others */
     bool half;   /* the last vector of the last panel is in registers of half the width */
 } Schedule;
+
+/* Vectors of the last panel. */
+static inline int schedule_last(const Schedule *s) {
+    return s->nv_tail ? s->nv_tail : s->nv;
+}
+/* Those of a last panel that is unlike the others, and so has a kernel of its own; 0: there is
+ * none. */
+static inline int schedule_odd(const Schedule *s) {
+    return s->nv_tail || s->half ? schedule_last(s) : 0;
+}
 
 /* What the book of cx says, else the fastest tiling by the cost model. */
 Schedule pick_schedule(const TileProblem *p, const PassContext *cx);

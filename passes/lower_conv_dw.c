@@ -287,19 +287,18 @@ static Round round_step(const Fused *f, int lanes) {
 }
 
 static void whole_rounds(Lower *lo, const Fused *f, const Round *start) {
-    Builder *b = &lo->step;
     Round r = round_step(f, lower_lanes(lo));
-    Reg *part = build_par(b, "part", bound_const(0), bound_const(f->parts));
-    Reg *round = build_share(b, "round", part, f->rounds, f->parts);
-    r.buffer = addr_plus(start->buffer, part, buffer_elems(f));
+    Parts parts = lower_parts_begin(lo, f->rounds, f->parts);
+    Reg *round = parts_each(lo, &parts, "round");
+    r.buffer = parts_own(&parts, start->buffer, buffer_elems(f));
     r.weights = addr_plus(start->weights, round, r.weights.offset);
     r.dw_weights = addr_plus(start->dw_weights, round, r.dw_weights.offset);
     r.y = addr_plus(start->y, round, r.y.offset);
     if (f->dw.sum)
         r.sums = addr_plus(start->sums, round, r.sums.offset);
     emit_round(lo, f, &r);
-    build_close(b);
-    build_close(b);
+    build_close(&lo->step);
+    lower_parts_end(lo, &parts);
 }
 
 /* The panels that fill no round. */

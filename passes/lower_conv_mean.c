@@ -19,13 +19,8 @@ typedef struct ConvMean {
 
 /* The result of the convolution, as a panel's blocks lie in scratch: behind each other. */
 static View plane_view(const ConvAttrs *a, const View *x, const View *y, int lanes) {
-    View v = {.n = y->n, .c = y->c, .block = lanes, .blocks = ceil_div(y->c, lanes)};
-    v.h = conv_out_size(a, 0, x->h);
-    v.w = conv_out_size(a, 1, x->w);
-    v.row = v.w * lanes;
-    v.plane = v.h * v.row;
-    v.image = v.blocks * v.plane;
-    return v;
+    return blocked_view(SHAPE(y->n, y->c, conv_out_size(a, 0, x->h), conv_out_size(a, 1, x->w)),
+                        lanes);
 }
 
 static ConvMean conv_mean_of(const Node *n, const PassContext *cx) {
@@ -63,15 +58,14 @@ static void mean_of_planes(Lower *lo, const ConvMean *m, Addr scratch, Addr y, i
 }
 
 static void whole_panels(Lower *lo, const ConvMean *m, Addr weights, Addr scratch, Addr y) {
-    Builder *b = &lo->step;
     Gemm g = m->gemm;
-    Reg *part = build_par(b, "part", bound_const(0), bound_const(m->parts));
-    Reg *p = build_share(b, "panel", part, m->panels.whole, m->parts);
-    g.c = addr_plus(scratch, part, part_scratch(m));
+    Parts parts = lower_parts_begin(lo, m->panels.whole, m->parts);
+    Reg *p = parts_each(lo, &parts, "panel");
+    g.c = parts_own(&parts, scratch, part_scratch(m));
     gemm_call_panels(lo, &g, addr_plus(weights, p, m->panels.weights), 1);
     mean_of_planes(lo, m, g.c, addr_plus(y, p, panel_blocks(m) * m->y.plane), m->panels.channels);
-    build_close(b);
-    build_close(b);
+    build_close(&lo->step);
+    lower_parts_end(lo, &parts);
 }
 
 static void last_panel(Lower *lo, const ConvMean *m, Addr weights, Addr scratch, Addr y) {

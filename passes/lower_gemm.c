@@ -40,10 +40,6 @@ static int vector_lanes(const GemmKernel *gk, int v) {
     return gk->half && v == gk->nv - 1 ? gk->lanes / 2 : gk->lanes;
 }
 
-static Reg *spread(Builder *b, const char *name, int lanes, Addr from) {
-    return lanes == 1 ? build_load(b, name, 1, from) : build_splat_load(b, name, lanes, from);
-}
-
 /* ---- loops over K ---------------------------------------------------------------------------- */
 
 /* One step along K: `at` is the address of the first pixel's input, w that of the weights. */
@@ -58,7 +54,7 @@ static void multiply_step(GemmKernel *gk, Addr at, Reg *w, int mr) {
         for (int v = 0; v < gk->nv; v++) {
             Reg *acc = gk->acc[m * gk->nv + v];
             if (!x || x->type.lanes != vector_lanes(gk, v))
-                x = spread(b, "x", vector_lanes(gk, v), pixel);
+                x = build_spread(b, "x", vector_lanes(gk, v), pixel);
             build_op_to(b, INST_fma, acc, x, wv[v], acc);
         }
     }
@@ -332,7 +328,7 @@ static void call_panels(Lower *lo, const Gemm *g, const Schedule *s, const Exten
 GemmPanels gemm_panels(const Gemm *g, const PassContext *cx) {
     int lanes = target_lanes(cx->target);
     Schedule s = gemm_schedule(g, cx);
-    int last = s.nv_tail ? s.nv_tail : s.half ? s.nv : 0; /* vectors of a panel of its own */
+    int last = schedule_odd(&s);
     GemmPanels p = {.channels = s.nv * lanes};
     p.whole = (ceil_div(g->n, lanes) - last) / s.nv;
     p.last = last ? g->n - p.whole * p.channels : 0;
@@ -347,7 +343,7 @@ void gemm_call_panels(Lower *lo, const Gemm *g, Addr weights, int64_t panels) {
 }
 
 static void call_last(Lower *lo, const Gemm *g, const Schedule *s, const Extent *e, Addr weights) {
-    call_panels(lo, g, s, e, weights, bound_const(1), s->nv_tail ? s->nv_tail : s->nv, s->half);
+    call_panels(lo, g, s, e, weights, bound_const(1), schedule_last(s), s->half);
 }
 
 void gemm_call_last(Lower *lo, const Gemm *g, Addr weights) {
@@ -433,6 +429,14 @@ static Extent part_of_row(Lower *lo, const Gemm *g, const Parts *parts) {
     return (Extent){bound_const(g->rows), parts_count(parts), bound_reg(tails)};
 }
 
+static void call_all(Lower *lo, const Gemm *g, const Schedule *s, const Extent *e, Addr weights,
+                     const GemmPanels *p) {
+    if (p->whole)
+        call_panels(lo, g, s, e, weights, bound_const(p->whole), s->nv, false);
+    if (p->last)
+        call_last_after(lo, g, s, e, weights, p);
+}
+
 /* All panels for the part's rows or tiles. */
 static void call_part_pixels(Lower *lo, const Gemm *g, const Schedule *s, Addr weights,
                              const GemmPanels *p, const Parts *parts, SplitKind kind) {
@@ -447,19 +451,7 @@ static void call_part_pixels(Lower *lo, const Gemm *g, const Schedule *s, Addr w
     mine.c = parts_addr(parts, g->c, rows ? g->c_row : s->mr * g->c_pixel);
     if (g->residual)
         mine.r = parts_addr(parts, g->r, rows ? g->r_row : s->mr * g->c_pixel);
-    if (p->whole)
-        call_panels(lo, &mine, s, &e, weights, bound_const(p->whole), s->nv, false);
-    if (p->last)
-        call_last_after(lo, &mine, s, &e, weights, p);
-}
-
-static void call_whole(Lower *lo, const Gemm *g, Addr weights, const GemmPanels *p) {
-    Schedule s = gemm_schedule(g, lo->cx);
-    Extent e = whole_extent(g, &s);
-    if (p->whole)
-        gemm_call_panels(lo, g, weights, p->whole);
-    if (p->last)
-        call_last_after(lo, g, &s, &e, weights, p);
+    call_all(lo, &mine, s, &e, weights, p);
 }
 
 static void scale_panels(Lower *lo, const Gemm *g, Addr weights, Addr to, int64_t panels, int nv) {
@@ -476,7 +468,7 @@ static Addr scaled(Lower *lo, const Gemm *g, Addr weights, const Schedule *s, co
         scale_panels(lo, g, weights, g->scratch, p->whole, s->nv);
     if (p->last)
         scale_panels(lo, g, addr_offset(weights, last), addr_offset(g->scratch, last), 1,
-                     s->nv_tail ? s->nv_tail : s->nv);
+                     schedule_last(s));
     return g->scratch;
 }
 
@@ -487,7 +479,8 @@ void gemm_call(Lower *lo, const Gemm *g, Addr weights) {
     if (g->gate)
         weights = scaled(lo, g, weights, &s, &p);
     if (split.parts == 1) {
-        call_whole(lo, g, weights, &p);
+        Extent whole = whole_extent(g, &s);
+        call_all(lo, g, &s, &whole, weights, &p);
         return;
     }
     Parts parts = lower_parts_begin(lo, split.units, split.parts);

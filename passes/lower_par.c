@@ -43,6 +43,12 @@ void lower_parts_end(Lower *lo, const Parts *p) {
         build_close(&lo->step);
 }
 
+Reg *parts_each(Lower *lo, const Parts *p, const char *var) {
+    Bound first = p->first ? bound_reg(p->first) : bound_const(0);
+    Bound end = p->end ? bound_reg(p->end) : bound_const(p->units);
+    return build_for(&lo->step, var, first, end, 1);
+}
+
 Addr parts_addr(const Parts *p, Addr a, int64_t stride) {
     return p->first && stride ? addr_plus(a, p->first, stride) : a;
 }

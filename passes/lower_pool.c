@@ -43,8 +43,7 @@ static void kernel_body(PoolKernel *k) {
     Builder *b = &k->b;
     LType vec = ltype(DT_f32, k->lanes);
     Reg *zero = build_const_f(b, "zero", vec, 0);
-    Reg *inverse = k->lanes == 1 ? build_load(b, "scale", 1, addr_of(k->inverse, 0))
-                                 : build_splat_load(b, "scale", k->lanes, addr_of(k->inverse, 0));
+    Reg *inverse = build_spread(b, "scale", k->lanes, addr_of(k->inverse, 0));
     Reg *ap = copy_pointer(b, "ap", k->a), *cp = copy_pointer(b, "cp", k->c);
     build_for(b, "cb", bound_const(0), bound_reg(k->blocks), 1);
     Reg *total = build_op(b, INST_mov, "total", zero, NULL, NULL);
@@ -115,9 +114,8 @@ static Kernel *sums_kernel(Lower *lo, bool scales) {
     Reg *blocks = kernel_param_i64(k, "blocks"), *plane = kernel_param_i64(k, "plane");
     int lanes = lower_lanes(lo);
     Builder b = build_begin(k);
-    Reg *by = !scales      ? build_const_f(&b, "zero", ltype(DT_f32, lanes), 0)
-              : lanes == 1 ? build_load(&b, "scale", 1, addr_of(inverse, 0))
-                           : build_splat_load(&b, "scale", lanes, addr_of(inverse, 0));
+    Reg *by = scales ? build_spread(&b, "scale", lanes, addr_of(inverse, 0))
+                     : build_const_f(&b, "zero", ltype(DT_f32, lanes), 0);
     Reg *p = copy_pointer(&b, "p", s);
     build_for(&b, "cb", bound_const(0), bound_reg(blocks), 1);
     if (scales) {

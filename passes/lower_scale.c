@@ -30,8 +30,7 @@ static void scale_block(ScaleKernel *k, Reg *gate, Reg *from, Reg *to, Reg *coun
         build_for(b, "t", bound_const(0), bound_const(k->s->taps), 1);
     Reg *l = build_for(b, "l", bound_const(0), bound_reg(count), 1);
     Addr at = addr_plus(addr_of(gate, 0), l, 1);
-    scale_row(k, from, to,
-              k->lanes == 1 ? build_load(b, "g", 1, at) : build_splat_load(b, "g", k->lanes, at));
+    scale_row(k, from, to, build_spread(b, "g", k->lanes, at));
     build_close(b);
     if (k->s->taps > 1)
         build_close(b);

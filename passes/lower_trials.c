@@ -32,15 +32,6 @@ static ConvAttrs attrs_of(const TileProblem *p) {
                        .act = p->act};
 }
 
-static View plane_view(int64_t channels, int64_t block, int64_t h, int64_t w) {
-    View v = {.n = 1, .c = channels, .h = h, .w = w, .block = block};
-    v.blocks = ceil_div(channels, block);
-    v.row = w * block;
-    v.plane = h * v.row;
-    v.image = v.blocks * v.plane;
-    return v;
-}
-
 /* Rows or columns of input that n of output need. */
 static int64_t input_size(const TileProblem *p, int64_t n, int64_t taps) {
     return (n - 1) * p->stride + (taps - 1) * p->dilation + 1;
@@ -72,14 +63,14 @@ static void size_dw(Call *c) {
 }
 
 static void size_call(Call *c, const TileProblem *p, const PassContext *cx) {
-    int64_t lanes = target_lanes(cx->target);
+    int lanes = target_lanes(cx->target);
     bool dw = p->kind == TILE_DW;
     int64_t outputs = dw ? p->blocks * lanes : p->channels, inputs = dw ? outputs : p->k;
     c->p = p;
     c->attrs = attrs_of(p);
-    c->x = plane_view(inputs, p->planar ? 1 : lanes, input_size(p, p->rows, p->kh),
-                      input_size(p, p->pixels, p->kw));
-    c->y = plane_view(outputs, lanes, p->rows, p->pixels);
+    int64_t h = input_size(p, p->rows, p->kh), w = input_size(p, p->pixels, p->kw);
+    c->x = blocked_view(SHAPE(1, inputs, h, w), p->planar ? 1 : lanes);
+    c->y = blocked_view(SHAPE(1, outputs, p->rows, p->pixels), lanes);
     c->elems[ROLE_INPUT] = c->x.image;
     c->elems[ROLE_OUTPUT] = c->y.image;
     if (dw)

@@ -105,10 +105,6 @@ static int vector_lanes(const Products *p, int v) {
     return p->half && v == p->nv - 1 ? p->lanes / 2 : p->lanes;
 }
 
-static Reg *spread(Products *p, int lanes, Addr from) {
-    return lanes == 1 ? build_load(&p->b, "x", 1, from) : build_splat_load(&p->b, "x", lanes, from);
-}
-
 /* One channel: `at` is the address of the first tile's. */
 static void multiply_step(Products *p, Addr at, Reg *w) {
     Builder *b = &p->b;
@@ -121,7 +117,7 @@ static void multiply_step(Products *p, Addr at, Reg *w) {
         for (int v = 0; v < p->nv; v++) {
             Reg *acc = p->acc[i * p->nv + v];
             if (!x || x->type.lanes != vector_lanes(p, v))
-                x = spread(p, vector_lanes(p, v), tile);
+                x = build_spread(&p->b, "x", vector_lanes(p, v), tile);
             build_op_to(b, INST_fma, acc, x, wv[v], acc);
         }
     }
@@ -306,7 +302,7 @@ static void call_block(Call *c, Addr weights) {
     const Gemm *g = c->g;
     const Schedule *s = &c->s.gemm;
     int64_t lanes = lower_lanes(c->lo), vectors = ceil_div(g->n, lanes);
-    int last = s->nv_tail ? s->nv_tail : s->half ? s->nv : 0; /* vectors of a panel of its own */
+    int last = schedule_odd(s);
     int64_t panels = (vectors - last) / s->nv;
     call_input(c);
     if (panels)
@@ -320,11 +316,9 @@ static void call_block(Call *c, Addr weights) {
 static void call_blocks(Call *c, const Parts *p, Addr weights) {
     Builder *b = &c->lo->step;
     LType i64 = ltype(DT_i64, 1);
-    int64_t blocks = p->units;
     Reg *all = build_const_i(b, "tiles", i64, conv_tiles(c->g, c->s.m));
     Reg *most = build_const_i(b, "most", i64, c->s.tiles);
-    Reg *block = build_for(b, "block", p->first ? bound_reg(p->first) : bound_const(0),
-                           p->end ? bound_reg(p->end) : bound_const(blocks), 1);
+    Reg *block = parts_each(c->lo, p, "block");
     c->first = build_op(b, INST_mul, "tile", block, most, NULL);
     Reg *rest = build_op(b, INST_sub, "rest", all, c->first, NULL);
     c->count = build_op(b, INST_min, "count", rest, most, NULL);

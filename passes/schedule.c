@@ -44,7 +44,7 @@ static bool fits_half(int64_t channels, const Target *t) {
 
 /* All panels of v vectors, and the last one, which has fewer or one half. */
 static double gemm_cycles(int64_t length, int64_t vectors, const Schedule *s, const Target *t) {
-    int64_t last = s->nv_tail ? s->nv_tail : s->nv, full = (vectors - last) / s->nv;
+    int64_t last = schedule_last(s), full = (vectors - last) / s->nv;
     return (double)full * panel_cycles(length, s->mr, s->nv, false, t) +
            panel_cycles(length, s->mr, last, s->half, t);
 }
@@ -246,7 +246,7 @@ static double direct_cycles(const Conv3x3 *c) {
  * second cache, at 32 bytes a cycle, and writes the sums once. */
 static double products_cycles(const Conv3x3 *c, const Schedule *s) {
     int64_t lanes = target_lanes(c->target), vectors = ceil_div(c->n, lanes);
-    int64_t last = s->nv_tail ? s->nv_tail : s->nv, full = (vectors - last) / s->nv;
+    int64_t last = schedule_last(s), full = (vectors - last) / s->nv;
     double steps = (double)full * step_cycles(s->mr, s->nv, false, c->target) +
                    step_cycles(s->mr, last, s->half, c->target);
     double inputs = (double)(s->mr * round_up(c->k, lanes)) * sizeof(float) / 32;
