@@ -141,4 +141,7 @@ double act_eval(Act a, double x);
 /* f(0) == 0: spare lanes stay zero without help. */
 bool act_keeps_zero(Act a);
 
+/* -log2(e): silu(x) is silu_exp2 of x times it. */
+#define MINUS_LOG2E (-1.4426950408889634)
+
 #endif

@@ -117,8 +117,6 @@ typedef struct Power {
     double nearest[6]; /* for f in [-1/2, 1/2] */
 } Power;
 
-static const double minus_log2e = -1.4426950408889634;
-
 static const Power power = {
     "one",
     1,
@@ -129,7 +127,7 @@ static const Power power = {
 
 static const Power power_times_log2e = {
     "minus_log2e",
-    minus_log2e,
+    MINUS_LOG2E,
     {"kexp2_c0", "kexp2_c1", "kexp2_c2", "kexp2_c3", "kexp2_c4", "kexp2_c5"},
     {-1.4426949, -1.00001049, -.346448779, -.0806056485, -.0128828576, -.00274757552},
     {-1.44269514, -.999999702, -.346565932, -.0800796226, -.0139590204, -.00191647478},
@@ -188,7 +186,7 @@ static void logistic(Expander *e, Reg *d, Reg *numerator, const Power *k, Reg *t
 }
 
 static Reg *times_minus_log2e(Expander *e, Reg *x) {
-    op(e, INST_mul, e->t, x, constant(e, "minus_log2e", minus_log2e));
+    op(e, INST_mul, e->t, x, constant(e, "minus_log2e", MINUS_LOG2E));
     return e->t;
 }
 
@@ -228,7 +226,7 @@ static void reduce_exp(Expander *e, Reg *x) {
     Reg *magic = constant(e, "magic", 0x1.8p23);
     op(e, INST_max, e->t, constant(e, "exp_min", -104), x);
     op(e, INST_min, e->t, constant(e, "exp_max", 89), e->t);
-    build_op_to(&e->b, INST_fma, e->n, e->t, constant(e, "log2e", 1.4426950408889634), magic);
+    build_op_to(&e->b, INST_fma, e->n, e->t, constant(e, "log2e", -MINUS_LOG2E), magic);
     build_convert_to(&e->b, INST_bitcast, e->m, e->n);
     op(e, INST_sub, e->n, e->n, magic);
     build_op_to(&e->b, INST_fma, e->t, e->n, constant(e, "minus_ln2_hi", -0.693359375), e->t);

@@ -15,7 +15,7 @@ static void scale(Graph *g, Node *n) {
     int64_t channels = node_in(n, 1)->type.shape.dim[0];
     double *by = ARENA_ARRAY(&g->arena, channels, double);
     for (int64_t c = 0; c < channels; c++)
-        by[c] = -1.4426950408889634;
+        by[c] = MINUS_LOG2E;
     scale_weights(g, n, by);
     *fused_act(n) = ACT_silu_exp2;
 }
