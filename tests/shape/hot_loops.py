@@ -184,8 +184,4 @@ if __name__ == "__main__":
     parser = toolchain.parser(__doc__)
     parser.add_argument("--compiler", choices=("gcc", "clang"), default="gcc")
     parser.add_argument("--list", action="store_true", help="print the loops")
-    parser.add_argument("groups", nargs="+", choices=[*networks.LAYERS, "models"])
-    arguments = parser.parse_args()
-    if "models" in arguments.groups and len(arguments.groups) > 1:
-        parser.error("`models` goes alone")
-    toolchain.main(body, arguments)
+    toolchain.main(body, toolchain.parse(parser))

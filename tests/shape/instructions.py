@@ -208,8 +208,4 @@ def body(args):
 if __name__ == "__main__":
     parser = toolchain.parser(__doc__)
     parser.add_argument("--update", action="store_true", help="rewrite the rows of the table")
-    parser.add_argument("groups", nargs="+", choices=[*networks.LAYERS, "models"])
-    arguments = parser.parse_args()
-    if "models" in arguments.groups and len(arguments.groups) > 1:
-        parser.error("`models` goes alone")
-    toolchain.main(body, arguments)
+    toolchain.main(body, toolchain.parse(parser))

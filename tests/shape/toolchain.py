@@ -57,6 +57,15 @@ def parser(description):
     return p
 
 
+def parse(p):
+    """The options, and the groups of networks that are behind them; real models go alone."""
+    p.add_argument("groups", nargs="+", choices=[*LAYERS, "models"])
+    args = p.parse_args()
+    if "models" in args.groups and len(args.groups) > 1:
+        p.error("`models` goes alone")
+    return args
+
+
 def chosen(names, args):
     return [name for name in names if re.search(args.filter, name)]
 
