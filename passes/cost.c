@@ -99,9 +99,10 @@ static double banded_cycles(const ConvDw *c, const PassContext *cx) {
     View x = view_of(&c->x), middle = view_of(&c->middle), y = view_of(&c->y);
     double bytes_per_cycle = (double)cx->target->vector_bytes / 2; /* a load and a store */
     double moved = 4 * (double)(p.bands.kept * p.row_elems) / bytes_per_cycle;
-    double band = 3 * CALL + moved;
-    return conv_cycles(&c->first, x.c, &middle, cx) + dw_cycles(&c->second, &y, cx) +
-           (double)(x.n * p.rounds) * (ROUND + (double)p.bands.count * band);
+    double run = (double)p.segments * ROUND + (double)p.bands.count * (3 * CALL + moved);
+    double twice = (double)((p.segments - 1) * p.bands.kept) / (double)middle.h;
+    return conv_cycles(&c->first, x.c, &middle, cx) * (1 + twice) + dw_cycles(&c->second, &y, cx) +
+           (double)(x.n * p.runs) * run;
 }
 
 static double cost_conv2d_dwconv2d(const Node *n, const PassContext *cx) {

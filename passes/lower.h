@@ -119,6 +119,8 @@ Reg *copy_pointer(Builder *b, const char *name, Reg *p);
 
 /* Zeroes the halo of v's current image; calls nothing where it has none. */
 void lower_zero_halo(Lower *lo, const Value *v);
+/* That of some blocks of channels; `first` is where the first pixel of the first one is. */
+void lower_zero_halo_of(Lower *lo, const Value *v, Addr first, Bound blocks);
 /* Zeroes `width` (top, left, bottom, right: rows and columns) around the planes of v, the frame
  * starting at `at`; v->h and v->w are the sizes inside, and v->row is the whole row. */
 void lower_zero_around(Lower *lo, Addr at, const View *v, const int64_t width[4]);
@@ -134,6 +136,9 @@ void lower_pool_to(Lower *lo, Addr from, const View *v, Addr to, int64_t plane);
  * the first call sets them to zero, the second makes them means of planes like `of`'s. */
 void lower_sums_begin(Lower *lo, Addr sums, int64_t blocks, int64_t plane);
 void lower_sums_end(Lower *lo, Addr sums, int64_t blocks, int64_t plane, const View *of);
+/* The same for sums that are in `pieces`: [piece][block], one vector each. The means go to `to`. */
+void lower_sums_join(Lower *lo, Addr sums, int64_t pieces, Addr to, int64_t blocks, int64_t plane,
+                     const View *of);
 
 /* ---- lower_dw.c: the kernel behind dwconv2d and conv2d_dwconv2d ------------------------------ */
 
@@ -180,10 +185,11 @@ typedef struct ConvDw {
 /* How it is computed. */
 typedef struct ConvDwPlan {
     Bands bands;
-    int64_t rounds;    /* runs of channels */
+    int64_t runs;      /* of channels */
+    int64_t segments;  /* of the bands: a run and a segment are a round */
     int64_t parts;     /* that the rounds are divided among */
-    int64_t row_elems; /* of a round's buffer, one row */
-    int64_t scratch;   /* elements of all parts' buffers */
+    int64_t row_elems; /* of a part's buffer, one row */
+    int64_t scratch;   /* elements of all parts' buffers, and of the segments' sums */
 } ConvDwPlan;
 
 ConvDw conv_dw_of(const Node *n);
@@ -281,6 +287,7 @@ typedef struct Gemm {
     Addr a, c, r, g,
         scratch; /* r, g: where residual, gate; scratch: where gate, as large as the weights */
     const char *weight_name;
+    const Value *halo_of; /* NULL, or c: whose halo is zeroed too */
 } Gemm;
 
 /* Packs the weights once (they serve all images of a batch): returns their address. */

@@ -159,8 +159,13 @@ bool lower_conv2d(Lower *lo, Node *n) {
         g.g = lower_addr(lo, node_in(n, node_slot(n, "scale")));
     if (g.gate || winograd)
         g.scratch = lower_scratch(lo, n);
-    (winograd ? winograd_call : gemm_call)(lo, &g, packed);
-    lower_zero_halo(lo, node_out(n));
+    if (winograd) {
+        winograd_call(lo, &g, packed);
+        lower_zero_halo(lo, node_out(n));
+    } else {
+        g.halo_of = node_out(n);
+        gemm_call(lo, &g, packed);
+    }
     lower_batch_end(lo);
     return true;
 }

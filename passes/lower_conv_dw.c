@@ -3,13 +3,16 @@
  * its rows are in a buffer that stays in a cache, with the zeros of the second one's padding.
  *
  *   par part                              its own buffer
- *     for each round of the part          some panels of channels
+ *     for each round of the part          some panels of channels, and a run of the bands
  *       buffer's frame = 0                rows above, columns beside
  *       for each band of output rows
  *         [but the first: the rows that the band before has too move to the top]
  *         buffer = conv2d(x) for the other rows of the band
  *         y = dwconv2d(buffer)            [its sums, for the mean]
- *   the panels that are left, as one more round */
+ *
+ * A round of all bands computes each row once. Where such rounds are few or odd in number, threads
+ * would wait for each other: then the bands are divided into segments, a round for each, and the
+ * rows at the seams are computed twice. */
 #include "passes/lower.h"
 
 /* ---- rows ------------------------------------------------------------------------------------ */
@@ -53,9 +56,11 @@ typedef struct Fused {
     GemmPanels panels;
     Depthwise dw;
     Bands bands;
-    int64_t group, rounds; /* panels of a round; rounds of whole panels */
-    int64_t parts;
-    int64_t top, left; /* padding */
+    int64_t group, whole; /* panels of a run of channels; runs of whole panels */
+    int64_t runs;         /* of channels: and one for the panels that are left */
+    int64_t segments;     /* of the bands */
+    int64_t parts;        /* that runs * segments rounds are divided among */
+    int64_t top, left;    /* padding */
 } Fused;
 
 /* Fewer channels a round make the second convolution's loops start too often; more of them take
@@ -84,13 +89,23 @@ static void plan_kernels(Fused *f, const PassContext *cx) {
     f->gemm.length = f->buffer.w;
     f->panels = gemm_panels(&f->gemm, cx);
     f->group = ROUND_CHANNELS > f->panels.channels ? ROUND_CHANNELS / f->panels.channels : 1;
-    f->rounds = f->panels.whole / f->group;
+    f->whole = f->panels.whole / f->group;
+    f->runs = f->whole + (f->y.blocks > f->whole * f->group * panel_blocks(f));
     f->dw = (Depthwise){.length = f->y.w,
                         .a_plane = f->buffer.plane,
                         .a_row = f->second.stride.v[0] * f->buffer.row,
                         .a_tap_row = f->second.dilation.v[0] * f->buffer.row,
                         .c_plane = f->y.plane,
                         .c_row = f->y.row};
+}
+
+/* The least that gives an even number of rounds, and not too few. */
+static int64_t pick_segments(int64_t runs, int64_t bands) {
+    enum { ROUNDS = 6 };
+    int64_t n = ceil_div(ROUNDS, runs);
+    if (runs * n % 2)
+        n++;
+    return n < bands ? n : bands;
 }
 
 static Fused plan(const ConvDw *c, const PassContext *cx) {
@@ -100,13 +115,20 @@ static Fused plan(const ConvDw *c, const PassContext *cx) {
     f.bands = bands_of(&f.second, c->middle.shape.dim[2], f.y.h, c->band);
     plan_buffer(&f, &c->middle, target_lanes(cx->target));
     plan_kernels(&f, cx);
-    f.parts = c->parts < f.rounds ? c->parts : f.rounds;
+    f.segments = c->parts > 1 ? pick_segments(f.runs, f.bands.count) : 1;
+    f.parts = c->parts < f.runs * f.segments ? c->parts : f.runs * f.segments;
     return f;
 }
 
 /* Elements of a part's buffer. */
 static int64_t buffer_elems(const Fused *f) {
-    return f->group * panel_blocks(f) * f->buffer.plane;
+    int64_t blocks = f->group * panel_blocks(f);
+    return (blocks < f->y.blocks ? blocks : f->y.blocks) * f->buffer.plane;
+}
+
+/* Those of the sums of all segments, behind the buffers: none where there is one. */
+static int64_t sums_elems(const Fused *f) {
+    return f->segments > 1 ? f->segments * f->y.blocks * f->buffer.block : 0;
 }
 
 ConvDw conv_dw_of(const Node *n) {
@@ -122,13 +144,12 @@ ConvDw conv_dw_of(const Node *n) {
 
 ConvDwPlan conv_dw_plan(const ConvDw *c, const PassContext *cx) {
     Fused f = plan(c, cx);
-    int64_t row = f.buffer.row * f.group * panel_blocks(&f);
-    int64_t blocks_left = f.y.blocks - f.rounds * f.group * panel_blocks(&f);
     return (ConvDwPlan){.bands = f.bands,
-                        .rounds = f.rounds + (blocks_left > 0),
-                        .parts = f.parts ? f.parts : 1,
-                        .row_elems = row,
-                        .scratch = buffer_elems(&f) * (f.parts ? f.parts : 1)};
+                        .runs = f.runs,
+                        .segments = f.segments,
+                        .parts = f.parts,
+                        .row_elems = buffer_elems(&f) / f.bands.buffer,
+                        .scratch = buffer_elems(&f) * f.parts + sums_elems(&f)};
 }
 
 int64_t scratch_conv2d_dwconv2d(const Node *n, const PassContext *cx) {
@@ -142,6 +163,7 @@ typedef struct Round {
     int64_t panels, blocks; /* whole panels; blocks of channels in all */
     bool last;              /* and the last panel, which is narrower */
     Addr weights, dw_weights, buffer, y, sums;
+    Reg *first_band, *end_band; /* NULL: all bands */
 } Round;
 
 /* Rows [0, rows) of each block move from row `from` to the top. */
@@ -238,23 +260,25 @@ static void first_band(Lower *lo, const Fused *f, const Round *r) {
     depthwise(lo, f, r, r->y, f->bands.rows);
 }
 
-/* Bands between the first and the last. */
-static void middle_bands(Lower *lo, const Fused *f, const Round *r) {
+/* The rows that the segment's first band has of the one before, where that one would leave them. */
+static void refill(Lower *lo, const Fused *f, const Round *r) {
     const Bands *b = &f->bands;
-    if (b->count <= 2)
-        return;
-    Reg *band = build_for(&lo->step, "band", bound_const(1), bound_const(b->count - 1), 1);
+    Addr x = addr_plus(input_row(f, -f->top), r->first_band, b->fresh * f->gemm.a_row);
+    if (b->kept > 0)
+        expand(lo, f, r, x, b->fresh, b->kept);
+}
+
+/* One of the bands between the first and the last. */
+static void middle_band(Lower *lo, const Fused *f, const Round *r, Reg *band) {
+    const Bands *b = &f->bands;
     keep_rows(lo, f, r);
     Addr x = addr_plus(input_row(f, b->kept - f->top), band, b->fresh * f->gemm.a_row);
     expand(lo, f, r, x, b->kept, b->fresh);
     depthwise(lo, f, r, addr_plus(r->y, band, b->rows * f->y.row), b->rows);
-    build_close(&lo->step);
 }
 
 static void last_band(Lower *lo, const Fused *f, const Round *r) {
     const Bands *b = &f->bands;
-    if (b->count == 1)
-        return;
     int64_t done = b->count - 1, rows = last_fresh(b, &f->second, f->buffer.h);
     keep_rows(lo, f, r);
     expand(lo, f, r, input_row(f, done * b->fresh + b->kept - f->top), b->kept, rows);
@@ -262,21 +286,52 @@ static void last_band(Lower *lo, const Fused *f, const Round *r) {
     depthwise(lo, f, r, addr_offset(r->y, done * b->rows * f->y.row), b->last);
 }
 
+static void all_bands(Lower *lo, const Fused *f, const Round *r) {
+    int64_t last = f->bands.count - 1;
+    first_band(lo, f, r);
+    if (last > 1) {
+        Reg *band = build_for(&lo->step, "band", bound_const(1), bound_const(last), 1);
+        middle_band(lo, f, r, band);
+        build_close(&lo->step);
+    }
+    if (last > 0)
+        last_band(lo, f, r);
+}
+
+/* Bands first_band .. end_band - 1. */
+static void some_bands(Lower *lo, const Fused *f, const Round *r) {
+    Builder *b = &lo->step;
+    LType i64 = ltype(DT_i64, 1);
+    Reg *zero = build_const_i(b, "zero", i64, 0), *one = build_const_i(b, "one", i64, 1);
+    Reg *last = build_const_i(b, "last_band", i64, f->bands.count - 1);
+    build_if(b, build_op(b, INST_eq, "starts", r->first_band, zero, NULL));
+    first_band(lo, f, r);
+    build_else(b);
+    refill(lo, f, r);
+    build_close(b);
+    Reg *start = build_op(b, INST_max, "start", r->first_band, one, NULL);
+    Reg *end = build_op(b, INST_min, "stop", r->end_band, last, NULL);
+    middle_band(lo, f, r, build_for(b, "band", bound_reg(start), bound_reg(end), 1));
+    build_close(b);
+    build_if(b, build_op(b, INST_lt, "ends", last, r->end_band, NULL));
+    last_band(lo, f, r);
+    build_close(b);
+}
+
 static void emit_round(Lower *lo, const Fused *f, const Round *r) {
+    bool all = r->first_band == NULL;
     if (f->dw.sum)
         lower_sums_begin(lo, r->sums, r->blocks, f->dw.s_plane);
     zero_frame(lo, f, r);
-    first_band(lo, f, r);
-    middle_bands(lo, f, r);
-    last_band(lo, f, r);
-    if (f->dw.sum)
+    (all ? all_bands : some_bands)(lo, f, r);
+    if (f->dw.sum && all)
         lower_sums_end(lo, r->sums, r->blocks, f->dw.s_plane, &f->y);
 }
 
 /* ---- rounds ---------------------------------------------------------------------------------- */
 
-/* What a round's addresses move on by. */
-static Round round_step(const Fused *f, int lanes) {
+/* What the addresses of a run of channels move on by. */
+static Round run_step(const Fused *f, int lanes) {
     int64_t blocks = f->group * panel_blocks(f);
     return (Round){.panels = f->group,
                    .blocks = blocks,
@@ -286,35 +341,74 @@ static Round round_step(const Fused *f, int lanes) {
                    .sums.offset = blocks * f->dw.s_plane};
 }
 
-static void whole_rounds(Lower *lo, const Fused *f, const Round *start) {
-    Round r = round_step(f, lower_lanes(lo));
-    Parts parts = lower_parts_begin(lo, f->rounds, f->parts);
-    Reg *round = parts_each(lo, &parts, "round");
-    r.buffer = parts_own(&parts, start->buffer, buffer_elems(f));
-    r.weights = addr_plus(start->weights, round, r.weights.offset);
-    r.dw_weights = addr_plus(start->dw_weights, round, r.dw_weights.offset);
-    r.y = addr_plus(start->y, round, r.y.offset);
+/* Run `run` of whole panels; `own` has what is the same for all runs. */
+static void whole_run(Lower *lo, const Fused *f, const Round *own, Reg *run) {
+    Round r = *own, step = run_step(f, lower_lanes(lo));
+    r.panels = step.panels;
+    r.blocks = step.blocks;
+    r.weights = addr_plus(own->weights, run, step.weights.offset);
+    r.dw_weights = addr_plus(own->dw_weights, run, step.dw_weights.offset);
+    r.y = addr_plus(own->y, run, step.y.offset);
     if (f->dw.sum)
-        r.sums = addr_plus(start->sums, round, r.sums.offset);
+        r.sums = addr_plus(own->sums, run, step.sums.offset);
     emit_round(lo, f, &r);
-    build_close(&lo->step);
-    lower_parts_end(lo, &parts);
 }
 
-/* The panels that fill no round. */
-static void rest(Lower *lo, const Fused *f, const Round *start) {
-    Round step = round_step(f, lower_lanes(lo)), r = *start;
+/* The panels that are left. */
+static void last_run(Lower *lo, const Fused *f, const Round *own) {
+    Round r = *own, step = run_step(f, lower_lanes(lo));
     r.panels = f->panels.whole % f->group;
     r.last = f->panels.last > 0;
-    r.blocks = f->y.blocks - f->rounds * step.blocks;
-    if (r.blocks == 0)
-        return;
-    r.weights = addr_offset(start->weights, f->rounds * step.weights.offset);
-    r.dw_weights = addr_offset(start->dw_weights, f->rounds * step.dw_weights.offset);
-    r.y = addr_offset(start->y, f->rounds * step.y.offset);
+    r.blocks = f->y.blocks - f->whole * step.blocks;
+    r.weights = addr_offset(own->weights, f->whole * step.weights.offset);
+    r.dw_weights = addr_offset(own->dw_weights, f->whole * step.dw_weights.offset);
+    r.y = addr_offset(own->y, f->whole * step.y.offset);
     if (f->dw.sum)
-        r.sums = addr_offset(start->sums, f->rounds * step.sums.offset);
+        r.sums = addr_offset(own->sums, f->whole * step.sums.offset);
     emit_round(lo, f, &r);
+}
+
+/* A round's segment of the bands, and its own sums. Rounds are in the order of their channels. */
+static Reg *enter_segment(Lower *lo, const Fused *f, Round *r, Reg *round) {
+    Builder *b = &lo->step;
+    LType i64 = ltype(DT_i64, 1);
+    if (f->segments == 1)
+        return round;
+    Reg *n = build_const_i(b, "segments", i64, f->segments);
+    Reg *bands = build_const_i(b, "bands", i64, f->bands.count);
+    Reg *run = build_op(b, INST_div, "run", round, n, NULL);
+    Reg *before = build_op(b, INST_mul, "before", run, n, NULL);
+    Reg *segment = build_op(b, INST_sub, "segment", round, before, NULL);
+    Reg *from = build_op(b, INST_mul, "from", segment, bands, NULL);
+    r->first_band = build_op(b, INST_div, "first_band", from, n, NULL);
+    Reg *to = build_op(b, INST_add, "to", from, bands, NULL);
+    r->end_band = build_op(b, INST_div, "end_band", to, n, NULL);
+    if (f->dw.sum)
+        r->sums = addr_plus(r->sums, segment, f->y.blocks * f->dw.s_plane);
+    return run;
+}
+
+/* The part's rounds: start has the addresses of the first one's. */
+static void all_rounds(Lower *lo, const Fused *f, const Round *start) {
+    Builder *b = &lo->step;
+    Round own = *start;
+    Parts parts = lower_parts_begin(lo, f->runs * f->segments, f->parts);
+    own.buffer = parts_own(&parts, start->buffer, buffer_elems(f));
+    Reg *run = enter_segment(lo, f, &own, parts_each(lo, &parts, "round"));
+    if (f->runs > f->whole && f->whole) {
+        Reg *whole = build_const_i(b, "whole", ltype(DT_i64, 1), f->whole);
+        build_if(b, build_op(b, INST_lt, "is_whole", run, whole, NULL));
+        whole_run(lo, f, &own, run);
+        build_else(b);
+        last_run(lo, f, &own);
+        build_close(b);
+    } else if (f->whole) {
+        whole_run(lo, f, &own, run);
+    } else {
+        last_run(lo, f, &own);
+    }
+    build_close(b);
+    lower_parts_end(lo, &parts);
 }
 
 /* What no band can express; NULL where all is well. */
@@ -348,9 +442,15 @@ bool lower_conv2d_dwconv2d(Lower *lo, Node *n) {
     start.y = lower_addr(lo, node_out(n));
     if (mean)
         start.sums = lower_addr(lo, mean);
-    if (f.rounds)
-        whole_rounds(lo, &f, &start);
-    rest(lo, &f, &start);
+    Addr means = start.sums;
+    if (mean && f.segments > 1) {
+        start.sums = addr_offset(start.buffer, buffer_elems(&f) * f.parts);
+        f.dw.s_plane = f.buffer.block;
+    }
+    all_rounds(lo, &f, &start);
+    if (mean && f.segments > 1)
+        lower_sums_join(lo, start.sums, f.segments, means, f.y.blocks, view_of(&mean->type).plane,
+                        &f.y);
     if (mean)
         lower_zero_halo(lo, mean);
     lower_zero_halo(lo, node_out(n));

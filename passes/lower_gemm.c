@@ -394,6 +394,25 @@ static void call_last_after(Lower *lo, const Gemm *g, const Schedule *s, const E
     call_last(lo, &rest, s, e, addr_offset(weights, p->whole * p->weights));
 }
 
+/* The halo around the part's panels. Each part zeroes its own: another's memory is far away, and
+ * halos may be as large as what they are around. */
+static void zero_part_halo(Lower *lo, const Gemm *g, int64_t nv, const Parts *parts) {
+    Builder *b = &lo->step;
+    LType i64 = ltype(DT_i64, 1);
+    Reg *width = build_const_i(b, "width", i64, nv);
+    Reg *all = build_const_i(b, "blocks", i64, view_of(&g->halo_of->type).blocks);
+    Reg *first = build_op(b, INST_mul, "first_block", parts->first, width, NULL);
+    Reg *end = build_op(b, INST_mul, "end_block", parts->end, width, NULL);
+    end = build_op(b, INST_min, "end_block", end, all, NULL);
+    Reg *count = build_op(b, INST_sub, "halos", end, first, NULL);
+    lower_zero_halo_of(lo, g->halo_of, addr_plus(g->c, first, g->c_plane), bound_reg(count));
+}
+
+static bool has_halo(const Value *v) {
+    const int *h = v->type.layout.halo;
+    return h[0] || h[1] || h[2] || h[3];
+}
+
 /* The part's panels; the last one is a unit too, of the last part. */
 static void call_part_panels(Lower *lo, const Gemm *g, const Schedule *s, Addr weights,
                              const GemmPanels *p, const Parts *parts) {
@@ -478,17 +497,22 @@ void gemm_call(Lower *lo, const Gemm *g, Addr weights) {
     Split split = gemm_split(g, lo->cx);
     if (g->gate)
         weights = scaled(lo, g, weights, &s, &p);
+    bool by_panels = split.kind == SPLIT_PANELS && split.parts > 1;
+    bool halo = g->halo_of && has_halo(g->halo_of);
+    Parts parts = lower_parts_begin(lo, split.units, split.parts);
     if (split.parts == 1) {
         Extent whole = whole_extent(g, &s);
         call_all(lo, g, &s, &whole, weights, &p);
-        return;
-    }
-    Parts parts = lower_parts_begin(lo, split.units, split.parts);
-    if (split.kind == SPLIT_PANELS)
+    } else if (by_panels) {
         call_part_panels(lo, g, &s, weights, &p, &parts);
-    else
+        if (halo)
+            zero_part_halo(lo, g, s.nv, &parts);
+    } else {
         call_part_pixels(lo, g, &s, weights, &p, &parts, split.kind);
+    }
     lower_parts_end(lo, &parts);
+    if (halo && !by_panels)
+        lower_zero_halo(lo, g->halo_of);
 }
 
 /* ---- packing --------------------------------------------------------------------------------- */

@@ -36,11 +36,11 @@ static Kernel *halo_kernel(Lower *lo, int lanes) {
     return k;
 }
 
-void lower_zero_around(Lower *lo, Addr at, const View *v, const int64_t width[4]) {
+static void zero_frames(Lower *lo, Addr at, const View *v, Bound blocks, const int64_t width[4]) {
     int64_t top = width[0], left = width[1], bottom = width[2], right = width[3];
     int lanes = v->block == lower_lanes(lo) ? lower_lanes(lo) : 1;
     const Arg args[] = {arg_addr(at),
-                        arg_i64(v->blocks),
+                        arg_bound(blocks),
                         arg_i64(v->plane),
                         arg_i64(top * v->row + left * v->block),
                         arg_i64(v->h - 1),
@@ -50,13 +50,20 @@ void lower_zero_around(Lower *lo, Addr at, const View *v, const int64_t width[4]
     lower_call(lo, halo_kernel(lo, lanes), args, sizeof args / sizeof *args);
 }
 
-void lower_zero_halo(Lower *lo, const Value *v) {
+void lower_zero_around(Lower *lo, Addr at, const View *v, const int64_t width[4]) {
+    zero_frames(lo, at, v, bound_const(v->blocks), width);
+}
+
+void lower_zero_halo_of(Lower *lo, const Value *v, Addr first, Bound blocks) {
     const int *h = v->type.layout.halo;
-    if (!h[0] && !h[1] && !h[2] && !h[3])
-        return;
     View w = view_of(&v->type);
-    lower_zero_around(lo, addr_offset(lower_addr(lo, v), -w.origin), &w,
-                      (const int64_t[]){h[0], h[1], h[2], h[3]});
+    if (h[0] || h[1] || h[2] || h[3])
+        zero_frames(lo, addr_offset(first, -w.origin), &w, blocks,
+                    (const int64_t[]){h[0], h[1], h[2], h[3]});
+}
+
+void lower_zero_halo(Lower *lo, const Value *v) {
+    lower_zero_halo_of(lo, v, lower_addr(lo, v), bound_const(view_of(&v->type).blocks));
 }
 
 /* Zeroes lanes from..lanes of each pixel of one block. */

@@ -21,6 +21,8 @@ static Reg *constant(Builder *b, int64_t value) {
 
 /* part * units / parts: shares differ by one at most. */
 static Reg *share_start(Builder *b, const char *name, Reg *part, const Parts *p) {
+    if (p->units == p->parts)
+        return part;
     Reg *all = build_op(b, INST_mul, name, part, constant(b, p->units), NULL);
     return build_op(b, INST_div, name, all, constant(b, p->parts), NULL);
 }

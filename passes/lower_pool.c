@@ -141,6 +141,40 @@ void lower_sums_end(Lower *lo, Addr sums, int64_t blocks, int64_t plane, const V
     lower_call(lo, sums_kernel(lo, true), args, sizeof args / sizeof *args);
 }
 
+/* The sums of `pieces`, `piece` elements apart, times `inverse`. */
+static Kernel *join_kernel(Lower *lo) {
+    Kernel *k = kernel_new(lo->m, "sums_join");
+    Reg *s = kernel_param_ptr(k, "s", DT_f32), *inverse = kernel_param_ptr(k, "inverse", DT_f32);
+    Reg *to = kernel_param_ptr(k, "to", DT_f32), *pieces = kernel_param_i64(k, "pieces");
+    Reg *piece = kernel_param_i64(k, "piece"), *blocks = kernel_param_i64(k, "blocks");
+    Reg *plane = kernel_param_i64(k, "plane");
+    int lanes = lower_lanes(lo);
+    LType vector = ltype(DT_f32, lanes);
+    Builder b = build_begin(k);
+    Reg *scale = build_spread(&b, "scale", lanes, addr_of(inverse, 0));
+    Reg *sp = copy_pointer(&b, "sp", s), *tp = copy_pointer(&b, "tp", to);
+    build_for(&b, "cb", bound_const(0), bound_reg(blocks), 1);
+    Reg *p = copy_pointer(&b, "p", sp), *sum = build_const_f(&b, "sum", vector, 0);
+    build_for(&b, "i", bound_const(0), bound_reg(pieces), 1);
+    build_op_to(&b, INST_add, sum, sum, build_load(&b, "v", lanes, addr_of(p, 0)), NULL);
+    advance(&b, p, piece);
+    build_close(&b);
+    build_store(&b, addr_of(tp, 0), build_op(&b, INST_mul, "mean", sum, scale, NULL));
+    advance_by(&b, sp, lanes);
+    advance(&b, tp, plane);
+    build_close(&b);
+    build_end(&b);
+    return k;
+}
+
+void lower_sums_join(Lower *lo, Addr sums, int64_t pieces, Addr to, int64_t blocks, int64_t plane,
+                     const View *of) {
+    const Arg args[] = {arg_addr(sums),  arg_addr(inverse_of(lo, of)),      arg_addr(to),
+                        arg_i64(pieces), arg_i64(blocks * lower_lanes(lo)), arg_i64(blocks),
+                        arg_i64(plane)};
+    lower_call(lo, join_kernel(lo), args, sizeof args / sizeof *args);
+}
+
 /* ---- global_avg_pool ------------------------------------------------------------------------- */
 
 bool lower_pool(Lower *lo, Node *n) {

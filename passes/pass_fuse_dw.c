@@ -8,7 +8,7 @@
 #include "passes/lower.h"
 #include "passes/match.h"
 
-enum { PARTS = 4 };        /* shares of the channels that may be computed at the same time */
+enum { PARTS = 8 };        /* shares of the work that may be computed at the same time */
 enum { BUFFER_OF_L2 = 4 }; /* a part's buffer takes one in so many bytes of the cache */
 
 /* Why they can't be fused; NULL where they can. */
