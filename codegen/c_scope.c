@@ -263,7 +263,7 @@ static void rewind_scopes(CFunc *f) {
     f->blocks = TOP_BLOCK;
     f->open[TOP_BLOCK] = true;
     for (size_t i = 0; i < f->kernel->regs.len; i++)
-        f->regs[i].home = i < f->kernel->params.len ? TOP_BLOCK : 0;
+        f->regs[i].home = i < f->kernel->params.len && !f->par ? TOP_BLOCK : 0;
     for (size_t i = 0; i < f->captured.len; i++)
         c_var(f, f->captured.data[i])->home = TOP_BLOCK;
     if (f->par)

@@ -342,6 +342,12 @@ static void put_origins(Buf *b, const CItems *origins) {
     buf_puts(b, " */\n");
 }
 
+static void put_params_unread(CPrinter *p, const CFunc *f) {
+    for (size_t i = 0; i < f->kernel->params.len; i++)
+        if (!f->regs[i].read)
+            buf_printf(&p->code, "    (void)%s;\n", f->regs[i].name);
+}
+
 static void put_kernel(CPrinter *p, CFunc *f) {
     const Kernel *k = f->kernel;
     CItems params = {0};
@@ -354,9 +360,7 @@ static void put_kernel(CPrinter *p, CFunc *f) {
     const char *head = arena_printf(&p->arena, "KERNEL void %s(", f->name);
     c_put_list(&p->code, (int)strlen(head), head, &params, ") {");
     buf_putc(&p->code, '\n');
-    for (size_t i = 0; i < k->params.len; i++)
-        if (!f->regs[i].read)
-            buf_printf(&p->code, "    (void)%s;\n", f->regs[i].name);
+    put_params_unread(p, f);
     put_body(p, f);
     buf_putc(&p->code, '\n');
 }
@@ -457,12 +461,24 @@ static bool calls_steps(const Block *body) {
     return false;
 }
 
+static void put_step_head(CPrinter *p, CFunc *f) {
+    CItems params = {0};
+    p->func = f;
+    vec_push(&p->arena, &params, arena_printf(&p->arena, "%s_job *job", p->info->name));
+    for (size_t i = 0; i < f->kernel->params.len; i++)
+        vec_push(&p->arena, &params, declaration(p, f->kernel->params.data[i]));
+    const char *head = arena_printf(&p->arena, "KERNEL void %s(", f->name);
+    c_put_list(&p->code, (int)strlen(head), head, &params, ") {");
+    buf_putc(&p->code, '\n');
+    put_params_unread(p, f);
+}
+
 /* A step or the run body. */
 static void put_step(CPrinter *p, CFunc *f) {
     for (size_t i = 0; i < f->parts.len; i++)
         put_part(p, f->parts.data[i]);
     put_origins(&p->code, &f->origins);
-    buf_printf(&p->code, "KERNEL void %s(%s_job *job) {\n", f->name, p->info->name);
+    put_step_head(p, f);
     if (!f->uses.len && !f->parts.len && !calls_steps(&f->kernel->body))
         buf_puts(&p->code, "    (void)job;\n");
     put_body_with_buffers(p, f);

@@ -34,13 +34,21 @@ typedef struct Timed {
     void **out;
     double last;   /* when the run began, or its last step ended */
     double *steps; /* minima; NULL: not watched */
+    double *sums;  /* of the steps in this run: a batch may do some of them several times */
 } Timed;
 
 static void step_done(void *context, int step) {
     Timed *t = context;
     double time = clock_seconds();
-    t->steps[step] = fmin(t->steps[step], time - t->last);
+    t->sums[step] += time - t->last;
     t->last = time;
+}
+
+static void take_sums(Timed *t) {
+    for (size_t i = 0; i < t->m->program.module->steps.len; i++) {
+        t->steps[i] = fmin(t->steps[i], t->sums[i]);
+        t->sums[i] = 0;
+    }
 }
 
 /* One run: its seconds; negative with an error. */
@@ -48,12 +56,16 @@ static double time_run(Timed *t) {
     double start = t->last = clock_seconds();
     if (!c_program_run_again(t->program, t->m, t->in, t->out))
         return -1;
-    return clock_seconds() - start;
+    double seconds = clock_seconds() - start;
+    if (t->steps)
+        take_sums(t);
+    return seconds;
 }
 
 static void watch_steps(Timed *t, Arena *a) {
     size_t n = t->m->program.module->steps.len;
     t->steps = ARENA_ARRAY(a, n + 1, double);
+    t->sums = ARENA_ARRAY(a, n + 1, double);
     for (size_t i = 0; i < n; i++)
         t->steps[i] = INFINITY;
 }

@@ -153,3 +153,7 @@ bool value_is_graph_output(const Value *v) {
             return true;
     return false;
 }
+
+bool value_is_scratch(const Value *v) {
+    return v->result == op_result_slot(v->def->op, "scratch");
+}

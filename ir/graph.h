@@ -251,6 +251,8 @@ int value_use_count(const Value *v);
 /* The only user of v, or NULL where it has several uses or is a graph output. */
 Node *value_single_user(const Value *v);
 bool value_is_graph_output(const Value *v);
+/* Whether v, a result, is memory for its node's kernel: of any type, and no shape rule says which. */
+bool value_is_scratch(const Value *v);
 
 /* Typed access to attributes; dies on the wrong op. */
 #define ATTRS_BEGIN(Name, name)                                                                    \
@@ -277,6 +279,8 @@ const char *origin_join(Graph *g, const char *a, const char *b);
 /* Deletes nodes without uses, and then constants without uses. Returns how many nodes. */
 int graph_dce(Graph *g);
 int graph_node_count(const Graph *g);
+/* Sets each node's mark to its number, from 0 on. Returns how many there are. */
+int graph_number_nodes(Graph *g);
 /* Multiply-accumulates of one node and of the graph: conv2d, dwconv2d, dense, se; saturated. */
 int64_t node_macs(const Node *n);
 int64_t graph_macs(const Graph *g);

@@ -143,11 +143,6 @@ static inline const Shape *shape_in(const Node *n, int slot) {
 /* The type of what conv2d or conv2d_mean computes before the mean. */
 bool infer_conv2d_planes(const Node *n, Type *y, Buf *why);
 
-/* Whether v is memory for its node's kernel: of any type, and no shape rule says which. */
-static inline bool result_is_scratch(const Value *v) {
-    return v->result == op_result_slot(v->def->op, "scratch");
-}
-
 /* ---- graph_eval.c ---------------------------------------------------------------------------- */
 
 /* Computes n's results from tensors that are all there. */

@@ -131,7 +131,7 @@ bool node_infer(Node *n, Buf *why) {
     for (int i = 0; i < n->nresults; i++) {
         Value *v = n->results[i];
         const Type *t = &types[v->result];
-        if (result_is_scratch(v) ||
+        if (value_is_scratch(v) ||
             (v->type.dtype == t->dtype && shape_equal(&v->type.shape, &t->shape)))
             continue;
         v->type = *t;

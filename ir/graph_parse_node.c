@@ -198,7 +198,7 @@ static bool set_types(Parser *p, const NodeText *t, Node *n) {
         lex_error_at(&p->lex, t->op_at, "%s: %s", op_info(t->op)->name, buf_str(&why));
     buf_free(&why);
     for (int i = 0; ok && i < n->nresults; i++)
-        ok = result_is_scratch(n->results[i]) || check_type(p, t, n->results[i], &t->types.data[i]);
+        ok = value_is_scratch(n->results[i]) || check_type(p, t, n->results[i], &t->types.data[i]);
     for (int i = 0; ok && i < n->nresults; i++) {
         n->results[i]->type = t->types.data[i].type;
         n->results[i]->arena_offset = t->types.data[i].offset;

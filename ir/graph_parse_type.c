@@ -26,10 +26,10 @@ static bool parse_block(Lexer *l, Span w, Layout *layout) {
     size_t n = sizeof prefix - 1;
     layout->block = 0;
     if (w.n < n + 2 || w.n > n + 3 || memcmp(w.s, prefix, n) != 0 || w.s[w.n - 1] != 'c')
-        return lex_error_at(l, w.s, "expected nchwNc, halo= or arena=");
+        return lex_error_at(l, w.s, "expected nchwNc, halo=, one_image or arena=");
     for (size_t i = n; i + 1 < w.n; i++) {
         if (w.s[i] < '0' || w.s[i] > '9')
-            return lex_error_at(l, w.s, "expected nchwNc, halo= or arena=");
+            return lex_error_at(l, w.s, "expected nchwNc, halo=, one_image or arena=");
         layout->block = 10 * layout->block + (w.s[i] - '0');
     }
     if (layout->block < 1 || layout->block > MAX_BLOCK)
@@ -61,15 +61,19 @@ static bool parse_arena(Lexer *l, int64_t *offset) {
 
 static bool parse_place(Lexer *l, Type *t, int64_t *offset) {
     Span w;
-    if (!lex_word(l, &w, "nchwNc, halo= or arena="))
+    if (!lex_word(l, &w, "nchwNc, halo=, one_image or arena="))
         return false;
+    if (span_is(w, "one_image")) {
+        t->layout.one_image = true;
+        return true;
+    }
     if (!lex_accept(l, "="))
         return parse_block(l, w, &t->layout);
     if (span_is(w, "halo"))
         return parse_halo(l, &t->layout);
     if (span_is(w, "arena"))
         return parse_arena(l, offset);
-    return lex_error_at(l, w.s, "expected nchwNc, halo= or arena=");
+    return lex_error_at(l, w.s, "expected nchwNc, halo=, one_image or arena=");
 }
 
 /* The braces stand right behind the shape; with a space between they open a graph's body. */

@@ -162,7 +162,7 @@ static void check_types(Verifier *v, const Node *n) {
     } else {
         for (int i = 0; i < n->nresults; i++) {
             const Type *t = &n->results[i]->type, *want = &types[n->results[i]->result];
-            if (!type_valid(t) || result_is_scratch(n->results[i]))
+            if (!type_valid(t) || value_is_scratch(n->results[i]))
                 continue; /* said already, and not to be printed; any type is right */
             if (t->dtype != want->dtype || !shape_equal(&t->shape, &want->shape))
                 fault(v, "result %d of %s is of type %s, its operands make it %s", i, title(v, n),

@@ -46,6 +46,14 @@ int graph_node_count(const Graph *g) {
     return count;
 }
 
+int graph_number_nodes(Graph *g) {
+    int count = 0;
+    FOR_EACH_NODE(g, n) {
+        n->mark = count++;
+    }
+    return count;
+}
+
 /* ---- multiply-accumulates ------------------------------------------------------------------- */
 
 static int64_t saturated_mul(int64_t a, int64_t b) {

@@ -409,7 +409,9 @@ static bool step(Parser *ps) {
     const char *s;
     if (!new_name(ps, &s))
         return false;
-    Kernel *k = step_new(ps->m, s, NULL);
+    Kernel *k = ps->k = step_new(ps->m, s, NULL);
+    if (scan_next_is(ps, '(') && !parameters(ps))
+        return false;
     if (!block_of(ps, k))
         return false;
     k->origin = scan_origin(ps);

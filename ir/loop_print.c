@@ -302,7 +302,7 @@ static void params_print(Buf *b, const Kernel *k) {
 static void kernel_print_at(Buf *b, const Kernel *k, int depth) {
     indent(b, depth);
     title_print(b, k);
-    if (k->kind == KERNEL_PLAIN)
+    if (k->kind == KERNEL_PLAIN || k->params.len)
         params_print(b, k);
     buf_puts(b, " {\n");
     block_print(b, &k->body, depth + 1);

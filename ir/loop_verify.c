@@ -547,8 +547,11 @@ static void check_function(Verifier *v, const Kernel *k, KernelKind kind) {
         fault(v, "%s belongs to another module", title);
     if (k->kind != kind)
         fault(v, "%s is not where kernels of its kind are", title);
-    if (k->kind != KERNEL_PLAIN && k->params.len)
+    if (k->kind == KERNEL_RUN && k->params.len)
         fault(v, "%s has parameters", title);
+    for (size_t i = 0; k->kind == KERNEL_STEP && i < k->params.len; i++)
+        if (k->params.data[i]->kind == REG_POINTER)
+            fault(v, "%s has a parameter that is a pointer", title);
     check_kernel(v, k);
 }
 

@@ -102,7 +102,8 @@ bool shape_valid(const Shape *s, DType dt) {
 /* ---- layouts -------------------------------------------------------------------------------- */
 
 bool layout_equal(const Layout *a, const Layout *b) {
-    return a->block == b->block && memcmp(a->halo, b->halo, sizeof a->halo) == 0;
+    return a->block == b->block && a->one_image == b->one_image &&
+           memcmp(a->halo, b->halo, sizeof a->halo) == 0;
 }
 
 static bool has_halo(const Layout *l) {
@@ -124,7 +125,7 @@ static bool blocked_bytes(const Type *t, int64_t *bytes) {
     bool plane = t->shape.rank == 4;
     int64_t h = plane ? t->shape.dim[2] : 1, w = plane ? t->shape.dim[3] : 1;
     int64_t factors[] = {
-        t->shape.dim[0],
+        l->one_image ? 1 : t->shape.dim[0],
         round_up(t->shape.dim[1], l->block),
         h + l->halo[0] + l->halo[2],
         w + l->halo[1] + l->halo[3],
@@ -149,7 +150,7 @@ bool type_valid(const Type *t) {
         if (has_halo(l))
             return false;
     if (l->block == 0)
-        return true;
+        return !l->one_image;
     int64_t bytes;
     return (t->shape.rank == 2 || t->shape.rank == 4) && blocked_bytes(t, &bytes);
 }
@@ -168,7 +169,7 @@ View view_of(const Type *t) {
     v.blocks = ceil_div(v.c, v.block);
     v.row = (l->halo[1] + v.w + l->halo[3]) * v.block;
     v.plane = (l->halo[0] + v.h + l->halo[2]) * v.row;
-    v.image = v.blocks * v.plane;
+    v.image = l->one_image ? 0 : v.blocks * v.plane;
     v.origin = l->halo[0] * v.row + l->halo[1] * v.block;
     return v;
 }
@@ -177,7 +178,7 @@ int64_t type_storage_elems(const Type *t) {
     if (t->layout.block == 0)
         return shape_elems(&t->shape);
     View v = view_of(t);
-    return v.n * v.image;
+    return (t->layout.one_image ? 1 : v.n) * v.blocks * v.plane;
 }
 
 int64_t type_storage_bytes(const Type *t) {
@@ -195,6 +196,10 @@ static void print_braces(Buf *b, const Type *t, int64_t arena_offset) {
     }
     if (has_halo(l)) {
         buf_printf(b, "%shalo=%dx%dx%dx%d", sep, l->halo[0], l->halo[1], l->halo[2], l->halo[3]);
+        sep = ", ";
+    }
+    if (l->one_image) {
+        buf_printf(b, "%sone_image", sep);
         sep = ", ";
     }
     if (arena_offset >= 0) {

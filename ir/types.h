@@ -51,7 +51,8 @@ Shape shape_of(int rank, const int64_t *dim);
  * block == 1 with a zero halo is the same memory as plain. */
 typedef struct Layout {
     int block;
-    int halo[4]; /* top, left, bottom, right: rows and columns of zeros around each plane */
+    int halo[4];    /* top, left, bottom, right: rows and columns of zeros around each plane */
+    bool one_image; /* memory for one image: those of a batch (N) take turns in it; needs blocks */
 } Layout;
 
 typedef struct Type {
@@ -71,10 +72,11 @@ bool type_valid(const Type *t);
 
 /* A blocked or plain 4-d (or [N, C]) tensor as kernels see it, all counts in elements. */
 typedef struct View {
-    int64_t n, c, h, w;        /* logical sizes; h = w = 1 for [N, C] */
-    int64_t block, blocks;     /* lanes per block and blocks per image; plain: 1 and c */
-    int64_t row, plane, image; /* strides: one row, one block's plane, one image */
-    int64_t origin;            /* offset of logical element (0, 0, 0, 0) behind the halo */
+    int64_t n, c, h, w;    /* logical sizes; h = w = 1 for [N, C] */
+    int64_t block, blocks; /* lanes per block and blocks per image; plain: 1 and c */
+    int64_t row, plane;    /* strides: one row, one block's plane */
+    int64_t image;         /* stride: one image; 0 where they take turns */
+    int64_t origin;        /* offset of logical element (0, 0, 0, 0) behind the halo */
 } View;
 
 View view_of(const Type *t);               /* dies unless the rank is 2 or 4 */

@@ -26,8 +26,14 @@ static double traffic(int64_t bytes, const PassContext *cx) {
     return beyond > 0 ? FAR_BYTE * (double)beyond : 0;
 }
 
+/* Of all images, whether they take turns in its memory or not. */
+static double type_traffic(const Type *t, const PassContext *cx) {
+    double turns = t->layout.one_image ? (double)t->shape.dim[0] : 1;
+    return turns * traffic(type_storage_bytes(t), cx);
+}
+
 static double value_traffic(const Value *v, const PassContext *cx) {
-    return v && !v->constant ? traffic(type_storage_bytes(&v->type), cx) : 0;
+    return v && !v->constant ? type_traffic(&v->type, cx) : 0;
 }
 
 /* ---- arithmetic ------------------------------------------------------------------------------ */
@@ -111,8 +117,7 @@ static double cost_conv2d_dwconv2d(const Node *n, const PassContext *cx) {
 }
 
 double conv_dw_cycles(const ConvDw *c, const PassContext *cx) {
-    return banded_cycles(c, cx) + traffic(type_storage_bytes(&c->x), cx) +
-           traffic(type_storage_bytes(&c->y), cx);
+    return banded_cycles(c, cx) + type_traffic(&c->x, cx) + type_traffic(&c->y, cx);
 }
 
 /* Ops that only move data, or work on each element by itself: a few bytes a cycle. */
@@ -131,7 +136,7 @@ double node_cycles(const Node *n, const PassContext *cx) {
     for (int i = 0; i < n->noperands; i++)
         cycles += value_traffic(node_in(n, i), cx);
     for (int i = 0; i < n->nresults; i++)
-        if (n->results[i]->result != op_result_slot(n->op, "scratch"))
+        if (!value_is_scratch(n->results[i]))
             cycles += value_traffic(n->results[i], cx);
     return cycles;
 }

@@ -261,7 +261,7 @@ Addr lower_plain(Lower *lo, const Value *v) {
 Addr lower_addr(Lower *lo, const Value *v) {
     View w = lower_view(lo, v);
     Addr a = addr_offset(lower_base(lo, v), w.origin);
-    return lo->image && w.n > 1 ? addr_plus(a, lo->image, w.image) : a;
+    return lo->image && w.n > 1 && w.image ? addr_plus(a, lo->image, w.image) : a;
 }
 
 Addr lower_scratch(Lower *lo, const Node *n) {
@@ -291,12 +291,12 @@ Reg *build_spread(Builder *b, const char *name, int lanes, Addr from) {
 /* ---- steps ----------------------------------------------------------------------------------- */
 
 void lower_batch_begin(Lower *lo, int64_t images) {
-    if (images > 1)
+    if (images > 1 && !lo->looping)
         lo->image = build_for(&lo->step, "image", bound_const(0), bound_const(images), 1);
 }
 
 void lower_batch_end(Lower *lo) {
-    if (lo->image)
+    if (lo->image && !lo->looping)
         build_close(&lo->step);
     lo->image = NULL;
 }
@@ -312,9 +312,30 @@ static const char *step_name(Arena *a, const Node *n) {
     return starts_well ? name : arena_printf(a, "step_%s", name);
 }
 
+static bool has_all_images(const Value *v) {
+    int rank = v->type.shape.rank;
+    return (rank == 2 || rank == 4) && v->type.shape.dim[0] > 1 && !v->type.layout.one_image;
+}
+
+/* Whether n's addresses depend on the image. */
+static bool needs_image(const Node *n) {
+    for (int i = 0; i < n->noperands; i++) {
+        const Value *v = node_in(n, i);
+        bool data = v && (!v->constant || lowering_of(n->op)->layout == LAYOUT_FOLLOW);
+        if (data && has_all_images(v))
+            return true;
+    }
+    for (int i = 0; i < n->nresults; i++)
+        if (!value_is_scratch(n->results[i]) && has_all_images(n->results[i]))
+            return true;
+    return false;
+}
+
 static void begin_step(Lower *lo, const Node *n) {
     Arena *a = &lo->m->arena;
     Kernel *step = step_new(lo->m, step_name(a, n), n->origin);
+    lo->looping = lo->loop.first <= (int)lo->steps.len && (int)lo->steps.len <= lo->loop.last;
+    lo->image = lo->looping && needs_image(n) ? kernel_param_i64(step, "image") : NULL;
     vec_push(a, &lo->steps, step);
     lo->step = build_begin(step);
 }
@@ -322,9 +343,16 @@ static void begin_step(Lower *lo, const Node *n) {
 /* Kernels keep their names; a step that is called as one gets a number. */
 static void build_run(Lower *lo) {
     Builder run = build_begin(lo->m->run);
-    for (size_t i = 0; i < lo->steps.len; i++) {
-        module_add_step(lo->m, lo->steps.data[i]);
-        build_call(&run, lo->steps.data[i], NULL, 0, NULL);
+    Reg *image = NULL;
+    for (int i = 0; i < (int)lo->steps.len; i++) {
+        Kernel *step = lo->steps.data[i];
+        if (i == lo->loop.first)
+            image = build_for(&run, "image", bound_const(0), bound_const(lo->loop.images), 1);
+        module_add_step(lo->m, step);
+        Arg arg = {.integer = {.reg = image}};
+        build_call(&run, step, &arg, (int)step->params.len, NULL);
+        if (i == lo->loop.last)
+            build_close(&run);
     }
     build_end(&run);
 }
@@ -367,6 +395,24 @@ static bool lower_node(Lower *lo, Node *n) {
     return true;
 }
 
+/* What is between the first and the last node of the loop must be able to be in it. */
+static bool can_loop(const Lower *lo) {
+    int at = 0;
+    FOR_EACH_NODE(lo->g, n) {
+        bool inside = lo->loop.first <= at && at <= lo->loop.last;
+        at++;
+        if (!inside || node_by_images(n, lo->loop.images))
+            continue;
+        diag_error(lo->cx->diag, EXIT_USAGE, lo->cx->where,
+                   "node %%%s can't be computed for one image at a time, but values before and "
+                   "behind it are one_image",
+                   node_out(n)->name);
+        diag_note(lo->cx->diag, "help", "take one_image out of the layouts on one side of it");
+        return false;
+    }
+    return true;
+}
+
 /* Every value that lives in memory must have its place before ops are lowered. */
 static bool is_planned(Lower *lo) {
     FOR_EACH_NODE(lo->g, n) {
@@ -382,8 +428,8 @@ static bool is_planned(Lower *lo) {
 }
 
 Module *lower_graph(Graph *g, PassContext *cx) {
-    Lower lo = {.g = g, .cx = cx};
-    if (!is_planned(&lo))
+    Lower lo = {.g = g, .cx = cx, .loop = batch_loop_of(g)};
+    if (!is_planned(&lo) || !can_loop(&lo))
         return NULL;
     lo.m = module_new(g->name, cx->target);
     buf_extend(&lo.weights, ARENA_ALIGN); /* the header */

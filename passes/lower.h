@@ -23,6 +23,19 @@ typedef struct Lowering {
     Value *(*inplace)(const Node *n);                         /* NULL: no; may return NULL */
 } Lowering;
 
+/* ---- pass_batch_loop.c ----------------------------------------------------------------------- */
+
+/* The nodes first .. last, counted from 0, are run for one image after the other; -1 and -1 where
+ * there are none: those between the first and the last with a value of one_image. */
+typedef struct BatchLoop {
+    int first, last;
+    int64_t images;
+} BatchLoop;
+
+BatchLoop batch_loop_of(const Graph *g);
+/* Whether n can be computed for one image of a batch at a time. */
+bool node_by_images(const Node *n, int64_t images);
+
 /* ---- lower.c --------------------------------------------------------------------------------- */
 
 /* The row of an op; layout == LAYOUT_NONE where the op has no lowering. */
@@ -38,7 +51,9 @@ struct Lower {
     Buf weights;         /* packed weights, the 64-byte header included */
     int64_t packing;     /* floats at their end that are being filled in */
     Map packed;          /* hash of packed weights -> Buffer */
-    Reg *image;          /* index of the image in a batch loop; NULL outside */
+    Reg *image;          /* index of the image in a batch loop; NULL outside, and for one image */
+    BatchLoop loop;      /* the nodes that share one */
+    bool looping;        /* the node that is being lowered is among them */
 };
 
 static inline int lower_lanes(const Lower *lo) {
@@ -73,7 +88,8 @@ typedef struct ConvWeights {
 bool lower_conv_weights(Lower *lo, const Node *n, int slot, ConvWeights *out);
 /* The instruction of a fused activation. */
 InstOp act_inst(Act act);
-/* Opens a loop over the images of a batch (none for one image), and closes it. */
+/* Opens a loop over the images of a batch (none for one image, and none in a loop of several
+ * nodes), and closes it. */
 void lower_batch_begin(Lower *lo, int64_t images);
 void lower_batch_end(Lower *lo);
 /* Adds k to the module (or finds its twin) and calls it from the node's step. */

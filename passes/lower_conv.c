@@ -142,7 +142,7 @@ bool lower_conv2d(Lower *lo, Node *n) {
     Addr packed = winograd ? winograd_pack(lo, &g, &w) : gemm_pack(lo, &g, &w);
     View x = view_of(&node_in(n, 0)->type);
     int64_t images = x.n;
-    if (batch_as_rows(&g, n)) {
+    if (!lo->looping && batch_as_rows(&g, n)) {
         const Value *residual = node_in(n, node_slot(n, "residual"));
         g.rows = images;
         g.a_row = x.image;

@@ -44,8 +44,8 @@ const char *conv_dw_candidate(const Node *dw, const PassContext *cx, ConvDw *out
                     .band = 1,
                     .parts = PARTS};
     int64_t rows = most_rows(out, cx);
-    out->parts = conv_dw_plan(out, cx).parts;
     out->band = rows < out->y.shape.dim[2] ? rows : out->y.shape.dim[2];
+    out->parts = conv_dw_plan(out, cx).parts;
     return NULL;
 }
 

@@ -19,10 +19,7 @@ static void fuse(Graph *g, Node *add, Node *conv, Value *residual) {
 
 bool pass_fuse_residual(Graph *g, PassContext *cx) {
     (void)cx;
-    int order = 0;
-    FOR_EACH_NODE(g, n) {
-        n->mark = order++;
-    }
+    graph_number_nodes(g);
     FOR_EACH_NODE_SAFE(g, n) {
         if (n->op != OP_add)
             continue;

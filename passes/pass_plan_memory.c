@@ -22,7 +22,8 @@ typedef struct Planner {
     Arena arena;
     Graph *g;
     VEC(Region *) regions;
-    Map of; /* value name -> Region */
+    Map of;         /* value name -> Region */
+    BatchLoop loop; /* nodes by mark */
 } Planner;
 
 int plan_last_use(const Value *v) {
@@ -47,6 +48,17 @@ static Region *inplace_region(const Planner *p, const Node *n) {
     return reads == 1 ? b : NULL;
 }
 
+/* What has all images lives through all rounds of the loop that makes or reads it. */
+static void live_through_loop(const Planner *p, const Value *v, Region *b) {
+    const BatchLoop *l = &p->loop;
+    if (l->first < 0 || v->type.layout.one_image || value_is_scratch(v))
+        return;
+    if (b->first >= l->first && b->first <= l->last)
+        b->first = l->first;
+    if (b->last >= l->first && b->last < l->last)
+        b->last = l->last;
+}
+
 static void add_value(Planner *p, const Node *n, Value *v) {
     if (value_is_graph_output(v))
         return;
@@ -60,14 +72,13 @@ static void add_value(Planner *p, const Node *n, Value *v) {
     vec_push(&p->arena, &b->values, v);
     if (plan_last_use(v) > b->last)
         b->last = plan_last_use(v);
+    live_through_loop(p, v, b);
     map_put(&p->arena, &p->of, v->name, b);
 }
 
 static void find_regions(Planner *p) {
-    int index = 0;
-    FOR_EACH_NODE(p->g, n) {
-        n->mark = index++;
-    }
+    graph_number_nodes(p->g);
+    p->loop = batch_loop_of(p->g);
     FOR_EACH_NODE(p->g, n) {
         for (int i = 0; i < n->nresults; i++)
             add_value(p, n, n->results[i]);

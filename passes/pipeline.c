@@ -30,6 +30,7 @@ static const char *const level2[] = {
     /* memory */
     "dedupe-constants",
     "layout",
+    "batch-loop",
     "fuse-dw",
     "add-scratch",
     "fit-arena",

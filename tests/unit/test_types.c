@@ -79,7 +79,7 @@ static void shapes_are_bounded(void **state) {
 /* ---- layouts -------------------------------------------------------------------------------- */
 
 static Type blocked(Shape s, int block, int halo) {
-    return (Type){DT_f32, s, {block, {halo, halo, halo, halo}}};
+    return (Type){DT_f32, s, {block, {halo, halo, halo, halo}, false}};
 }
 
 static void layouts_must_fit(void **state) {
@@ -120,7 +120,7 @@ static void plain_views(void **state) {
 /* 24 channels in blocks of 16: two blocks of (1+5+2) rows of (3+7+4) pixels. */
 static void blocked_views(void **state) {
     (void)state;
-    Type t = {DT_f16, SHAPE(2, 24, 5, 7), {16, {1, 3, 2, 4}}};
+    Type t = {DT_f16, SHAPE(2, 24, 5, 7), {16, {1, 3, 2, 4}, false}};
     View v = view_of(&t);
     assert_int_equal(v.c, 24);
     assert_int_equal(v.block, 16);
@@ -135,7 +135,7 @@ static void blocked_views(void **state) {
 
 static void flat_views(void **state) {
     (void)state;
-    Type t = {DT_f32, SHAPE(3, 10), {8, {0}}};
+    Type t = {DT_f32, SHAPE(3, 10), {8, {0}, false}};
     View v = view_of(&t);
     assert_int_equal(v.h * v.w, 1);
     assert_int_equal(v.blocks, 2);
@@ -148,7 +148,7 @@ static void flat_views(void **state) {
 static void types_as_text(void **state) {
     (void)state;
     Arena a = {0};
-    Type t = {DT_f32, SHAPE(1, 144, 56, 56), {16, {1, 2, 3, 4}}};
+    Type t = {DT_f32, SHAPE(1, 144, 56, 56), {16, {1, 2, 3, 4}, false}};
     assert_string_equal(type_str(&a, &t), "f32[1,144,56,56]{nchw16c, halo=1x2x3x4}");
     t.layout.halo[0] = t.layout.halo[1] = t.layout.halo[2] = t.layout.halo[3] = 0;
     assert_string_equal(type_str(&a, &t), "f32[1,144,56,56]{nchw16c}");
