@@ -145,11 +145,15 @@ static void instructions(void **state) {
                     "      call @l(%b[10*image], 3)\n"
                     "    }\n"
                     "  }  # \"block.1\"\n"
+                    "  step @t(image: i64) {\n"
+                    "    call @l(%b[10*image], 3)\n"
+                    "  }\n"
                     "  step @\"s 2\" {\n"
                     "  }\n"
                     "  run {\n"
                     "    i = const.i64 5\n"
                     "    call @s()\n"
+                    "    call @t(i)\n"
                     "    call @\"s 2\"()\n"
                     "    call @l(%b[4096], i)\n"
                     "    call @l(%b[-2*i + 1], -5)  # \"a+b\"\n"
@@ -356,7 +360,7 @@ static void errors_say_where_and_what(void **state) {
          ":2:35: there are two buffers of this name"},
         {HEAD "kernel @k() {} kernel @k() {}", ":2:23: there are two kernels of this name"},
         {HEAD "kernel @k() {} step @k {}", ":2:21: there are two kernels of this name"},
-        {HEAD "step @s() {}", ":2:8: expected \"{\", found \"(\""},
+        {HEAD "step @s(n: i64 {}", ":2:15: expected \")\", found \"{\""},
         {HEAD "step @s { call @s() }", ":2:16: no kernel of this name comes before the call"},
         {HEAD "kernel @k(a: f32) {}", ":2:11: a parameter is a pointer or an i64"},
         {HEAD "kernel @k(a: i64, a: f32*) {}", ":2:19: there are two parameters of this name"},

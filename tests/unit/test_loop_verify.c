@@ -433,7 +433,8 @@ static void broken_steps(void **state) {
     module_add_step(x.m, step);
     assert_null(step->origin);
     kernel_param_i64(step, "n");
-    assert_broken(x, "module @m: step @s has parameters");
+    kernel_param_ptr(step, "p", DT_f32);
+    assert_broken(x, "module @m: step @s has a parameter that is a pointer");
 }
 
 static void broken_structure(void **state) {
