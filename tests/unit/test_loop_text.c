@@ -360,7 +360,7 @@ static void errors_say_where_and_what(void **state) {
          ":2:35: there are two buffers of this name"},
         {HEAD "kernel @k() {} kernel @k() {}", ":2:23: there are two kernels of this name"},
         {HEAD "kernel @k() {} step @k {}", ":2:21: there are two kernels of this name"},
-        {HEAD "step @s(n: i64 {}", ":2:15: expected \")\", found \"{\""},
+        {HEAD "step @s(n: i64 {}", ":2:16: expected \")\", found \"{\""},
         {HEAD "step @s { call @s() }", ":2:16: no kernel of this name comes before the call"},
         {HEAD "kernel @k(a: f32) {}", ":2:11: a parameter is a pointer or an i64"},
         {HEAD "kernel @k(a: i64, a: f32*) {}", ":2:19: there are two parameters of this name"},
