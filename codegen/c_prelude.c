@@ -95,6 +95,8 @@ static const char *parameters(InstOp op) {
         return "p";
     case FORM_STORE:
         return "p, x";
+    case FORM_PREFETCH:
+        return "p, i";
     default:
         return "x";
     }

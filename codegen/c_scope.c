@@ -105,7 +105,8 @@ static void walk(CPrinter *p, CFunc *f, const Block *body, int block) {
         InstForm form = inst_info(in->op)->form;
         for (int i = 0; i < 3; i++)
             note_read(p, f, in->src[i]);
-        if (form == FORM_LOAD || form == FORM_SPLAT_LOAD || form == FORM_STORE || form == FORM_LEA)
+        if (form == FORM_LOAD || form == FORM_SPLAT_LOAD || form == FORM_STORE ||
+            form == FORM_PREFETCH || form == FORM_LEA)
             note_address(p, f, &in->u.addr);
         if (form == FORM_CALL)
             note_args(p, f, in);
@@ -216,6 +217,7 @@ static void find_uses(CPrinter *p, CFunc *f, const Block *body) {
         case FORM_LOAD:
         case FORM_SPLAT_LOAD:
         case FORM_STORE:
+        case FORM_PREFETCH:
         case FORM_LEA:
             add_use(p, f, in->u.addr.base);
             break;

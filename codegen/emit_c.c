@@ -150,6 +150,14 @@ static void put_store(CPrinter *p, const Inst *in) {
                    x);
 }
 
+static void put_prefetch(CPrinter *p, const Inst *in) {
+    LType t = in->u.addr.base->type;
+    const char *i = offset(p, &in->u.addr);
+    begin_line(p);
+    buf_printf(&p->code, "%s(%s, %s);\n", c_macro(p, INST_prefetch, t, t),
+               var_name(p, in->u.addr.base), *i ? i : "0");
+}
+
 static void put_step_done(CPrinter *p, const CFunc *step) {
     begin_line(p);
     buf_printf(&p->code, "%s_STEP_DONE(%zu);\n", c_upper(&p->arena, p->info->name), step->step);
@@ -285,6 +293,9 @@ static void put_block(CPrinter *p, const Block *body, int block) {
         switch (inst_info(in->op)->form) {
         case FORM_STORE:
             put_store(p, in);
+            break;
+        case FORM_PREFETCH:
+            put_prefetch(p, in);
             break;
         case FORM_CALL:
             put_call(p, in);

@@ -69,6 +69,7 @@ static void check_block(Check *c, const Block *body) {
             check_block(c, &in->u.branch.then);
             check_block(c, &in->u.branch.orelse);
             break;
+        case FORM_PREFETCH:
         case FORM_LEA:
         case FORM_CALL:
             break;

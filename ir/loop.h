@@ -102,6 +102,7 @@ typedef enum InstForm {
     FORM_LOAD,       /* d = load[.vN] addr       N consecutive elements */
     FORM_SPLAT_LOAD, /* d = splat.vN addr     one element to all lanes */
     FORM_STORE,      /* store[.vN] addr, a */
+    FORM_PREFETCH,   /* op addr */
     FORM_LEA,        /* p = lea addr             a pointer register */
     FORM_FOR,        /* op i in lo..hi [step s] { } */
     FORM_WHILE,      /* while c { }              c: bool */
@@ -303,6 +304,8 @@ void build_load_to(Builder *b, Reg *d, Addr a);
 void build_splat_load_to(Builder *b, Reg *d, Addr a);
 void build_lea_to(Builder *b, Reg *d, Addr a);
 void build_store(Builder *b, Addr a, Reg *value);
+/* A hint that what is at `a`, which may be anywhere, will be read. */
+void build_prefetch(Builder *b, Addr a);
 
 /* The variable is a new register, or for build_for_to an i64 that exists. */
 Reg *build_for(Builder *b, const char *var, Bound lo, Bound hi, int64_t step);

@@ -174,6 +174,10 @@ void build_store(Builder *b, Addr a, Reg *value) {
     access(b, INST_store, a)->src[0] = value;
 }
 
+void build_prefetch(Builder *b, Addr a) {
+    access(b, INST_prefetch, a);
+}
+
 /* ---- control -------------------------------------------------------------------------------- */
 
 static void open_loop(Builder *b, InstOp op, Reg *var, Bound lo, Bound hi, int64_t step) {

@@ -233,6 +233,10 @@ static bool store(Parser *ps) {
                                                 value->name, value->type.lanes, n);
 }
 
+static bool prefetch(Parser *ps) {
+    return addr(ps, &build_inst(&ps->b, INST_prefetch)->u.addr);
+}
+
 static bool open_block(Parser *ps, Block *block) {
     if (!scan_expect(ps, "{"))
         return false;
@@ -321,6 +325,8 @@ static bool statement(Parser *ps) {
         return branch(ps);
     if (text_is(t, "store"))
         return store(ps);
+    if (text_is(t, "prefetch"))
+        return prefetch(ps);
     if (text_is(t, "call"))
         return call(ps);
     return scan_expected(ps, "\"=\"");

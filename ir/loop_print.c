@@ -209,6 +209,7 @@ static void body_print(Buf *b, const Inst *in, LType t) {
     case FORM_LOAD:
     case FORM_SPLAT_LOAD:
     case FORM_STORE:
+    case FORM_PREFETCH:
     case FORM_LEA:
         lanes_print(b, t);
         buf_putc(b, ' ');

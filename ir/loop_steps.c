@@ -229,6 +229,8 @@ static void emit_inst(Compiler *c, const Inst *in) {
     case FORM_STORE:
         emit(c, STEP_STORE, in, in->src[0])->u.addr = address(c, &in->u.addr);
         break;
+    case FORM_PREFETCH: /* changes nothing */
+        break;
     case FORM_LEA:
         emit(c, STEP_LEA, in, in->dst)->u.addr = address(c, &in->u.addr);
         break;

@@ -451,6 +451,9 @@ static void check_inst(Verifier *v) {
     case FORM_STORE:
         check_store(v);
         break;
+    case FORM_PREFETCH:
+        check_addr(v, &v->in->u.addr);
+        break;
     case FORM_CALL:
         check_call(v);
         break;

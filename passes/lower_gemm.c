@@ -42,6 +42,14 @@ static int vector_lanes(const GemmKernel *gk, int v) {
 
 /* ---- loops over K ---------------------------------------------------------------------------- */
 
+/* The next panel's weights at the place of w: this panel's serve all tiles of a row, so that there
+ * is time to bring them. A kernel of one pixel reads each weight once, as fast as they come. */
+static void prefetch_panel(GemmKernel *gk, Reg *w) {
+    enum { LINE = 16 }; /* elements of a cache line */
+    for (int i = 0; gk->lanes > 1 && i < panel_width(gk); i += LINE)
+        build_prefetch(&gk->b, addr_plus(addr_of(w, i), gk->w_panel, 1));
+}
+
 /* One step along K: `at` is the address of the first pixel's input, w that of the weights. */
 static void multiply_step(GemmKernel *gk, Addr at, Reg *w, int mr) {
     Builder *b = &gk->b;
@@ -58,6 +66,8 @@ static void multiply_step(GemmKernel *gk, Addr at, Reg *w, int mr) {
             build_op_to(b, INST_fma, acc, x, wv[v], acc);
         }
     }
+    if (mr > 1)
+        prefetch_panel(gk, w);
     advance_by(b, w, panel_width(gk));
 }
 

@@ -51,6 +51,7 @@ struct rt_pool {
     atomic_bool busy, quit;
     pthread_mutex_t mutex;
     pthread_cond_t opened, left;
+    size_t running; /* workers that got a CPU once; under the mutex */
     atomic_int sleepers;
     atomic_bool caller_sleeps;
     _Alignas(CACHE_LINE) atomic_uint_fast64_t word;
@@ -135,11 +136,19 @@ static void sleep_until_new(rt_pool *p, uint64_t last) {
     pthread_mutex_unlock(&p->mutex);
 }
 
+static void say_running(rt_pool *p) {
+    pthread_mutex_lock(&p->mutex);
+    p->running++;
+    pthread_cond_signal(&p->left);
+    pthread_mutex_unlock(&p->mutex);
+}
+
 static void *work(void *arg) {
     const Worker *w = arg;
     rt_pool *p = w->pool;
     uint64_t last = 0;
     Spin s = {0};
+    say_running(p);
     while (!atomic_load_explicit(&p->quit, memory_order_relaxed)) {
         if (enter(p, &last)) {
             run_ranges(p, w->range);
@@ -260,6 +269,15 @@ static size_t start(rt_pool *p) {
     return i;
 }
 
+/* A new thread may be put behind its maker on the same CPU, and where schedulers are strict it
+ * stays there until that one sleeps. */
+static void wait_until_running(rt_pool *p, size_t started) {
+    pthread_mutex_lock(&p->mutex);
+    while (p->running < started)
+        pthread_cond_wait(&p->left, &p->mutex);
+    pthread_mutex_unlock(&p->mutex);
+}
+
 int rt_pool_new(rt_pool **out, int threads, rt_error *err) {
     int cpus = rt_cpus();
     *out = NULL;
@@ -275,6 +293,7 @@ int rt_pool_new(rt_pool **out, int threads, rt_error *err) {
         stop(p, started);
         return rt_fail(err, RT_ERROR_IO, "no more than %zu threads can be started", started + 1);
     }
+    wait_until_running(p, started);
     *out = p;
     return RT_OK;
 }
