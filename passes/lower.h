@@ -349,8 +349,13 @@ typedef struct ScaleWeights {
     int64_t vectors, taps, block, k;
 } ScaleWeights;
 
-/* Copies the weights at w to `to`, each times the gate of its input channel; biases as they are. */
-void lower_scale_weights(Lower *lo, const ScaleWeights *s, Addr w, Addr gate, Addr to);
+/* Copies `panels` panels of the weights at w to `to`, each times the gate of its input channel;
+ * biases as they are. */
+void lower_scale_weights(Lower *lo, const ScaleWeights *s, Bound panels, Addr w, Addr gate,
+                         Addr to);
+/* The same for the part's blocks of channels of all panels. */
+void lower_scale_slice(Lower *lo, const ScaleWeights *s, const Parts *p, Addr w, Addr gate,
+                       Addr to);
 
 /* ---- lower_winograd.c: as lower_gemm.c, for 3x3 taps, stride 1, ablock == lanes, no gate ---- */
 

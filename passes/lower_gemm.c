@@ -423,6 +423,43 @@ static bool has_halo(const Value *v) {
     return h[0] || h[1] || h[2] || h[3];
 }
 
+/* What scales panels nv vectors wide by the gate. */
+static ScaleWeights scale_of(const Gemm *g, int64_t panels, int nv, int lanes) {
+    return (ScaleWeights){.taps = g->kh * g->kw,
+                          .block = g->ablock,
+                          .k = g->k,
+                          .vectors = nv,
+                          .panels = panels,
+                          .panel = panel_elems(g, nv * lanes)};
+}
+
+/* All weights times the gate, in scratch: a part has some of the channels. */
+static Addr scale_all(Lower *lo, const Gemm *g, Addr weights, const Schedule *s,
+                      const GemmPanels *p) {
+    enum { VECTOR_CYCLES = 6 }; /* to read it from far away, and to write it */
+    int lanes = lower_lanes(lo);
+    int64_t rows = g->k * g->kh * g->kw, blocks = ceil_div(g->k, g->ablock);
+    double cycles = VECTOR_CYCLES * (double)(rows * ceil_div(g->n, lanes));
+    ScaleWeights whole = scale_of(g, p->whole, s->nv, lanes);
+    ScaleWeights last = scale_of(g, 1, schedule_last(s), lanes);
+    int64_t behind = p->whole * p->weights;
+    Parts parts = lower_parts_begin(lo, blocks, lower_parts(lo->cx, cycles, blocks));
+    if (p->whole)
+        lower_scale_slice(lo, &whole, &parts, weights, g->g, g->scratch);
+    if (p->last)
+        lower_scale_slice(lo, &last, &parts, addr_offset(weights, behind), g->g,
+                          addr_offset(g->scratch, behind));
+    lower_parts_end(lo, &parts);
+    return g->scratch;
+}
+
+/* The weights of some panels times the gate. */
+static Addr scale_panels(Lower *lo, const Gemm *g, Addr weights, Addr to, Bound panels, int nv) {
+    ScaleWeights s = scale_of(g, 0, nv, lower_lanes(lo));
+    lower_scale_weights(lo, &s, panels, weights, g->g, to);
+    return to;
+}
+
 /* The part's panels; the last one is a unit too, of the last part. */
 static void call_part_panels(Lower *lo, const Gemm *g, const Schedule *s, Addr weights,
                              const GemmPanels *p, const Parts *parts) {
@@ -435,14 +472,23 @@ static void call_part_panels(Lower *lo, const Gemm *g, const Schedule *s, Addr w
     mine.c = parts_addr(parts, g->c, s->nv * g->c_plane);
     if (g->residual)
         mine.r = parts_addr(parts, g->r, s->nv * g->r_plane);
+    Addr w = parts_addr(parts, weights, p->weights);
+    if (p->whole && g->gate)
+        w = scale_panels(lo, g, w, parts_addr(parts, g->scratch, p->weights), bound_reg(count),
+                         s->nv);
     if (p->whole)
-        call_panels(lo, &mine, s, &e, parts_addr(parts, weights, p->weights), bound_reg(count),
-                    s->nv, false);
+        call_panels(lo, &mine, s, &e, w, bound_reg(count), s->nv, false);
     if (!p->last)
         return;
     build_if(b, build_op(b, INST_lt, "last", whole, parts->end, NULL));
     mine.c = g->c;
     mine.r = g->r;
+    if (g->gate) {
+        int64_t behind = p->whole * p->weights;
+        scale_panels(lo, g, addr_offset(weights, behind), addr_offset(g->scratch, behind),
+                     bound_const(1), schedule_last(s));
+        weights = g->scratch;
+    }
     call_last_after(lo, &mine, s, &e, weights, p);
     build_close(b);
 }
@@ -483,31 +529,13 @@ static void call_part_pixels(Lower *lo, const Gemm *g, const Schedule *s, Addr w
     call_all(lo, &mine, s, &e, weights, p);
 }
 
-static void scale_panels(Lower *lo, const Gemm *g, Addr weights, Addr to, int64_t panels, int nv) {
-    ScaleWeights s = {.taps = g->kh * g->kw, .block = g->ablock, .k = g->k, .vectors = nv};
-    s.panels = panels;
-    s.panel = panel_elems(g, nv * lower_lanes(lo));
-    lower_scale_weights(lo, &s, weights, g->g, to);
-}
-
-/* The weights times the gate, in scratch. */
-static Addr scaled(Lower *lo, const Gemm *g, Addr weights, const Schedule *s, const GemmPanels *p) {
-    int64_t last = p->whole * p->weights;
-    if (p->whole)
-        scale_panels(lo, g, weights, g->scratch, p->whole, s->nv);
-    if (p->last)
-        scale_panels(lo, g, addr_offset(weights, last), addr_offset(g->scratch, last), 1,
-                     schedule_last(s));
-    return g->scratch;
-}
-
 void gemm_call(Lower *lo, const Gemm *g, Addr weights) {
     GemmPanels p = gemm_panels(g, lo->cx);
     Schedule s = gemm_schedule(g, lo->cx);
     Split split = gemm_split(g, lo->cx);
-    if (g->gate)
-        weights = scaled(lo, g, weights, &s, &p);
     bool by_panels = split.kind == SPLIT_PANELS && split.parts > 1;
+    if (g->gate && !by_panels)
+        weights = scale_all(lo, g, weights, &s, &p);
     bool halo = g->halo_of && has_halo(g->halo_of);
     Parts parts = lower_parts_begin(lo, split.units, split.parts);
     if (split.parts == 1) {

@@ -8,6 +8,7 @@ typedef struct ScaleKernel {
     int lanes;
     Reg *w, *gate, *to;                 /* pointers to the first element */
     Reg *panels, *panel, *k, *k_blocks; /* `panel` in elements */
+    Reg *biases, *skip; /* rows of biases to copy, 1 or 0; elements before the weights */
 } ScaleKernel;
 
 /* One row of all vectors, times `by` unless that is NULL. */
@@ -42,8 +43,12 @@ static void kernel_body(ScaleKernel *k) {
     Reg *panel = copy_pointer(b, "wp", k->w), *out = copy_pointer(b, "op", k->to);
     build_for(b, "n", bound_const(0), bound_reg(k->panels), 1);
     Reg *from = copy_pointer(b, "from", panel), *to = copy_pointer(b, "to", out);
-    Reg *gate = copy_pointer(b, "gp", k->gate);
+    build_for(b, "bias", bound_const(0), bound_reg(k->biases), 1);
     scale_row(k, from, to, NULL);
+    build_close(b);
+    build_lea_to(b, from, addr_plus(addr_of(panel, 0), k->skip, 1));
+    build_lea_to(b, to, addr_plus(addr_of(out, 0), k->skip, 1));
+    Reg *gate = copy_pointer(b, "gp", k->gate);
     Reg *left = build_op(b, INST_mov, "left", k->k, NULL, NULL);
     build_for(b, "cb", bound_const(0), bound_reg(k->k_blocks), 1);
     scale_block(k, gate, from, to, build_op(b, INST_min, "count", left, block, NULL));
@@ -65,19 +70,56 @@ static Kernel *build_kernel(Lower *lo, const ScaleWeights *s) {
     sk.panel = kernel_param_i64(k, "panel");
     sk.k = kernel_param_i64(k, "k");
     sk.k_blocks = kernel_param_i64(k, "k_blocks");
+    sk.biases = kernel_param_i64(k, "biases");
+    sk.skip = kernel_param_i64(k, "skip");
     sk.b = build_begin(k);
     kernel_body(&sk);
     build_end(&sk.b);
     return k;
 }
 
-void lower_scale_weights(Lower *lo, const ScaleWeights *s, Addr w, Addr gate, Addr to) {
+void lower_scale_weights(Lower *lo, const ScaleWeights *s, Bound panels, Addr w, Addr gate,
+                         Addr to) {
     const Arg args[] = {arg_addr(w),
                         arg_addr(gate),
                         arg_addr(to),
-                        arg_i64(s->panels),
+                        arg_bound(panels),
                         arg_i64(s->panel),
                         arg_i64(s->k),
-                        arg_i64(ceil_div(s->k, s->block))};
+                        arg_i64(ceil_div(s->k, s->block)),
+                        arg_i64(1),
+                        arg_i64(s->vectors * lower_lanes(lo))};
+    lower_call(lo, build_kernel(lo, s), args, sizeof args / sizeof *args);
+}
+
+void lower_scale_slice(Lower *lo, const ScaleWeights *s, const Parts *p, Addr w, Addr gate,
+                       Addr to) {
+    if (!p->part) {
+        lower_scale_weights(lo, s, bound_const(s->panels), w, gate, to);
+        return;
+    }
+    Builder *b = &lo->step;
+    LType i64 = ltype(DT_i64, 1);
+    int64_t width = s->vectors * lower_lanes(lo);
+    Reg *zero = build_const_i(b, "zero", i64, 0), *one = build_const_i(b, "one", i64, 1);
+    Reg *block = build_const_i(b, "block", i64, s->block), *k = build_const_i(b, "k", i64, s->k);
+    Reg *start = build_op(b, INST_mul, "start", p->first, block, NULL);
+    Reg *stop = build_op(b, INST_mul, "stop", p->end, block, NULL);
+    stop = build_op(b, INST_min, "stop", stop, k, NULL);
+    Reg *channels = build_op(b, INST_sub, "channels", stop, start, NULL);
+    Reg *rows =
+        build_op(b, INST_mul, "rows", start, build_const_i(b, "row", i64, width * s->taps), NULL);
+    Reg *skip = build_op(b, INST_add, "skip", rows, build_const_i(b, "bias", i64, width), NULL);
+    Reg *starts = build_op(b, INST_eq, "starts", p->first, zero, NULL);
+    Reg *biases = build_op(b, INST_select, "biases", starts, one, zero);
+    const Arg args[] = {arg_addr(w),
+                        arg_addr(addr_plus(gate, start, 1)),
+                        arg_addr(to),
+                        arg_i64(s->panels),
+                        arg_i64(s->panel),
+                        arg_bound(bound_reg(channels)),
+                        arg_bound(parts_count(p)),
+                        arg_bound(bound_reg(biases)),
+                        arg_bound(bound_reg(skip))};
     lower_call(lo, build_kernel(lo, s), args, sizeof args / sizeof *args);
 }
