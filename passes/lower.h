@@ -165,10 +165,15 @@ typedef struct Depthwise {
     Reg *count;                        /* how many blocks there are, where that isn't constant */
     int64_t a_plane, a_row, a_tap_row; /* strides: input block, output row, row of taps */
     int64_t c_plane, c_row;            /* strides of the output */
+    bool clipped;                      /* nothing is around the input's planes */
+    int64_t in_rows, in_columns;       /* of the input, where clipped */
     bool sum;                          /* adds each block's pixels to its vector of sums */
     int64_t s_plane;
-    Addr a, w, c, s; /* a: the first tap of the first pixel; s: where sum */
+    Addr a, w, c, s; /* a: the first tap of the first pixel, or the input; s: where sum */
 } Depthwise;
+
+/* Whether a dwconv2d whose output rows have so many columns needs no halo around its input. */
+bool dw_clips(const ConvAttrs *a, int64_t columns);
 
 /* Packs the weights once; `name` is what they are called after. */
 Addr dw_pack(Lower *lo, const ConvAttrs *a, int64_t channels, const ConvWeights *w,

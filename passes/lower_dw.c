@@ -8,7 +8,9 @@
  *         [sum: row's sum += acc[0..m]]
  *       [sum: block's sum += row's sum]     two levels keep the error of large planes small
  *
- * The input's halo holds the padding, so that no border is tested. */
+ * The input's halo holds the padding, so that no border is tested. Small planes have no halo, which
+ * would be as large as they are: all tiles of their rows are known, and none reads beside the plane
+ * ("clipped"); rows of taps above and below it are left out. */
 #include "passes/lower.h"
 
 enum { MAX_COLUMNS = 64 };
@@ -16,24 +18,35 @@ enum { MAX_COLUMNS = 64 };
 typedef struct DwKernel {
     Builder b;
     const ConvAttrs *attrs;
+    const Depthwise *d;
     int lanes;
     Reg *a, *w, *c;
     Reg *s, *s_plane; /* sums; NULL where there are none */
     Reg *row_sum;
     Reg *blocks, *a_plane, *a_row, *a_tap_row, *c_plane, *c_row, *rows, *tiles;
+    Reg *in_rows; /* where clipped */
     Reg *acc[MAX_COLUMNS], *tap[MAX_COLUMNS];
 } DwKernel;
 
-/* Adds input column q (in pixels) to every output column that it reaches. */
-static void add_column(DwKernel *k, Reg *row, int64_t q, int mr) {
+/* The loop over rows of taps: all, or first .. end - 1. */
+typedef struct TapRows {
+    Reg *first, *end;
+} TapRows;
+
+/* Adds input column q (in pixels) of the tile, at `row` + `from` in memory, to every output column
+ * that it reaches. */
+static void add_column(DwKernel *k, Reg *row, int64_t from, int64_t q, int mr) {
     const ConvAttrs *a = k->attrs;
+    int64_t column = from + q;
+    if (k->d->clipped && (column < 0 || column >= k->d->in_columns))
+        return;
     Reg *x = NULL;
     for (int m = 0; m < mr; m++) {
         int64_t at = q - m * a->stride.v[1];
         if (at < 0 || at % a->dilation.v[1] != 0 || at / a->dilation.v[1] >= a->kernel.v[1])
             continue;
         if (!x)
-            x = build_load(&k->b, "x", k->lanes, addr_of(row, q * k->lanes));
+            x = build_load(&k->b, "x", k->lanes, addr_of(row, column * k->lanes));
         build_op_to(&k->b, INST_fma, k->acc[m], x, k->tap[at / a->dilation.v[1]], k->acc[m]);
     }
 }
@@ -46,27 +59,34 @@ static void add_to_row_sum(DwKernel *k, int mr) {
     build_op_to(&k->b, INST_add, k->row_sum, k->row_sum, k->acc[0], NULL);
 }
 
-static void tile(DwKernel *k, Reg *weights, Reg *at, Reg *ct, int mr) {
+/* The tile whose first output column is at ct, its first input column `from` columns behind `at`.
+ */
+static void tile(DwKernel *k, Reg *weights, const TapRows *taps, Reg *at, int64_t from, Addr ct,
+                 int mr) {
     Builder *b = &k->b;
     const ConvAttrs *a = k->attrs;
     int64_t kw = a->kernel.v[1];
     build_load_to(b, k->acc[0], addr_of(weights, 0));
     for (int m = 1; m < mr; m++)
         build_op_to(b, INST_mov, k->acc[m], k->acc[0], NULL, NULL);
-    Reg *w = build_lea(b, "wk", addr_of(weights, k->lanes)), *row = copy_pointer(b, "row", at);
-    build_for(b, "i", bound_const(0), bound_const(a->kernel.v[0]), 1);
+    Addr first = addr_of(weights, k->lanes);
+    if (taps->first)
+        first = addr_plus(first, taps->first, kw * k->lanes);
+    Reg *w = build_lea(b, "wk", first), *row = copy_pointer(b, "row", at);
+    build_for(b, "i", taps->first ? bound_reg(taps->first) : bound_const(0),
+              taps->end ? bound_reg(taps->end) : bound_const(a->kernel.v[0]), 1);
     for (int64_t j = 0; j < kw; j++)
         build_load_to(b, k->tap[j], addr_of(w, j * k->lanes));
     int64_t columns = (mr - 1) * a->stride.v[1] + (kw - 1) * a->dilation.v[1] + 1;
     for (int64_t q = 0; q < columns; q++)
-        add_column(k, row, q, mr);
+        add_column(k, row, from, q, mr);
     advance_by(b, w, kw * k->lanes);
     advance(b, row, k->a_tap_row);
     build_close(b);
     for (int m = 0; m < mr; m++) {
         if (a->act != ACT_none)
             build_op_to(b, act_inst(a->act), k->acc[m], k->acc[m], NULL, NULL);
-        build_store(b, addr_of(ct, m * k->lanes), k->acc[m]);
+        build_store(b, addr_offset(ct, m * k->lanes), k->acc[m]);
     }
     if (k->s)
         add_to_row_sum(k, mr);
@@ -74,24 +94,51 @@ static void tile(DwKernel *k, Reg *weights, Reg *at, Reg *ct, int mr) {
 
 static void row_of_tiles(DwKernel *k, const Schedule *s, Reg *weights, Reg *a_row, Reg *c_row) {
     Builder *b = &k->b;
+    const TapRows all = {NULL, NULL};
     Reg *at = copy_pointer(b, "at", a_row), *ct = copy_pointer(b, "ct", c_row);
     build_for(b, "t", bound_const(0), bound_reg(k->tiles), 1);
-    tile(k, weights, at, ct, s->mr);
+    tile(k, weights, &all, at, 0, addr_of(ct, 0), s->mr);
     advance_by(b, at, s->mr * k->attrs->stride.v[1] * k->lanes);
     advance_by(b, ct, s->mr * k->lanes);
     build_close(b);
     if (s->mr_tail)
-        tile(k, weights, at, ct, s->mr_tail);
+        tile(k, weights, &all, at, 0, addr_of(ct, 0), s->mr_tail);
+}
+
+/* Output row y of the plane at ap, tile by tile. */
+static void clipped_row(DwKernel *k, const Schedule *s, Reg *weights, Reg *ap, Reg *y, Reg *c_row) {
+    Builder *b = &k->b;
+    const ConvAttrs *a = k->attrs;
+    LType i64 = ltype(DT_i64, 1);
+    Reg *zero = build_const_i(b, "zero", i64, 0), *kh = build_const_i(b, "kh", i64, a->kernel.v[0]);
+    Reg *row = build_op(b, INST_mul, "row", y, build_const_i(b, "sh", i64, a->stride.v[0]), NULL);
+    Reg *top = build_op(b, INST_sub, "top", row, build_const_i(b, "pad", i64, a->pad.v[0]), NULL);
+    Reg *above = build_op(b, INST_sub, "above", zero, top, NULL);
+    Reg *below = build_op(b, INST_sub, "below", k->in_rows, top, NULL);
+    TapRows taps = {build_op(b, INST_max, "first", above, zero, NULL),
+                    build_op(b, INST_min, "end", below, kh, NULL)};
+    Reg *from = build_op(b, INST_max, "from", top, zero, NULL);
+    from = build_op(b, INST_min, "from", from, k->in_rows, NULL); /* some rows see padding alone */
+    Reg *at = build_op(b, INST_mul, "at", from, k->a_tap_row, NULL);
+    Reg *a_row = build_lea(b, "ar", addr_plus(addr_of(ap, 0), at, 1));
+    for (int64_t x = 0, mr; x < k->d->length; x += mr) {
+        mr = x + s->mr <= k->d->length ? s->mr : s->mr_tail;
+        tile(k, weights, &taps, a_row, x * a->stride.v[1] - a->pad.v[1],
+             addr_of(c_row, x * k->lanes), (int)mr);
+    }
 }
 
 /* One output row; its sum goes to the block's vector, which stays in memory: registers are for
  * tiles. */
-static void output_row(DwKernel *k, const Schedule *s, Reg *weights, Reg *a_row, Reg *c_row,
+static void output_row(DwKernel *k, const Schedule *s, Reg *weights, Reg *a, Reg *y, Reg *c_row,
                        Reg *sum) {
     Builder *b = &k->b;
     if (sum)
         build_const_f_to(b, k->row_sum, 0);
-    row_of_tiles(k, s, weights, a_row, c_row);
+    if (k->d->clipped)
+        clipped_row(k, s, weights, a, y, c_row);
+    else
+        row_of_tiles(k, s, weights, a, c_row);
     if (sum) {
         Reg *total = build_load(b, "total", k->lanes, addr_of(sum, 0));
         build_store(b, addr_of(sum, 0), build_op(b, INST_add, "total", total, k->row_sum, NULL));
@@ -105,9 +152,10 @@ static void kernel_body(DwKernel *k, const Schedule *s) {
     Reg *sp = k->s ? copy_pointer(b, "sp", k->s) : NULL;
     build_for(b, "cb", bound_const(0), bound_reg(k->blocks), 1);
     Reg *ar = copy_pointer(b, "ar", ap), *cr = copy_pointer(b, "cr", cp);
-    build_for(b, "y", bound_const(0), bound_reg(k->rows), 1);
-    output_row(k, s, w, ar, cr, sp);
-    advance(b, ar, k->a_row);
+    Reg *y = build_for(b, "y", bound_const(0), bound_reg(k->rows), 1);
+    output_row(k, s, w, ar, y, cr, sp);
+    if (!k->d->clipped)
+        advance(b, ar, k->a_row);
     advance(b, cr, k->c_row);
     build_close(b);
     advance_by(b, w, dw_block_weights(k->attrs, k->lanes));
@@ -131,6 +179,7 @@ static const char *kernel_name(Lower *lo, const Depthwise *d, const Schedule *s)
         buf_printf(&b, "_t%d", s->mr_tail);
     if (a->act != ACT_none)
         buf_printf(&b, "_%s", act_name(a->act));
+    buf_puts(&b, d->clipped ? "_clipped" : "");
     buf_puts(&b, d->sum ? "_sum" : "");
     const char *name = arena_strdup(&lo->m->arena, b.data);
     buf_free(&b);
@@ -138,7 +187,7 @@ static const char *kernel_name(Lower *lo, const Depthwise *d, const Schedule *s)
 }
 
 /* The order of parameters is that of the arguments in dw_call. */
-static void declare(DwKernel *dk, Kernel *k, Lower *lo, int mr, bool sum) {
+static void declare(DwKernel *dk, Kernel *k, Lower *lo, int mr) {
     dk->a = kernel_param_ptr(k, "a", DT_f32);
     dk->w = kernel_param_ptr(k, "w", DT_f32);
     dk->c = kernel_param_ptr(k, "c", DT_f32);
@@ -149,9 +198,12 @@ static void declare(DwKernel *dk, Kernel *k, Lower *lo, int mr, bool sum) {
     dk->c_plane = kernel_param_i64(k, "c_plane");
     dk->c_row = kernel_param_i64(k, "c_row");
     dk->rows = kernel_param_i64(k, "rows");
-    dk->tiles = kernel_param_i64(k, "tiles");
+    if (dk->d->clipped)
+        dk->in_rows = kernel_param_i64(k, "in_rows");
+    else
+        dk->tiles = kernel_param_i64(k, "tiles");
     LType vec = ltype(DT_f32, dk->lanes);
-    if (sum) {
+    if (dk->d->sum) {
         dk->s = kernel_param_ptr(k, "s", DT_f32);
         dk->s_plane = kernel_param_i64(k, "s_plane");
         dk->row_sum = kernel_reg(k, "row_sum", vec);
@@ -165,8 +217,8 @@ static void declare(DwKernel *dk, Kernel *k, Lower *lo, int mr, bool sum) {
 
 static Kernel *build_kernel(Lower *lo, const Depthwise *d, const Schedule *s) {
     Kernel *k = kernel_new(lo->m, kernel_name(lo, d, s));
-    DwKernel dk = {.attrs = d->attrs, .lanes = lower_lanes(lo)};
-    declare(&dk, k, lo, s->mr, d->sum);
+    DwKernel dk = {.attrs = d->attrs, .d = d, .lanes = lower_lanes(lo)};
+    declare(&dk, k, lo, s->mr);
     dk.b = build_begin(k);
     kernel_body(&dk, s);
     build_end(&dk.b);
@@ -191,6 +243,11 @@ Addr dw_pack(Lower *lo, const ConvAttrs *a, int64_t channels, const ConvWeights 
                 *out++ = c < channels ? from->w[c * taps + t] : 0;
     }
     return lower_weights_end(lo, name);
+}
+
+bool dw_clips(const ConvAttrs *a, int64_t columns) {
+    enum { MOST = 16 };
+    return columns <= MOST && a->dilation.v[0] == 1 && a->dilation.v[1] == 1;
 }
 
 static Schedule dw_schedule(const Depthwise *d, const PassContext *cx) {
@@ -220,7 +277,7 @@ void dw_call(Lower *lo, const Depthwise *d) {
                         arg_i64(d->c_plane),
                         arg_i64(d->c_row),
                         arg_i64(d->rows),
-                        arg_i64(d->length / s.mr),
+                        arg_i64(d->clipped ? d->in_rows : d->length / s.mr),
                         arg_addr(d->s),
                         arg_i64(d->s_plane)};
     int n = (int)(sizeof args / sizeof *args);
@@ -262,11 +319,16 @@ bool lower_dwconv2d(Lower *lo, Node *n) {
                    .a_tap_row = a->dilation.v[0] * x.row,
                    .c_plane = y.plane,
                    .c_row = y.row,
+                   .clipped = dw_clips(a, y.w),
+                   .in_rows = x.h,
+                   .in_columns = x.w,
                    .sum = mean != NULL,
                    .s_plane = mean ? view_of(&mean->type).plane : 0,
                    .w = dw_pack(lo, a, y.c, &w, node_in(n, 1)->name)};
     lower_batch_begin(lo, x.n);
-    d.a = conv_start(a, &x, lower_addr(lo, node_in(n, 0)));
+    d.a = lower_addr(lo, node_in(n, 0));
+    if (!d.clipped)
+        d.a = conv_start(a, &x, d.a);
     d.c = lower_addr(lo, node_out(n));
     if (mean) {
         d.s = lower_addr(lo, mean);

@@ -375,10 +375,14 @@ typedef struct Split {
  * of a long row. */
 static Split gemm_split(const Gemm *g, const PassContext *cx) {
     enum { ENOUGH = 8 };
+    const double WEIGHT_BYTE = 0.125; /* cycles, where each weight is used once or twice */
     Schedule s = gemm_schedule(g, cx);
     GemmPanels p = gemm_panels(g, cx);
     double vectors = (double)ceil_div(g->n, target_lanes(cx->target));
-    double cycles = vectors * (double)(g->k * g->kh * g->kw) * (double)(g->rows * g->length);
+    double rows = (double)(g->k * g->kh * g->kw);
+    double cycles = vectors * rows * (double)(g->rows * g->length);
+    double loads = WEIGHT_BYTE * rows * (double)g->n * sizeof(float);
+    cycles = cycles > loads ? cycles : loads;
     int64_t panels = p.whole + (p.last ? 1 : 0), tiles = g->length / s.mr;
     Split best = {SPLIT_PANELS, panels, 0};
     if (panels < ENOUGH && g->rows > panels)

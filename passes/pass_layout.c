@@ -93,9 +93,11 @@ static void widen_halo(Value *v, const Dim4 *pad) {
             v->type.layout.halo[i] = (int)pad->v[i];
 }
 
-/* Of a convolution; NULL for other ops. */
+/* The padding that must be in memory: NULL where there is none, and for other ops. */
 static const Dim4 *input_padding(const Node *n) {
     AttrSet set = op_info(n->op)->attrs;
+    if (n->op == OP_dwconv2d && dw_clips(conv_attrs(n), node_out(n)->type.shape.dim[3]))
+        return NULL;
     return set == ATTRSET_conv      ? &conv_attrs(n)->pad
            : set == ATTRSET_conv_dw ? &conv_dw_attrs(n)->pad
                                     : NULL;

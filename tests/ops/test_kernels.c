@@ -96,6 +96,13 @@ static const ConvCase dw_cases[] = {
     {1, 16, 9, 9, 16, 3, 3, 1, 1, 2, 2, {2, 2, 2, 2}, ACT_relu, true, false, false},
     {1, 1, 1, 1, 1, 3, 3, 1, 1, 1, 1, {1, 1, 1, 1}, ACT_none, true, false, false},
     {1, 48, 10, 38, 48, 1, 5, 1, 3, 1, 1, {0, 2, 0, 1}, ACT_none, true, false, false},
+    /* small planes, clipped: padding as large as the kernel, strides, a kernel larger than they are
+     */
+    {2, 20, 3, 5, 20, 5, 5, 1, 1, 1, 1, {4, 4, 5, 3}, ACT_silu, true, false, false},
+    {1, 16, 14, 14, 16, 5, 5, 2, 2, 1, 1, {1, 1, 2, 2}, ACT_none, true, false, false},
+    {1, 8, 2, 2, 8, 7, 7, 1, 1, 1, 1, {3, 3, 3, 3}, ACT_relu, true, false, false},
+    {1, 33, 15, 13, 33, 3, 3, 1, 3, 1, 1, {0, 3, 2, 2}, ACT_none, true, false, false},
+    {1, 17, 33, 30, 17, 3, 5, 3, 2, 1, 1, {1, 1, 1, 2}, ACT_relu6, true, false, false},
 };
 
 static void set_attrs(Node *n, const ConvCase *c) {
@@ -108,15 +115,24 @@ static void set_attrs(Node *n, const ConvCase *c) {
     node_infer_or_die(n);
 }
 
-static void add_conv(Graph *g, const ConvCase *c, Op op, bool mean) {
+/* Of x, with random weights. */
+static Node *new_conv(Graph *g, Value *x, const ConvCase *c, Op op) {
     int64_t inputs = op == OP_dwconv2d ? 1 : c->c;
     float scale = 2.0f / sqrtf((float)(inputs * c->kh * c->kw));
     Shape w = SHAPE(c->m, inputs, c->kh, c->kw);
-    Value *operands[3] = {new_input(g, "x", SHAPE(c->n, c->c, c->h, c->w)),
-                          random_constant(g, "w", w, scale),
+    Value *operands[3] = {x, random_constant(g, "w", w, scale),
                           c->bias ? random_constant(g, "b", SHAPE(c->m), 1) : NULL};
     Node *n = node_new(g, op, NULL, "y", operands, 3);
     set_attrs(n, c);
+    return n;
+}
+
+static Value *chain_conv(Graph *g, Value *x, const ConvCase *c, Op op) {
+    return node_out(new_conv(g, x, c, op));
+}
+
+static void add_conv(Graph *g, const ConvCase *c, Op op, bool mean) {
+    Node *n = new_conv(g, new_input(g, "x", SHAPE(c->n, c->c, c->h, c->w)), c, op);
     if (c->scale)
         node_set_operand(n, node_slot(n, "scale"), new_input(g, "scale", SHAPE(c->n, c->c, 1, 1)));
     if (c->residual)
@@ -336,6 +352,26 @@ static Graph *band_graph(void) {
     return g;
 }
 
+/* A chain whose values are large and whose weights are few, and then the reverse. */
+static Graph *batch_graph(void) {
+    static const ConvCase chain[] = {
+        {3, 8, 48, 48, 64, 1, 1, 1, 1, 1, 1, {0}, ACT_silu, true, false, false},
+        {3, 64, 48, 48, 64, 3, 3, 2, 2, 1, 1, {0, 0, 1, 1}, ACT_silu, true, false, false},
+        {3, 64, 24, 24, 20, 1, 1, 1, 1, 1, 1, {0}, ACT_none, true, false, false},
+        {3, 20, 24, 24, 128, 1, 1, 1, 1, 1, 1, {0}, ACT_relu6, true, false, false},
+    };
+    Graph *g = graph_new("batch");
+    Value *x = new_input(g, "x", SHAPE(3, 8, 48, 48));
+    for (size_t i = 0; i < sizeof chain / sizeof *chain; i++)
+        x = chain_conv(g, x, &chain[i], i == 1 ? OP_dwconv2d : OP_conv2d);
+    x = add_op(g, OP_global_avg_pool, &x, 1);
+    Value *w = random_constant(g, "w", SHAPE(1024, 128, 1, 1), 0.2f);
+    x = add_op(g, OP_conv2d, (Value *[]){x, w}, 2);
+    w = random_constant(g, "w", SHAPE(1024, 1024, 1, 1), 0.1f);
+    add_op(g, OP_conv2d, (Value *[]){x, w}, 2);
+    return g;
+}
+
 /* A copy of a graph input in channel blocks: a depthwise convolution that changes nothing. */
 static Value *blocked_input(Graph *g, Shape shape) {
     Tensor *one = tensor_new(&g->arena, DT_f32, SHAPE(shape.dim[1], 1, 1, 1));
@@ -510,6 +546,7 @@ typedef struct Fixture {
     Diag diag;
     Program p;
     PassOptions options;
+    int level;        /* of the pipeline */
     double magnitude; /* of what an output adds up, where it can be far over the output's own */
     double error;     /* what an output may differ by, of its magnitude */
     size_t ninputs, noutputs;
@@ -547,7 +584,7 @@ static Tensor **new_outputs(Fixture *f) {
 /* Special values come with kernels whose work is divided as finely as can be. */
 static void lower(Fixture *f, const char *target, bool fine) {
     int n;
-    const char *const *names = pipeline(0, &n);
+    const char *const *names = pipeline(f->level, &n);
     PassContext cx = {
         .target = target_find(target), .where = "test", .diag = &f->diag, .options = f->options};
     cx.options.part_cycles = fine ? 1 : 0;
@@ -747,6 +784,23 @@ static void test_means(void **state) {
     check_all(mean_graph, NSPECIALS, 1);
 }
 
+static void test_batch(void **state) {
+    (void)state;
+    for (size_t i = 0; i < target_count(); i++) {
+        for (size_t n = 0; n <= NSPECIALS; n += NSPECIALS) {
+            Fixture f = {.p.graph = batch_graph(), .level = 2, .magnitude = 10, .error = 2e-6};
+            check_fixture(&f, target_at(i)->name, specials, n);
+        }
+        Fixture f = {.p.graph = batch_graph(), .level = 2};
+        lower(&f, target_at(i)->name, false);
+        const Inst *first = f.p.module->run->body.first;
+        assert_int_equal(first->op, INST_for);
+        assert_int_equal(first->next->op, INST_call); /* behind the loop */
+        program_free(&f.p);
+        diag_free(&f.diag);
+    }
+}
+
 static void test_bands(void **state) {
     (void)state;
     check_all(band_graph, NSPECIALS, 1);
@@ -915,6 +969,7 @@ int main(void) {
         cmocka_unit_test(test_dwconv2d),
         cmocka_unit_test(test_means),
         cmocka_unit_test(test_bands),
+        cmocka_unit_test(test_batch),
         cmocka_unit_test(test_dense_se_pool),
         cmocka_unit_test(test_elementwise),
         cmocka_unit_test(test_moves),
