@@ -12,6 +12,8 @@ int64_t lower_parts(const PassContext *cx, double cycles, int64_t units) {
     double wanted = cycles / least;
     int64_t most = units < MAX_PARTS ? units : MAX_PARTS;
     int64_t parts = wanted < (double)most ? (int64_t)wanted : most;
+    if (parts % 2 && parts < units) /* two threads shall have equal shares */
+        parts--;
     return parts < 1 ? 1 : parts;
 }
 

@@ -267,20 +267,35 @@ static int64_t tiles_in_cache(const Conv3x3 *c, int m, const Schedule *s) {
     return c->target->l2_bytes / 4 / bytes;
 }
 
+/* The size of blocks, a multiple of mr, for about so many of `all` tiles; an even number of them, if
+ * there is one nearby, so that two threads have equal shares. */
+static int64_t even_blocks(int64_t all, int64_t blocks, int64_t mr) {
+    for (int64_t n = blocks; n < blocks + 4; n++) {
+        int64_t tiles = round_up(ceil_div(all, n), mr), count = ceil_div(all, tiles);
+        if (count == 1 || count % 2 == 0)
+            return tiles;
+    }
+    return round_up(ceil_div(all, blocks), mr);
+}
+
+/* One of two threads waits for the other's last block: what that is worth where there is one. */
+static const double ODD_BLOCKS = 1.03;
+
 /* F(m x m, 3x3) with s for the products, and its cycles. Weights that are read again by each block
  * come from nearer than at first. */
 static WinogradSchedule schedule_tiles(const Conv3x3 *c, int m, const Schedule *s, double *cycles) {
     int64_t all = ceil_div(c->rows, m) * ceil_div(c->columns, m);
     int64_t most = tiles_in_cache(c, m, s) / s->mr * s->mr;
     most = most ? most : s->mr;
-    int64_t blocks = ceil_div(all, most), tiles = round_up(ceil_div(all, blocks), s->mr);
-    blocks = ceil_div(all, tiles);
+    int64_t tiles = even_blocks(all, ceil_div(all, most), s->mr), blocks = ceil_div(all, tiles);
     int64_t chunks = (blocks - 1) * (tiles / s->mr) + ceil_div(all - (blocks - 1) * tiles, s->mr);
     int64_t points = (m + 2) * (m + 2), lanes = target_lanes(c->target);
     *cycles = (double)(points * chunks) * products_cycles(c, s) +
               (double)(all * ceil_div(c->k, lanes)) * transform_cycles(m, true) +
               (double)(all * ceil_div(c->n, lanes)) * transform_cycles(m, false) +
               weight_cycles(c, points) * (1 + 0.25 * (double)(blocks - 1));
+    if (blocks > 1 && blocks % 2)
+        *cycles *= ODD_BLOCKS;
     return (WinogradSchedule){.m = m, .tiles = tiles, .gemm = *s};
 }
 
