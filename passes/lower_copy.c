@@ -1,7 +1,7 @@
 /* lower_copy.c: ops that move elements: reorder, reshape, pad. */
 #include "passes/lower.h"
 
-enum { COPY_CYCLES = 2 }; /* of a load and a store */
+enum { COPY_CYCLES = 8 }; /* of a load and a store of what is far away */
 
 /* ---- rows that are contiguous on both sides -------------------------------------------------- */
 
