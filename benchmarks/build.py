@@ -8,7 +8,7 @@ import subprocess
 HERE = pathlib.Path(__file__).resolve().parent
 RUNTIME = HERE.parent / "runtime"
 FLAGS = ["-O2"]
-POOL = ["pool.c", "cpus.c", "error.c"]
+LINKED = ["memory.c", "pool.c", "cpus.c", "error.c"]
 
 
 class Failed(Exception):
@@ -47,7 +47,7 @@ def model(o, path, target, dims, title):
     call([o.effnetc, path, "-o", folder, "--name=net", f"--target={target}", *sizes, *o.option])
     contract = json.loads((folder / "net.json").read_text(encoding="utf-8"))
     call([*o.cc.split(), *FLAGS, "-shared", "-fPIC", "-pthread", "-D_POSIX_C_SOURCE=200809L",
-          f"-I{HERE.parent}", "-o", folder / "net.so", folder / "net.c", *(RUNTIME / f for f in POOL)])
+          f"-I{HERE.parent}", "-o", folder / "net.so", folder / "net.c", *(RUNTIME / f for f in LINKED)])
     return {"library": str(folder / "net.so"), "weights": str(folder / "net.weights.bin"),
             "json": str(folder / "net.json"), "target": contract["target"], "macs": contract["macs"],
             "arena": contract["arena"]["bytes"], "folder": str(folder),

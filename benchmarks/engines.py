@@ -49,6 +49,20 @@ class Threads:
         return ctypes.cast(self.struct, ctypes.c_void_p)
 
 
+class Memory:
+    """`size` bytes from the project's runtime."""
+
+    def __init__(self, library, size):
+        library.rt_memory_new.restype = ctypes.c_void_p
+        self.library = library
+        self.at = ctypes.c_void_p(library.rt_memory_new(ctypes.c_size_t(size)))
+        if not self.at:
+            raise RuntimeError(f"no {size} bytes of memory can be had")
+
+    def __del__(self):
+        self.library.rt_memory_free(self.at)
+
+
 class Effnetc:
     """The generated C of one target."""
 
@@ -62,10 +76,11 @@ class Effnetc:
         shape = contract["outputs"][0]["shape"]
         self.output = np.zeros(shape, np.float32)
         weights = np.fromfile(built["weights"], np.uint8)
-        self.weights, self.arena = aligned(weights.size), aligned(contract["arena"]["bytes"])
-        self.weights[:] = weights
-        self.arguments = [pointer(self.weights), pointer(x), pointer(self.output),
-                          pointer(self.arena), self.pool.argument()]
+        self.weights = Memory(self.library, weights.size)
+        self.arena = Memory(self.library, contract["arena"]["bytes"])
+        ctypes.memmove(self.weights.at, pointer(weights), weights.size)
+        self.arguments = [self.weights.at, pointer(x), pointer(self.output), self.arena.at,
+                          self.pool.argument()]
         code = self.library.net_run_parallel(*self.arguments)
         if code != 0:
             raise RuntimeError(f"the generated code returned {code}")

@@ -19,8 +19,6 @@ typedef int Entry(const void *weights, const void *const *in, void *const *out, 
 typedef int CheckWeights(const void *weights, size_t size);
 typedef void Watch(StepDone *f, void *context);
 
-enum { ALIGNMENT = 64 };
-
 struct CProgram {
     void *library;
     Entry *entry;
@@ -237,7 +235,7 @@ static void watch(const CProgram *p, const CProgramOptions *o) {
 }
 
 static void *aligned(size_t size) {
-    void *p = aligned_alloc(ALIGNMENT, (size_t)round_up((int64_t)size + 1, ALIGNMENT));
+    void *p = rt_memory_new(size);
     if (!p)
         die("out of memory for %zu bytes", size);
     return p;
@@ -317,8 +315,8 @@ void c_program_close(CProgram *p) {
         rt_pool_free(p->pool);
     if (p->library)
         dlclose(p->library);
-    free(p->weights);
-    free(p->arena);
+    rt_memory_free(p->weights);
+    rt_memory_free(p->arena);
 }
 
 int c_program_threads(const CProgram *p) {

@@ -144,6 +144,13 @@ int rt_labels_decode(rt_labels *out, const void *data, size_t size, rt_error *er
 const char *rt_label(const rt_labels *l, size_t index);
 void rt_labels_free(rt_labels *l);
 
+/* ---- memory.c: memory for weights and arenas ------------------------------------------------- */
+
+/* `size` bytes, aligned to 64 at least, their contents undefined: in huge pages where they are large
+ * and the system gives some, which makes a run some percent shorter. NULL: there is no memory. */
+void *rt_memory_new(size_t size);
+void rt_memory_free(void *p); /* NULL is fine */
+
 /* ---- cpus.c: how many threads make sense ----------------------------------------------------- */
 
 enum { RT_MAX_THREADS = 1024 };

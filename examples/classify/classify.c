@@ -19,16 +19,15 @@ static void give_up(const char *what, const char *why) {
     exit(1);
 }
 
-/* Weights and arena must lie at a multiple of 64 bytes. */
-static void *aligned(size_t size) {
-    void *p = NULL;
-    if (posix_memalign(&p, 64, size ? size : 64) != 0)
+static void *allocate(size_t size) {
+    void *p = rt_memory_new(size);
+    if (!p)
         give_up("memory", "there is not enough");
     return p;
 }
 
 static void *load_weights(const char *path) {
-    void *weights = aligned(LITE0_WEIGHTS_BYTES);
+    void *weights = allocate(LITE0_WEIGHTS_BYTES);
     FILE *f = fopen(path, "rb");
     if (!f)
         give_up(path, "can't be opened");
@@ -47,7 +46,7 @@ static float *load_picture(const char *path) {
                                .filter = RT_BICUBIC,
                                .mean = {127, 127, 127},
                                .std = {128, 128, 128}};
-    float *input = aligned(3 * SIZE * SIZE * sizeof *input);
+    float *input = allocate(3 * SIZE * SIZE * sizeof *input);
     rt_image picture;
     rt_error err;
     if (rt_image_read(&picture, path, &err) != RT_OK ||
@@ -105,7 +104,7 @@ int main(int argc, char **argv) {
     float logits[CLASSES];
     if (rt_labels_read(&labels, argv[2], &err) != RT_OK)
         give_up(argv[2], err.text);
-    void *weights = load_weights(argv[1]), *arena = aligned(LITE0_ARENA_BYTES);
+    void *weights = load_weights(argv[1]), *arena = allocate(LITE0_ARENA_BYTES);
     float *input = load_picture(argv[3]);
     double best = run(weights, input, logits, arena);
     softmax(logits, CLASSES);
@@ -113,8 +112,8 @@ int main(int argc, char **argv) {
     printf("%.2f ms an inference (best of %d); %.1f MB of weights, %.1f MB of arena\n", best, RUNS,
            1e-6 * (double)LITE0_WEIGHTS_BYTES, 1e-6 * (double)LITE0_ARENA_BYTES);
     rt_labels_free(&labels);
-    free(weights);
-    free(arena);
-    free(input);
+    rt_memory_free(weights);
+    rt_memory_free(arena);
+    rt_memory_free(input);
     return 0;
 }
