@@ -103,11 +103,12 @@ bool lower_unsupported(Lower *lo, const Node *n, const char *reason);
  * units. */
 int64_t lower_parts(const PassContext *cx, double cycles, int64_t units);
 
-/* The part that is being built: units first .. end - 1, `count` of them, all registers; they and
- * `part`, its number, are NULL where there is one part alone. */
+/* The part that is being built: its number, and that of its first unit; NULL where there is one
+ * part alone. */
 typedef struct Parts {
-    Reg *part, *first, *end, *count;
+    Reg *part, *first;
     int64_t units, parts;
+    int64_t each; /* units of every part, where all have the same */
 } Parts;
 
 /* Opens a `par` over the parts of a step's work (nothing for one part), and closes it. */
@@ -117,7 +118,9 @@ void lower_parts_end(Lower *lo, const Parts *p);
 Addr parts_addr(const Parts *p, Addr a, int64_t stride);
 /* The address of memory of the part's own, where each part has `size` elements of it. */
 Addr parts_own(const Parts *p, Addr a, int64_t size);
-Bound parts_count(const Parts *p);
+/* Behind the part's last unit, of several parts; how many units there are. */
+Reg *parts_end(Lower *lo, const Parts *p);
+Bound parts_count(Lower *lo, const Parts *p);
 
 /* The loop over the part's units, one by one: to be closed before lower_parts_end. */
 Reg *parts_each(Lower *lo, const Parts *p, const char *var);
@@ -162,7 +165,7 @@ void lower_sums_join(Lower *lo, Addr sums, int64_t pieces, Addr to, int64_t bloc
 typedef struct Depthwise {
     const ConvAttrs *attrs;
     int64_t blocks, rows, length;      /* blocks of channels; output rows, pixels in a row */
-    Reg *count;                        /* how many blocks there are, where that isn't constant */
+    Bound count;                       /* of blocks, of which a call does some */
     int64_t a_plane, a_row, a_tap_row; /* strides: input block, output row, row of taps */
     int64_t c_plane, c_row;            /* strides of the output */
     bool clipped;                      /* nothing is around the input's planes */

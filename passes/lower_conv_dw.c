@@ -216,6 +216,7 @@ static void depthwise(Lower *lo, const Fused *f, const Round *r, Addr y, int64_t
     Depthwise d = f->dw;
     d.attrs = &f->second;
     d.blocks = r->blocks;
+    d.count = bound_const(r->blocks);
     d.rows = rows;
     d.a = r->buffer;
     d.w = r->dw_weights;

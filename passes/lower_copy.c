@@ -56,10 +56,10 @@ static void copy_rows(Lower *lo, Rows from, Rows to, int64_t planes, int64_t row
     Parts p = lower_parts_begin(lo, units, lower_parts(lo->cx, cycles, units));
     const Arg args[] = {arg_addr(parts_addr(&p, from.at, by_plane ? from.plane : from.row)),
                         arg_addr(parts_addr(&p, to.at, by_plane ? to.plane : to.row)),
-                        arg_bound(by_plane ? parts_count(&p) : bound_const(planes)),
+                        arg_bound(by_plane ? parts_count(lo, &p) : bound_const(planes)),
                         arg_i64(from.plane),
                         arg_i64(to.plane),
-                        arg_bound(by_plane ? bound_const(rows) : parts_count(&p)),
+                        arg_bound(by_plane ? bound_const(rows) : parts_count(lo, &p)),
                         arg_i64(from.row),
                         arg_i64(to.row),
                         arg_i64(whole),
@@ -141,7 +141,7 @@ static void copy_lanes(Lower *lo, Addr from, const View *x, Addr to, const View 
     n += push_side(args + n, parts_addr(&p, to, y->row), y, lanes);
     args[n++] = arg_i64(ceil_div(x->c, lanes));
     args[n++] = arg_i64(x->c);
-    args[n++] = arg_bound(parts_count(&p));
+    args[n++] = arg_bound(parts_count(lo, &p));
     args[n++] = arg_i64(x->w);
     lower_call(lo, lanes_kernel(lo), args, n);
     lower_parts_end(lo, &p);

@@ -270,7 +270,7 @@ void dw_call(Lower *lo, const Depthwise *d) {
     const Arg args[] = {arg_addr(d->a),
                         arg_addr(d->w),
                         arg_addr(d->c),
-                        arg_bound(d->count ? bound_reg(d->count) : bound_const(d->blocks)),
+                        arg_bound(d->count),
                         arg_i64(d->a_plane),
                         arg_i64(d->a_row),
                         arg_i64(d->a_tap_row),
@@ -291,7 +291,7 @@ static void call_in_parts(Lower *lo, const Depthwise *all) {
     double cycles = taps * (double)all->blocks * (double)(all->rows * all->length);
     Parts p = lower_parts_begin(lo, all->blocks, lower_parts(lo->cx, cycles, all->blocks));
     Depthwise d = *all;
-    d.count = p.count;
+    d.count = parts_count(lo, &p);
     d.a = parts_addr(&p, all->a, all->a_plane);
     d.w = parts_addr(&p, all->w, dw_block_weights(a, lower_lanes(lo)));
     d.c = parts_addr(&p, all->c, all->c_plane);

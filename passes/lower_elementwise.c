@@ -153,8 +153,8 @@ bool lower_elementwise(Lower *lo, Node *n) {
     for (int i = 0; i < n->noperands; i++)
         nargs += push(lo, args + nargs, node_in(n, i), &v, &s);
     nargs += push(lo, args + nargs, y, &v, &s);
-    args[nargs++] = arg_bound(s.by_plane ? parts_count(&s.parts) : bound_const(v.blocks));
-    args[nargs++] = arg_bound(s.by_plane ? bound_const(v.h) : parts_count(&s.parts));
+    args[nargs++] = arg_bound(s.by_plane ? parts_count(lo, &s.parts) : bound_const(v.blocks));
+    args[nargs++] = arg_bound(s.by_plane ? bound_const(v.h) : parts_count(lo, &s.parts));
     args[nargs++] = arg_i64(v.w);
     lower_call(lo, build_kernel(lo, n, n->noperands + 1), args, nargs);
     lower_parts_end(lo, &s.parts);

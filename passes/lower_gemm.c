@@ -413,13 +413,17 @@ static void call_last_after(Lower *lo, const Gemm *g, const Schedule *s, const E
 static void zero_part_halo(Lower *lo, const Gemm *g, int64_t nv, const Parts *parts) {
     Builder *b = &lo->step;
     LType i64 = ltype(DT_i64, 1);
-    Reg *width = build_const_i(b, "width", i64, nv);
-    Reg *all = build_const_i(b, "blocks", i64, view_of(&g->halo_of->type).blocks);
-    Reg *first = build_op(b, INST_mul, "first_block", parts->first, width, NULL);
-    Reg *end = build_op(b, INST_mul, "end_block", parts->end, width, NULL);
-    end = build_op(b, INST_min, "end_block", end, all, NULL);
-    Reg *count = build_op(b, INST_sub, "halos", end, first, NULL);
-    lower_zero_halo_of(lo, g->halo_of, addr_plus(g->c, first, g->c_plane), bound_reg(count));
+    int64_t blocks = view_of(&g->halo_of->type).blocks;
+    Bound count = bound_const(parts->each * nv);
+    if (!parts->each || parts->units * nv != blocks) {
+        Reg *width = build_const_i(b, "width", i64, nv),
+            *all = build_const_i(b, "blocks", i64, blocks);
+        Reg *first = build_op(b, INST_mul, "first_block", parts->first, width, NULL);
+        Reg *end = build_op(b, INST_mul, "end_block", parts_end(lo, parts), width, NULL);
+        end = build_op(b, INST_min, "end_block", end, all, NULL);
+        count = bound_reg(build_op(b, INST_sub, "halos", end, first, NULL));
+    }
+    lower_zero_halo_of(lo, g->halo_of, parts_addr(parts, g->c, nv * g->c_plane), count);
 }
 
 static bool has_halo(const Value *v) {
@@ -470,21 +474,27 @@ static void call_part_panels(Lower *lo, const Gemm *g, const Schedule *s, Addr w
     Builder *b = &lo->step;
     Extent e = whole_extent(g, s);
     Gemm mine = *g;
-    Reg *whole = build_const_i(b, "whole", ltype(DT_i64, 1), p->whole);
-    Reg *end = build_op(b, INST_min, "stop", parts->end, whole, NULL);
-    Reg *count = build_op(b, INST_sub, "panels", end, parts->first, NULL);
+    Reg *whole = NULL, *end = NULL;
+    Bound count = {0};
+    if (p->last) {
+        whole = build_const_i(b, "whole", ltype(DT_i64, 1), p->whole);
+        end = parts_end(lo, parts);
+        Reg *stop = build_op(b, INST_min, "stop", end, whole, NULL);
+        count = bound_reg(build_op(b, INST_sub, "panels", stop, parts->first, NULL));
+    } else {
+        count = parts_count(lo, parts);
+    }
     mine.c = parts_addr(parts, g->c, s->nv * g->c_plane);
     if (g->residual)
         mine.r = parts_addr(parts, g->r, s->nv * g->r_plane);
     Addr w = parts_addr(parts, weights, p->weights);
     if (p->whole && g->gate)
-        w = scale_panels(lo, g, w, parts_addr(parts, g->scratch, p->weights), bound_reg(count),
-                         s->nv);
+        w = scale_panels(lo, g, w, parts_addr(parts, g->scratch, p->weights), count, s->nv);
     if (p->whole)
-        call_panels(lo, &mine, s, &e, w, bound_reg(count), s->nv, false);
+        call_panels(lo, &mine, s, &e, w, count, s->nv, false);
     if (!p->last)
         return;
-    build_if(b, build_op(b, INST_lt, "last", whole, parts->end, NULL));
+    build_if(b, build_op(b, INST_lt, "last", whole, end, NULL));
     mine.c = g->c;
     mine.r = g->r;
     if (g->gate) {
@@ -502,10 +512,10 @@ static Extent part_of_row(Lower *lo, const Gemm *g, const Parts *parts) {
     Builder *b = &lo->step;
     LType i64 = ltype(DT_i64, 1);
     Reg *all = build_const_i(b, "tiles", i64, parts->units);
-    Reg *ends = build_op(b, INST_eq, "ends", parts->end, all, NULL);
+    Reg *ends = build_op(b, INST_eq, "ends", parts_end(lo, parts), all, NULL);
     Reg *tails = build_op(b, INST_select, "tails", ends, build_const_i(b, "one", i64, 1),
                           build_const_i(b, "zero", i64, 0));
-    return (Extent){bound_const(g->rows), parts_count(parts), bound_reg(tails)};
+    return (Extent){bound_const(g->rows), parts_count(lo, parts), bound_reg(tails)};
 }
 
 static void call_all(Lower *lo, const Gemm *g, const Schedule *s, const Extent *e, Addr weights,
@@ -522,7 +532,7 @@ static void call_part_pixels(Lower *lo, const Gemm *g, const Schedule *s, Addr w
     bool rows = kind == SPLIT_ROWS;
     Extent e = whole_extent(g, s);
     if (rows)
-        e.rows = parts_count(parts);
+        e.rows = parts_count(lo, parts);
     else
         e = part_of_row(lo, g, parts);
     Gemm mine = *g;

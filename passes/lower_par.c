@@ -7,24 +7,34 @@ enum {
     MAX_PARTS = 32
 };
 
+/* About so many, with equal shares of the units if that can be, for an even number of threads too.
+ */
+static int64_t even_parts(int64_t parts, int64_t units) {
+    for (int64_t n = parts; n > parts / 2; n--)
+        if (n % 2 == 0 && units % n == 0)
+            return n;
+    return parts % 2 && parts < units && parts > 1 ? parts - 1 : parts;
+}
+
 int64_t lower_parts(const PassContext *cx, double cycles, int64_t units) {
     double least = cx->options.part_cycles > 0 ? cx->options.part_cycles : PART_CYCLES;
     double wanted = cycles / least;
     int64_t most = units < MAX_PARTS ? units : MAX_PARTS;
     int64_t parts = wanted < (double)most ? (int64_t)wanted : most;
-    if (parts % 2 && parts < units) /* two threads shall have equal shares */
-        parts--;
-    return parts < 1 ? 1 : parts;
+    return parts < 1 ? 1 : even_parts(parts, units);
 }
 
 static Reg *constant(Builder *b, int64_t value) {
     return build_const_i(b, "n", ltype(DT_i64, 1), value);
 }
 
-/* part * units / parts: shares differ by one at most. */
+/* Where the share of part `part` starts: part * units / parts, so that shares differ by one at
+ * most. */
 static Reg *share_start(Builder *b, const char *name, Reg *part, const Parts *p) {
     if (p->units == p->parts)
         return part;
+    if (p->each)
+        return build_op(b, INST_mul, name, part, constant(b, p->each), NULL);
     Reg *all = build_op(b, INST_mul, name, part, constant(b, p->units), NULL);
     return build_op(b, INST_div, name, all, constant(b, p->parts), NULL);
 }
@@ -34,11 +44,9 @@ Parts lower_parts_begin(Lower *lo, int64_t units, int64_t parts) {
     Parts p = {.units = units, .parts = parts};
     if (parts == 1)
         return p;
+    p.each = units % parts == 0 ? units / parts : 0;
     p.part = build_par(b, "part", bound_const(0), bound_const(parts));
-    Reg *next = build_op(b, INST_add, "next", p.part, constant(b, 1), NULL);
     p.first = share_start(b, "first", p.part, &p);
-    p.end = share_start(b, "end", next, &p);
-    p.count = build_op(b, INST_sub, "count", p.end, p.first, NULL);
     return p;
 }
 
@@ -47,20 +55,30 @@ void lower_parts_end(Lower *lo, const Parts *p) {
         build_close(&lo->step);
 }
 
+Reg *parts_end(Lower *lo, const Parts *p) {
+    Builder *b = &lo->step;
+    if (p->each)
+        return build_op(b, INST_add, "end", p->first, constant(b, p->each), NULL);
+    Reg *next = build_op(b, INST_add, "next", p->part, constant(b, 1), NULL);
+    return share_start(b, "end", next, p);
+}
+
 Reg *parts_each(Lower *lo, const Parts *p, const char *var) {
-    Bound first = p->first ? bound_reg(p->first) : bound_const(0);
-    Bound end = p->end ? bound_reg(p->end) : bound_const(p->units);
+    Bound first = p->part ? bound_reg(p->first) : bound_const(0);
+    Bound end = p->part ? bound_reg(parts_end(lo, p)) : bound_const(p->units);
     return build_for(&lo->step, var, first, end, 1);
 }
 
 Addr parts_addr(const Parts *p, Addr a, int64_t stride) {
-    return p->first && stride ? addr_plus(a, p->first, stride) : a;
+    return p->part && stride ? addr_plus(a, p->first, stride) : a;
 }
 
 Addr parts_own(const Parts *p, Addr a, int64_t size) {
     return p->part && size ? addr_plus(a, p->part, size) : a;
 }
 
-Bound parts_count(const Parts *p) {
-    return p->count ? bound_reg(p->count) : bound_const(p->units);
+Bound parts_count(Lower *lo, const Parts *p) {
+    if (!p->part || p->each)
+        return bound_const(p->part ? p->each : p->units);
+    return bound_reg(build_op(&lo->step, INST_sub, "count", parts_end(lo, p), p->first, NULL));
 }

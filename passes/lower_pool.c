@@ -93,7 +93,7 @@ void lower_pool_to(Lower *lo, Addr from, const View *v, Addr to, int64_t plane) 
     const Arg args[] = {arg_addr(parts_addr(&p, from, v->plane)),
                         arg_addr(inverse),
                         arg_addr(parts_addr(&p, to, plane)),
-                        arg_bound(parts_count(&p)),
+                        arg_bound(parts_count(lo, &p)),
                         arg_i64(v->plane),
                         arg_i64(v->row),
                         arg_i64(v->h),

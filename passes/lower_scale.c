@@ -104,7 +104,7 @@ void lower_scale_slice(Lower *lo, const ScaleWeights *s, const Parts *p, Addr w,
     Reg *zero = build_const_i(b, "zero", i64, 0), *one = build_const_i(b, "one", i64, 1);
     Reg *block = build_const_i(b, "block", i64, s->block), *k = build_const_i(b, "k", i64, s->k);
     Reg *start = build_op(b, INST_mul, "start", p->first, block, NULL);
-    Reg *stop = build_op(b, INST_mul, "stop", p->end, block, NULL);
+    Reg *stop = build_op(b, INST_mul, "stop", parts_end(lo, p), block, NULL);
     stop = build_op(b, INST_min, "stop", stop, k, NULL);
     Reg *channels = build_op(b, INST_sub, "channels", stop, start, NULL);
     Reg *rows =
@@ -118,7 +118,7 @@ void lower_scale_slice(Lower *lo, const ScaleWeights *s, const Parts *p, Addr w,
                         arg_i64(s->panels),
                         arg_i64(s->panel),
                         arg_bound(bound_reg(channels)),
-                        arg_bound(parts_count(p)),
+                        arg_bound(parts_count(lo, p)),
                         arg_bound(bound_reg(biases)),
                         arg_bound(bound_reg(skip))};
     lower_call(lo, build_kernel(lo, s), args, sizeof args / sizeof *args);

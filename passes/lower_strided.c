@@ -121,7 +121,7 @@ static void call_kernel(Lower *lo, Kernel *k, const Strided *s, const Addr *at) 
     for (int i = 0; i < s->n; i++)
         args[count++] = arg_addr(parts_addr(&p, at[i], s->rank ? s->stride[i][0] : 0));
     for (int d = 0; d < s->rank; d++)
-        args[count++] = d ? arg_i64(s->size[d]) : arg_bound(parts_count(&p));
+        args[count++] = d ? arg_i64(s->size[d]) : arg_bound(parts_count(lo, &p));
     for (int i = 0; i < s->n; i++)
         for (int d = 0; d < dims_of(s, i); d++)
             args[count++] = arg_i64(s->stride[i][d]);

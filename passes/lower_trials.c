@@ -50,6 +50,7 @@ static void size_dw(Call *c) {
     const TileProblem *p = c->p;
     c->dw = (Depthwise){.attrs = &c->attrs,
                         .blocks = p->blocks,
+                        .count = bound_const(p->blocks),
                         .rows = p->rows,
                         .length = p->pixels,
                         .a_plane = c->x.plane,
