@@ -78,6 +78,8 @@ static void check_input(Verifier *v, const Value *value) {
     define(v, value);
     if (!value->is_input || value->def || value->constant)
         fault(v, "input %%%s is marked as something else", value->name);
+    if (value->type.layout.one_image)
+        fault(v, "input %%%s has memory for one image", value->name);
 }
 
 static void check_constant(Verifier *v, const Value *value) {
@@ -228,6 +230,8 @@ static void check_outputs(Verifier *v) {
             check_use(v, u, arena_printf(&v->arena, "output %zu", i));
         else
             fault(v, "output %zu has no value", i);
+        if (u->value && u->value->type.layout.one_image)
+            fault(v, "output %zu has memory for one image", i);
     }
 }
 

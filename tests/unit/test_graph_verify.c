@@ -120,11 +120,21 @@ static void change_result_index(Graph *g) {
     named(g, "y.scratch")->result = 0;
 }
 
+static void let_input_images_take_turns(Graph *g) {
+    named(g, "x")->type.layout = (Layout){.block = 8, .one_image = true};
+}
+
+static void let_output_images_take_turns(Graph *g) {
+    g->outputs.data[0]->value->type.layout = (Layout){.block = 8, .one_image = true};
+}
+
 static void faults_of_values(void **state) {
     (void)state;
     expect_fault(drop_name, "a value has no name");
     expect_fault(share_name, "%x is defined twice");
     expect_fault(forget_name, "the graph's names don't have %a");
+    expect_fault(let_input_images_take_turns, "input %x has memory for one image");
+    expect_fault(let_output_images_take_turns, "output 0 has memory for one image");
     expect_fault(unmark_input, "input %x is marked as something else");
     expect_fault(mark_constant_as_input, "constant @w is marked as something else");
     expect_fault(take_constant, "constant @b is marked as something else");
