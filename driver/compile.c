@@ -134,7 +134,7 @@ static int passes_before(const char *const *names, int n, const char *end) {
     return i;
 }
 
-bool model_prepare(effnetc_model *m) {
+static bool run_before(effnetc_model *m, const char *end) {
     int n;
     const char *const *names = pipeline(m->options.opt_level, &n);
     if (m->diag->errors || !model_schedules(m) || !model_source(m))
@@ -143,11 +143,20 @@ bool model_prepare(effnetc_model *m) {
     RunnerOptions options = runner_options(m);
     m->program.graph = m->source;
     m->source = NULL;
-    bool ok = run_passes(&m->program, names, passes_before(names, n, "plan-memory"), &cx, &options);
+    bool ok = run_passes(&m->program, names, passes_before(names, n, end), &cx, &options);
     if (!ok)
         program_free(&m->program);
     drop_unwanted_remarks(m);
     return ok;
+}
+
+bool model_prepare(effnetc_model *m) {
+    return run_before(m, "plan-memory");
+}
+
+/* fuse-residual and what follows choose among nodes, by their order or for the target. */
+bool model_canonical(effnetc_model *m) {
+    return run_before(m, m->options.opt_level == 0 ? "layout" : "fuse-residual");
 }
 
 bool effnetc_compile(effnetc_model *m) {

@@ -8,7 +8,8 @@
 /* One row a command: the variable is in cmd_NAME.c (the printers of tables share one file). */
 #define COMMANDS(ROW)                                                                              \
     ROW(compile)                                                                                   \
-    ROW(run) ROW(verify) ROW(bench) ROW(inspect) ROW(opt) ROW(ops) ROW(passes) ROW(targets)
+    ROW(run)                                                                                       \
+    ROW(verify) ROW(bench) ROW(inspect) ROW(diff) ROW(opt) ROW(ops) ROW(passes) ROW(targets)
 
 #define ROW(id) extern const Command command_##id;
 COMMANDS(ROW)

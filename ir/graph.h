@@ -251,7 +251,8 @@ int value_use_count(const Value *v);
 /* The only user of v, or NULL where it has several uses or is a graph output. */
 Node *value_single_user(const Value *v);
 bool value_is_graph_output(const Value *v);
-/* Whether v, a result, is memory for its node's kernel: of any type, and no shape rule says which. */
+/* Whether v, a result, is memory for its node's kernel: of any type, and no shape rule says which.
+ */
 bool value_is_scratch(const Value *v);
 
 /* Typed access to attributes; dies on the wrong op. */
@@ -298,6 +299,8 @@ typedef enum ConstantForm {
 } ConstantForm;
 
 void graph_print(Buf *b, const Graph *g, ConstantForm form);
+/* One node as it stands in a graph's text, without a newline. */
+void node_print(Buf *b, const Node *n);
 /* Writes each elided constant of g to out as FOLDER/HASH.bin (raw little-endian elements). */
 void graph_write_constants(const Graph *g, const char *folder, Outputs *out);
 
@@ -313,6 +316,38 @@ Graph *graph_parse(const char *text, size_t size, const char *where, const char 
 /* Checks every invariant: names, order, uses, arity, types against the op's shape rule, layouts,
  * arena offsets. Reports all faults to d, as internal errors; true where there is none. */
 bool graph_verify(const Graph *g, const char *where, Diag *d);
+
+/* ---- graph_diff.c: are two graphs the same network? -------------------------------------------
+ */
+
+typedef struct GraphDiffOptions {
+    /* Names of attributes that may differ; "layout": an input may come in another order of its
+     * dims, which a transpose undoes. */
+    const char *const *ignored;
+    size_t nignored;
+} GraphDiffOptions;
+
+typedef enum GraphDiffKind {
+    GRAPH_DIFF_NONE,
+    GRAPH_DIFF_INPUT,   /* index: the first input that differs in type or is missing */
+    GRAPH_DIFF_NODE,    /* a, b: the first node of each graph that the other hasn't; may be NULL */
+    GRAPH_DIFF_SHARING, /* a, b: equal, but a value is used twice in one graph and made twice in the
+                          other */
+    GRAPH_DIFF_OUTPUT   /* index: the first output that is another value or is missing */
+} GraphDiffKind;
+
+typedef struct GraphDifference {
+    GraphDiffKind what;
+    size_t index;
+    const Node *a, *b;
+} GraphDifference;
+
+/* Whether both compute the same but for the elements of float constants. Names, origins and the
+ * order of independent nodes don't count, nor does that of operands which commute. Overwrites the
+ * nodes' marks. False with the first difference in *out. */
+bool graph_same(Graph *a, Graph *b, const GraphDiffOptions *o, GraphDifference *out);
+/* A line for each thing that differs in two nodes: "pad: 1x1x1x1 and 0x0x1x1". */
+void node_print_differences(Buf *b, const Node *x, const Node *y);
 
 /* ---- graph_eval*.c, graph_fold.c: the oracle ------------------------------------------------- */
 

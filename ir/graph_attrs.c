@@ -209,6 +209,10 @@ bool attrs_equal(AttrSet set, const void *a, const void *b) {
     return true;
 }
 
+void attr_print(Buf *b, const AttrField *f, const void *attrs) {
+    kinds[f->kind].print(b, field_in(f, attrs));
+}
+
 void attrs_print(Buf *b, AttrSet set, const void *attrs) {
     const AttrSetInfo *info = attrset_info(set);
     const char *sep = " {";
@@ -217,7 +221,7 @@ void attrs_print(Buf *b, AttrSet set, const void *attrs) {
         if (field_equal(f, attrs, info->defaults))
             continue;
         buf_printf(b, "%s%s=", sep, f->name);
-        kinds[f->kind].print(b, field_in(f, attrs));
+        attr_print(b, f, attrs);
         sep = ", ";
     }
     if (sep[0] == ',')

@@ -60,6 +60,8 @@ bool parse_element(Lexer *l, Tensor *t, int64_t i);
 
 /* " {kernel=3x3, act=silu}", without the fields that equal their default. */
 void attrs_print(Buf *b, AttrSet set, const void *attrs);
+/* The value of one attribute: "3x3". */
+void attr_print(Buf *b, const AttrField *f, const void *attrs);
 /* What is between the braces, which are consumed too. */
 bool attrs_parse(Lexer *l, AttrSet set, void *attrs);
 bool attrs_equal(AttrSet set, const void *a, const void *b);

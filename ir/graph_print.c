@@ -92,8 +92,7 @@ static void print_operands(Buf *b, const Node *n) {
     }
 }
 
-static void print_node(Buf *b, const Node *n) {
-    buf_puts(b, "  ");
+void node_print(Buf *b, const Node *n) {
     print_results(b, n);
     buf_printf(b, " = %s", op_info(n->op)->name);
     print_operands(b, n);
@@ -107,7 +106,6 @@ static void print_node(Buf *b, const Node *n) {
         buf_put_escaped(b, n->origin);
         buf_putc(b, '"');
     }
-    buf_putc(b, '\n');
 }
 
 /* ---- the graph ------------------------------------------------------------------------------ */
@@ -149,7 +147,9 @@ void graph_print(Buf *b, const Graph *g, ConstantForm form) {
     for (size_t i = 0; i < g->constants.len; i++)
         print_constant(b, g->constants.data[i], form);
     FOR_EACH_NODE(g, n) {
-        print_node(b, n);
+        buf_puts(b, "  ");
+        node_print(b, n);
+        buf_putc(b, '\n');
     }
     print_return(b, g);
 }

@@ -99,7 +99,7 @@ class Cli(unittest.TestCase):
 
     def test_every_command_has_help(self):
         listing = self.check(OK, "--help")
-        commands = ["compile", "run", "verify", "bench", "inspect", "opt", "ops", "passes", "targets"]
+        commands = ["compile", "run", "verify", "bench", "inspect", "diff", "opt", "ops", "passes", "targets"]
         for name in commands:
             self.assertIn("\n  %s " % name, listing)
             text = self.check(OK, name, "--help")
@@ -846,6 +846,104 @@ class Cli(unittest.TestCase):
         self.assertEqual(info["inputs"], [{"name": "x", "dtype": "f32", "shape": [1, 3, 4, 4]}])
         self.assertGreaterEqual(info["memory"]["arena_bytes"], info["memory"]["arena_lower_bound"])
         self.assertEqual(sum(op["macs"] for op in info["ops"]), 96)
+
+    # ---- diff ----
+
+    def graph_file(self, name, *nodes, out="y", inputs="%x: f32[1,2,4,4]", result="f32[1,2,4,4]"):
+        """Two 1x1 weights and a relu's worth of graph IR, as a file."""
+        text = "graph @g(%s) -> %s {\n" % (inputs, result)
+        text += "  const @w : f32[2,2,1,1] = [1, 2, 3, 4]\n"
+        text += "  const @v : f32[2,2,1,1] = [5, 6, 7, 8]\n"
+        text += "".join("  %s\n" % n for n in nodes) + "  return %%%s\n}\n" % out
+        return self.write(name, text.encode())
+
+    T = " : f32[1,2,4,4]"
+    CONVS = ("%a = conv2d %x, @w" + T, "%b = conv2d %x, @v {act=silu}" + T)
+
+    def test_diff_same(self):
+        """Names, weights, the order of nodes and that of operands don't count."""
+        a = self.graph_file("a.ir", *self.CONVS, "%y = add %a, %b" + self.T)
+        b = self.graph_file("b.ir", self.CONVS[1], self.CONVS[0], "%y = add %b, %a" + self.T)
+        c = self.graph_file("c.ir", *(n.replace("@w", "@v") for n in self.CONVS),
+                            "%y = add %a, %b" + self.T)
+        for other in [a, b, c]:
+            for more in [[], ["--as-loaded"]]:
+                self.assertIn("same graph", self.check(OK, "diff", a, other, *more))
+        twice = self.check(OK, "diff", self.model, self.model)
+        self.assertIn("same graph (1 nodes", twice)
+        self.assertIn("same graph (2 nodes", self.check(OK, "diff", self.model, self.model, "--as-loaded"))
+
+    def differ(self, a, b, *more):
+        text = self.check(VERIFY, "diff", a, b, *more, says=["different graphs"])
+        self.assertIn("first difference: ", text)
+        return text
+
+    def test_diff_first_difference(self):
+        a = self.graph_file("a.ir", *self.CONVS, "%y = sub %a, %b" + self.T)
+        swapped = self.graph_file("s.ir", *self.CONVS, "%y = sub %b, %a" + self.T)
+        self.assertIn("operands: of other nodes", self.differ(a, swapped))
+        act = self.graph_file("c.ir", self.CONVS[0], self.CONVS[1].replace("silu", "relu"),
+                              '%y = sub %a, %b' + self.T + '  # "late"')
+        text = self.differ(a, act)
+        self.assertIn("act: silu and relu", text)
+        self.assertNotIn("late", text)
+        self.assertIn("same graph", self.check(OK, "diff", a, act, "--ignore=act"))
+        op = self.graph_file("o.ir", *self.CONVS, "%y = max %a, %b" + self.T)
+        self.assertIn("op: sub and max", self.differ(a, op))
+        more = self.graph_file("m.ir", *self.CONVS, "%z = sub %a, %b" + self.T,
+                               "%y = softmax %z {axis=1}" + self.T)
+        self.assertIn("no such node", self.differ(a, more))
+        wide = self.graph_file("w.ir", "%y = relu %x : f32[1,2,4,5]", inputs="%x: f32[1,2,4,5]",
+                               result="f32[1,2,4,5]")
+        self.assertIn("first difference: input 0", self.differ(a, wide))
+        self.check(IO, "diff", a, "none.ir", says=["none.ir"])
+        self.check(USAGE, "diff", a, says=["A B"])
+
+    def test_diff_sharing_and_outputs(self):
+        """One convolution used twice isn't two that look alike; x + y isn't y's other output."""
+        twice = self.graph_file("t.ir", "%a = conv2d %x, @w" + self.T,
+                                "%b = conv2d %x, @v" + self.T, "%y = sub %a, %a" + self.T)
+        both = self.graph_file("b.ir", "%a = conv2d %x, @w" + self.T,
+                               "%b = conv2d %x, @v" + self.T, "%y = sub %a, %b" + self.T)
+        self.assertIn("only one of them shares", self.differ(twice, both, "--as-loaded"))
+        first = self.graph_file("f.ir", *self.CONVS, out="a")
+        second = self.graph_file("e.ir", *self.CONVS, out="b")
+        self.assertIn("first difference: output 0", self.differ(first, second, "--as-loaded"))
+
+    def test_diff_integers_count(self):
+        def gather(name, index):
+            text = "graph @g(%%x: f32[4]) -> f32[] {\n  const @i : i64[] = [%d]\n"
+            text += "  %%y = gather %%x, @i {axis=0} : f32[]\n  return %%y\n}\n"
+            return self.write(name, (text % index).encode())
+
+        a, b, same = gather("a.ir", 1), gather("b.ir", 2), gather("c.ir", 1)
+        self.differ(a, b)
+        self.check(OK, "diff", a, same)
+
+    def test_diff_epsilon(self):
+        def norm(name, epsilon):
+            text = "graph @g(%%x: f32[1,1,2,2]) -> f32[1,1,2,2] {\n  const @c : f32[1] = [1]\n"
+            text += "  %%y = batch_norm %%x, @c, @c, @c, @c {epsilon=%s} : f32[1,1,2,2]  # \"bn\"\n"
+            return self.write(name, (text % epsilon + "  return %y\n}\n").encode())
+
+        a, b = norm("a.ir", "0.001"), norm("b.ir", "0.002")
+        text = self.differ(a, b)
+        self.assertIn("epsilon", text)
+        self.assertIn('0.002 of "bn"', text)
+        self.check(OK, "diff", a, b, "--ignore=epsilon")
+        self.check(OK, "diff", a, norm("c.ir", "0.001"))
+
+    def test_diff_layout(self):
+        nhwc = self.write("n.ir", b"""graph @g(%x: f32[1,4,4,2]) -> f32[1,2,4,4] {
+  %t = transpose %x {perm=[0, 3, 1, 2]} : f32[1,2,4,4]
+  %y = silu %t : f32[1,2,4,4]
+  return %y
+}
+""")
+        nchw = self.graph_file("c.ir", "%y = silu %x" + self.T)
+        self.assertIn("input 0", self.differ(nhwc, nchw))
+        for pair in [(nhwc, nchw), (nchw, nhwc), (nhwc, nhwc)]:
+            self.check(OK, "diff", *pair, "--ignore=layout")
 
     # ---- memory ----
 

@@ -1,0 +1,187 @@
+/* cmd_diff.c: effnetc diff: whether two models are the same network. */
+#include "driver/driver.h"
+
+#include <string.h>
+
+typedef struct DiffOptions {
+    CommonOptions common;
+    effnetc_options compiler; /* dims alone */
+    effnetc_strings ignored;
+    bool as_loaded;
+} DiffOptions;
+
+static const Option rows[] = {
+    {"ignore", 0, OPT_LIST, offsetof(DiffOptions, ignored), "NAME,...",
+     "attributes that may differ: pad, epsilon, ...; layout: inputs may be NHWC or NCHW", 0, 0},
+    {"as-loaded", 0, OPT_FLAG, offsetof(DiffOptions, as_loaded), NULL,
+     "compare the graphs as they were loaded, before any pass", 0, 0},
+    {"dim", 0, OPT_REPEAT, offsetof(DiffOptions, compiler.dims), "NAME=N",
+     "size of a symbolic dimension of either model (default: 1 for the batch)", 0, 0},
+};
+static const OptionGroup own = OPTION_GROUP(rows);
+
+/* One of the two models. */
+typedef struct DiffSide {
+    effnetc_model *m;
+    VEC(double) epsilons; /* of the batch norms as loaded: they are gone behind the passes */
+    VEC(const char *) norm_names;
+} DiffSide;
+
+static void note_batch_norms(DiffSide *s) {
+    FOR_EACH_NODE(s->m->source, n) {
+        if (n->op != OP_batch_norm)
+            continue;
+        vec_push(&s->m->arena, &s->epsilons, batch_norm_attrs(n)->epsilon);
+        vec_push(&s->m->arena, &s->norm_names,
+                 arena_strdup(&s->m->arena, *n->origin ? n->origin : node_out(n)->name));
+    }
+}
+
+static bool load(DiffSide *s, const DiffOptions *o, const char *path, Context *cx) {
+    s->m = model_open(&o->compiler, &cx->diag);
+    if (!effnetc_load(s->m, path))
+        return false;
+    note_batch_norms(s);
+    return o->as_loaded || model_canonical(s->m);
+}
+
+static Graph *graph_of(const DiffSide *s) {
+    return s->m->source ? s->m->source : s->m->program.graph;
+}
+
+/* ---- what differs ---- */
+
+static void print_side(const DiffSide *s, const char *text) {
+    printf("  %s: %s\n", base_name(s->m->path), text);
+}
+
+static void print_node(const DiffSide *s, const Node *n) {
+    Buf b = {0};
+    if (n)
+        node_print(&b, n);
+    print_side(s, n ? buf_str(&b) : "no such node");
+    buf_free(&b);
+}
+
+static void print_nodes(const DiffSide *a, const DiffSide *b, const GraphDifference *d) {
+    Buf list = {0};
+    print_node(a, d->a);
+    print_node(b, d->b);
+    if (d->what == GRAPH_DIFF_NODE && d->a && d->b)
+        node_print_differences(&list, d->a, d->b);
+    for (char *line = list.data, *end; line && *line; line = end + 1) {
+        end = strchr(line, '\n');
+        printf("  %.*s\n", (int)(end - line), line);
+    }
+    buf_free(&list);
+}
+
+static void print_input(const DiffSide *s, size_t i) {
+    const Graph *g = graph_of(s);
+    const Value *v = i < g->inputs.len ? g->inputs.data[i] : NULL;
+    print_side(s, v ? arena_printf(&s->m->arena, "%s %s", v->name, type_str(&s->m->arena, &v->type))
+                    : "no such input");
+}
+
+static void print_output(const DiffSide *s, size_t i) {
+    const Graph *g = graph_of(s);
+    const Value *v = i < g->outputs.len ? g->outputs.data[i]->value : NULL;
+    if (v && v->def)
+        print_node(s, v->def);
+    else
+        print_side(s, v ? v->name : "no such output");
+}
+
+static void print_difference(const DiffSide *a, const DiffSide *b, const GraphDifference *d) {
+    switch (d->what) {
+    case GRAPH_DIFF_INPUT:
+        printf("first difference: input %zu\n", d->index);
+        print_input(a, d->index);
+        print_input(b, d->index);
+        break;
+    case GRAPH_DIFF_NODE:
+        printf("first difference: a node\n");
+        print_nodes(a, b, d);
+        break;
+    case GRAPH_DIFF_SHARING:
+        printf("first difference: an operand that only one of them shares with other nodes\n");
+        print_nodes(a, b, d);
+        break;
+    case GRAPH_DIFF_OUTPUT:
+        printf("first difference: output %zu\n", d->index);
+        print_output(a, d->index);
+        print_output(b, d->index);
+        break;
+    case GRAPH_DIFF_NONE:
+        break;
+    }
+}
+
+/* Whether the batch norms that both files have agree; an exporter may have folded all of them. */
+static bool same_epsilons(const DiffSide *a, const DiffSide *b) {
+    for (size_t i = 0; i < a->epsilons.len && i < b->epsilons.len; i++) {
+        if (a->epsilons.data[i] == b->epsilons.data[i])
+            continue;
+        printf("first difference: the epsilon of a batch norm\n");
+        print_side(a, arena_printf(&a->m->arena, "%g of \"%s\"", a->epsilons.data[i],
+                                   a->norm_names.data[i]));
+        print_side(b, arena_printf(&b->m->arena, "%g of \"%s\"", b->epsilons.data[i],
+                                   b->norm_names.data[i]));
+        return false;
+    }
+    return true;
+}
+
+static bool ignores_epsilon(const DiffOptions *o) {
+    for (size_t i = 0; i < o->ignored.count; i++)
+        if (!strcmp(o->ignored.items[i], "epsilon"))
+            return true;
+    return false;
+}
+
+static void compare(const DiffSide *a, const DiffSide *b, const DiffOptions *o, Diag *diag) {
+    GraphDiffOptions how = {o->ignored.items, o->ignored.count};
+    GraphDifference d;
+    bool same = graph_same(graph_of(a), graph_of(b), &how, &d);
+    if (!same)
+        print_difference(a, b, &d);
+    else if (ignores_epsilon(o) || same_epsilons(a, b))
+        printf("same graph (%d nodes; values aside)\n", graph_node_count(graph_of(a)));
+    else
+        same = false;
+    if (!same)
+        diag_error(diag, EXIT_VERIFY, "effnetc", "%s and %s are different graphs",
+                   base_name(a->m->path), base_name(b->m->path));
+}
+
+static void run(Context *cx, const void *options) {
+    const DiffOptions *o = options;
+    DiffSide a = {0}, b = {0};
+    bool ok = load(&a, o, o->common.args.items[0], cx);
+    ok &= load(&b, o, o->common.args.items[1], cx);
+    if (ok)
+        compare(&a, &b, o, &cx->diag);
+    effnetc_free(a.m);
+    effnetc_free(b.m);
+}
+
+static void defaults(void *options) {
+    ((DiffOptions *)options)->compiler = effnetc_default_options();
+}
+
+const Command command_diff = {
+    .name = "diff",
+    .args = "A B",
+    .summary = "say whether two models are the same graph, or where they first differ",
+    .about = "A and B are models. Passes first bring both into one form, whatever their exporters. "
+             "Weights,\n"
+             "names and the order of independent nodes don't count. Ends with 0 where they are the "
+             "same\n"
+             "graph, and with 5 where they aren't.",
+    .groups = {{&own, 0}},
+    .size = sizeof(DiffOptions),
+    .defaults = defaults,
+    .min_args = 2,
+    .max_args = 2,
+    .run = run,
+};

@@ -1,0 +1,317 @@
+/* graph_diff.c: whether two graphs are the same network. Each node gets a hash of all that decides
+ * about what it computes but for the values of its weights: its op, attributes and types, and the
+ * hashes of its operands. Nodes of two graphs that have the same hash correspond; the first without
+ * a partner is where the graphs part. */
+#include "ir/graph_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct Side {
+    Graph *g;
+    int n;
+    const Node **nodes; /* by mark */
+    uint64_t *hash;     /* by mark */
+    Map inputs;         /* name -> where its hash is */
+} Side;
+
+typedef struct Diff {
+    Side a, b;
+    const GraphDiffOptions *o;
+    Arena *arena;
+    const Node **to_b, **to_a; /* partners, by mark */
+    VEC(const Node *) open;    /* nodes of a whose operands are still to be paired */
+} Diff;
+
+static bool is_ignored(const GraphDiffOptions *o, const char *what) {
+    for (size_t i = 0; i < o->nignored; i++)
+        if (!strcmp(o->ignored[i], what))
+            return true;
+    return false;
+}
+
+/* ---- hashes ---------------------------------------------------------------------------------- */
+
+static uint64_t hash_buf(Buf *b) {
+    uint64_t h = hash_bytes(buf_str(b), b->len);
+    buf_free(b);
+    return h;
+}
+
+/* A transpose of a graph input, where layouts are ignored: the input itself, in another order. */
+static bool is_input_layout(const Diff *d, const Node *n) {
+    return n->op == OP_transpose && node_in(n, 0)->is_input &&
+           value_use_count(node_in(n, 0)) == 1 && is_ignored(d->o, "layout");
+}
+
+static const Type *input_type(const Diff *d, const Value *in) {
+    const Node *user = value_single_user(in);
+    return user && is_input_layout(d, user) ? &node_out(user)->type : &in->type;
+}
+
+static void hash_inputs(const Diff *d, Side *s) {
+    uint64_t *hash = ARENA_ARRAY(d->arena, s->g->inputs.len + 1, uint64_t);
+    for (size_t i = 0; i < s->g->inputs.len; i++) {
+        const Value *v = s->g->inputs.data[i];
+        Buf b = {0};
+        buf_printf(&b, "input %zu ", i);
+        type_print(&b, input_type(d, v));
+        hash[i] = hash_buf(&b);
+        map_put(d->arena, &s->inputs, v->name, &hash[i]);
+    }
+}
+
+/* Weights have any values; integers are indices and shapes, and decide about what is computed. */
+static uint64_t hash_constant(const Value *v) {
+    Buf b = {0};
+    buf_puts(&b, "const ");
+    type_print(&b, &v->type);
+    if (!dtype_is_float(v->type.dtype)) {
+        uint64_t bits = tensor_hash(v->constant);
+        buf_write(&b, &bits, sizeof bits);
+    }
+    return hash_buf(&b);
+}
+
+static uint64_t hash_value(const Diff *d, const Side *s, const Value *v) {
+    if (!v)
+        return 0;
+    if (v->constant)
+        return hash_constant(v);
+    if (v->is_input)
+        return *(const uint64_t *)map_get(&s->inputs, v->name);
+    if (is_input_layout(d, v->def))
+        return hash_value(d, s, node_in(v->def, 0));
+    uint64_t key[2] = {s->hash[v->def->mark], (uint64_t)v->result};
+    return hash_bytes(key, sizeof key);
+}
+
+static void print_kind(Buf *b, const Diff *d, const Node *n) {
+    const AttrSetInfo *set = attrset_info(op_info(n->op)->attrs);
+    buf_puts(b, op_info(n->op)->name);
+    for (int i = 0; i < set->nfields; i++) {
+        if (is_ignored(d->o, set->fields[i].name))
+            continue;
+        buf_putc(b, ' ');
+        attr_print(b, &set->fields[i], n->attrs);
+    }
+    for (int i = 0; i < n->nresults; i++) {
+        buf_printf(b, " %d:", n->results[i]->result);
+        type_print(b, &n->results[i]->type);
+    }
+}
+
+static uint64_t hash_node(const Diff *d, const Side *s, const Node *n) {
+    Buf b = {0};
+    print_kind(&b, d, n);
+    uint64_t first[2] = {0};
+    for (int i = 0; i < n->noperands; i++) {
+        uint64_t h = hash_value(d, s, node_in(n, i));
+        if (i < 2)
+            first[i] = h;
+        else
+            buf_write(&b, &h, sizeof h);
+    }
+    bool swap = n->noperands >= 2 && (op_info(n->op)->flags & OPF_COMMUTES) && first[1] < first[0];
+    for (int i = 0; i < n->noperands && i < 2; i++)
+        buf_write(&b, &first[swap ? 1 - i : i], sizeof *first);
+    return hash_buf(&b);
+}
+
+static void hash_side(const Diff *d, Side *s, Graph *g) {
+    s->g = g;
+    s->n = graph_number_nodes(g);
+    s->nodes = ARENA_ARRAY(d->arena, s->n + 1, const Node *);
+    s->hash = ARENA_ARRAY(d->arena, s->n + 1, uint64_t);
+    hash_inputs(d, s);
+    FOR_EACH_NODE(g, n) {
+        s->nodes[n->mark] = n;
+        s->hash[n->mark] = hash_node(d, s, n);
+    }
+}
+
+/* ---- nodes without a partner ----------------------------------------------------------------- */
+
+typedef struct Hashed {
+    uint64_t hash;
+    int mark;
+} Hashed;
+
+static int by_hash(const void *a, const void *b) {
+    const Hashed *x = a, *y = b;
+    return x->hash != y->hash ? (x->hash < y->hash ? -1 : 1)
+                              : (x->mark > y->mark) - (x->mark < y->mark);
+}
+
+static Hashed *sorted(const Diff *d, const Side *s, int *n) {
+    Hashed *h = ARENA_ARRAY(d->arena, s->n + 1, Hashed);
+    *n = 0;
+    for (int i = 0; i < s->n; i++)
+        if (!is_input_layout(d, s->nodes[i]))
+            h[(*n)++] = (Hashed){s->hash[i], i};
+    qsort(h, (size_t)*n, sizeof *h, by_hash);
+    return h;
+}
+
+static void earlier(const Side *s, int mark, const Node **first) {
+    if (!*first || mark < (*first)->mark)
+        *first = s->nodes[mark];
+}
+
+static void find_unmatched(const Diff *d, GraphDifference *out) {
+    int na, nb, i = 0, k = 0;
+    const Hashed *a = sorted(d, &d->a, &na), *b = sorted(d, &d->b, &nb);
+    while (i < na || k < nb) {
+        bool from_a = k == nb || (i < na && a[i].hash < b[k].hash);
+        if (!from_a && i < na && a[i].hash == b[k].hash) {
+            i++, k++;
+        } else if (from_a) {
+            earlier(&d->a, a[i++].mark, &out->a);
+        } else {
+            earlier(&d->b, b[k++].mark, &out->b);
+        }
+    }
+}
+
+/* ---- pairs ----------------------------------------------------------------------------------- */
+
+/* Past transposes that don't count. */
+static const Node *definition(const Diff *d, const Value *v) {
+    return v && v->def && !is_input_layout(d, v->def) ? v->def : NULL;
+}
+
+static bool can_pair(const Diff *d, const Value *va, const Value *vb) {
+    const Node *a = definition(d, va), *b = definition(d, vb);
+    if (hash_value(d, &d->a, va) != hash_value(d, &d->b, vb))
+        return false;
+    return !a || (d->to_b[a->mark] ? d->to_b[a->mark] == b : !d->to_a[b->mark]);
+}
+
+static bool pair(Diff *d, const Value *va, const Value *vb) {
+    const Node *a = definition(d, va), *b = definition(d, vb);
+    if (!can_pair(d, va, vb))
+        return false;
+    if (a && !d->to_b[a->mark]) {
+        d->to_b[a->mark] = b;
+        d->to_a[b->mark] = a;
+        vec_push(d->arena, &d->open, a);
+    }
+    return true;
+}
+
+static bool pair_operands(Diff *d, const Node *a, const Node *b) {
+    bool swap =
+        (op_info(a->op)->flags & OPF_COMMUTES) &&
+        !(can_pair(d, node_in(a, 0), node_in(b, 0)) && can_pair(d, node_in(a, 1), node_in(b, 1)));
+    for (int i = 0; i < a->noperands; i++)
+        if (!pair(d, node_in(a, i), node_in(b, swap && i < 2 ? 1 - i : i)))
+            return false;
+    return true;
+}
+
+/* Equal hashes don't say that a value is shared in both graphs alike: pairs each node of a with one
+ * of b, from the outputs on. */
+static bool pair_all(Diff *d, GraphDifference *out) {
+    for (size_t i = 0; i < d->a.g->outputs.len; i++) {
+        if (pair(d, d->a.g->outputs.data[i]->value, d->b.g->outputs.data[i]->value))
+            continue;
+        *out = (GraphDifference){.what = GRAPH_DIFF_OUTPUT, .index = i};
+        return false;
+    }
+    while (d->open.len > 0) {
+        const Node *a = d->open.data[--d->open.len], *b = d->to_b[a->mark];
+        if (pair_operands(d, a, b))
+            continue;
+        *out = (GraphDifference){.what = GRAPH_DIFF_SHARING, .a = a, .b = b};
+        return false;
+    }
+    return true;
+}
+
+static bool same_inputs(const Diff *d, GraphDifference *out) {
+    const Graph *a = d->a.g, *b = d->b.g;
+    size_t i = 0;
+    while (i < a->inputs.len && i < b->inputs.len &&
+           type_equal(input_type(d, a->inputs.data[i]), input_type(d, b->inputs.data[i])))
+        i++;
+    *out = (GraphDifference){.what = GRAPH_DIFF_INPUT, .index = i};
+    return i == a->inputs.len && i == b->inputs.len;
+}
+
+static bool same_graph(Diff *d, GraphDifference *out) {
+    if (!same_inputs(d, out))
+        return false;
+    *out = (GraphDifference){.what = GRAPH_DIFF_NODE};
+    find_unmatched(d, out);
+    if (out->a || out->b)
+        return false;
+    *out = (GraphDifference){.what = GRAPH_DIFF_OUTPUT};
+    out->index =
+        d->a.g->outputs.len < d->b.g->outputs.len ? d->a.g->outputs.len : d->b.g->outputs.len;
+    return d->a.g->outputs.len == d->b.g->outputs.len && pair_all(d, out);
+}
+
+bool graph_same(Graph *a, Graph *b, const GraphDiffOptions *o, GraphDifference *out) {
+    Arena arena = {0};
+    Diff d = {.o = o, .arena = &arena};
+    hash_side(&d, &d.a, a);
+    hash_side(&d, &d.b, b);
+    d.to_b = ARENA_ARRAY(&arena, d.a.n + 1, const Node *);
+    d.to_a = ARENA_ARRAY(&arena, d.b.n + 1, const Node *);
+    bool same = same_graph(&d, out);
+    if (same)
+        *out = (GraphDifference){.what = GRAPH_DIFF_NONE};
+    arena_free(&arena);
+    return same;
+}
+
+/* ---- what differs in two nodes --------------------------------------------------------------- */
+
+static void print_either(Buf *b, const Type *x, const Type *y) {
+    if (x)
+        type_print(b, x);
+    else
+        buf_puts(b, "none");
+    buf_puts(b, " and ");
+    if (y)
+        type_print(b, y);
+    else
+        buf_puts(b, "none");
+    buf_putc(b, '\n');
+}
+
+static void print_types(Buf *b, const char *name, const Value *x, const Value *y) {
+    const Type *tx = x ? &x->type : NULL, *ty = y ? &y->type : NULL;
+    if ((!tx && !ty) || (tx && ty && type_equal(tx, ty)))
+        return;
+    buf_printf(b, "%s: ", name);
+    print_either(b, tx, ty);
+}
+
+static void print_attrs(Buf *b, const Node *x, const Node *y) {
+    const AttrSetInfo *set = attrset_info(op_info(x->op)->attrs);
+    for (int i = 0; i < set->nfields; i++) {
+        Buf tx = {0}, ty = {0};
+        attr_print(&tx, &set->fields[i], x->attrs);
+        attr_print(&ty, &set->fields[i], y->attrs);
+        if (strcmp(buf_str(&tx), buf_str(&ty)) != 0)
+            buf_printf(b, "%s: %s and %s\n", set->fields[i].name, tx.data, ty.data);
+        buf_free(&tx);
+        buf_free(&ty);
+    }
+}
+
+void node_print_differences(Buf *b, const Node *x, const Node *y) {
+    size_t start = b->len;
+    if (x->op != y->op) {
+        buf_printf(b, "op: %s and %s\n", op_info(x->op)->name, op_info(y->op)->name);
+        return;
+    }
+    print_attrs(b, x, y);
+    int n = x->noperands > y->noperands ? x->noperands : y->noperands;
+    for (int i = 0; i < n; i++)
+        print_types(b, op_operand(x->op, i).name, node_in(x, i), node_in(y, i));
+    print_types(b, "result", node_out(x), node_out(y));
+    if (b->len == start)
+        buf_puts(b, "operands: of other nodes\n");
+}

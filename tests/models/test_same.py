@@ -1,0 +1,118 @@
+#!/usr/bin/env python3
+"""`effnetc diff` on real exporters' files: one network from many of them is one graph.
+
+The models are those of the shared folder (EFFNETC_MODELS, or ../shared/models beside the source
+tree): small ones, and full-size skeletons, which the program fill_model completes. Those that are
+missing are skipped, with a message.
+"""
+import argparse
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
+SHARED = pathlib.Path(os.environ.get("EFFNETC_MODELS", SOURCE.parent / "shared" / "models"))
+TOOLS = {}  # effnetc, fill_model: paths from the command line
+SAME, DIFFERENT = 0, 5
+
+# Each is one network in several spellings; the first is compared with all others.
+SAME_GRAPH = [
+    ["tv_op17", "tv_op9", "tv_op11", "tv_op13", "tv_op20", "tv_op9_bn", "tv_op13_bn",
+     "tv_dynamo_op18"],
+    ["tv_v2_op17", "tv_v2_dynamo_op23"],
+    ["act_relu6_op17", "act_relu6_op9", "act_relu6_dynamo"],
+    ["act_hardswish_op17", "act_hardswish_op13"],
+    ["same_static_op17", "same_static_op10", "same_auto_upper"],
+    ["same_timm_op17", "onnxsim"],
+    ["se_mean_op13", "se_mean_op18", "se_avgpool_op17", "act_exp_op17", "act_swish_op24",
+     "constant_nodes", "documented", "dynamic_batch_op17", "external_data", "float_data",
+     "ir3_inputs", "odd_names", "ort_basic", "unused_identity", "head_reshape_op17",
+     "head_squeeze_op11"],
+]
+
+# Genuine differences: two files, what the first difference says, and what must be ignored for them
+# to be the same graph (None: nothing makes them that).
+DIFFERENT_GRAPHS = [
+    ("tv_op17", "same_timm_op17", "pad: 1x1x1x1 and 0x0x1x1", None),
+    ("se_mean_op13", "same_static_op17", "pad: 1x1x1x1 and 0x0x1x1", "pad"),
+    ("act_relu6_op17", "act_relu_op17", "act: relu6 and relu", "act"),
+    ("se_mean_op13", "head_mean_softmax_op13", "softmax", None),
+    ("tv_op17", "tv_v2_op17", "first difference", None),
+]
+
+FULL_SAME = [("tv_b0", "tv_b0_dynbatch"), ("tv_b0", "timm_b0_dynamo")]
+FULL_DIFFERENT = [("tv_b0", "timm_tf_b0", "pad: 1x1x1x1 and 0x0x1x1", "pad")]
+
+
+def need(path):
+    if not path.exists():
+        raise unittest.SkipTest(f"no {path}: set EFFNETC_MODELS")
+    return path
+
+
+def tiny(name):
+    return need(SHARED / "tiny" / f"{name}.onnx")
+
+
+class Diff(unittest.TestCase):
+    def diff(self, code, a, b, *options):
+        result = subprocess.run([TOOLS["effnetc"], "diff", str(a), str(b), *options],
+                                capture_output=True, text=True)
+        self.assertEqual(result.returncode, code,
+                         f"{a} {b} {options}\n{result.stdout}{result.stderr}")
+        return result.stdout
+
+    def differ(self, a, b, says, ignored):
+        self.assertIn(says, self.diff(DIFFERENT, a, b))
+        if ignored:
+            self.diff(SAME, a, b, f"--ignore={ignored}")
+
+
+class Tiny(Diff):
+    def test_same(self):
+        for first, *others in SAME_GRAPH:
+            for other in others:
+                with self.subTest(first=first, other=other):
+                    self.assertIn("same graph", self.diff(SAME, tiny(first), tiny(other)))
+
+    def test_different(self):
+        for a, b, says, ignored in DIFFERENT_GRAPHS:
+            with self.subTest(a=a, b=b):
+                self.differ(tiny(a), tiny(b), says, ignored)
+
+
+class Full(Diff):
+    @classmethod
+    def setUpClass(cls):
+        folder = tempfile.TemporaryDirectory(prefix="effnetc-same-")
+        cls.addClassCleanup(folder.cleanup)
+        cls.folder = pathlib.Path(folder.name)
+
+    def full(self, name):
+        path = self.folder / f"{name}.onnx"
+        if not path.exists():
+            skeleton = need(SHARED / "skeletons" / path.name)
+            subprocess.run([TOOLS["fill_model"], skeleton, path], check=True)
+        return path
+
+    def test_same(self):
+        for a, b in FULL_SAME:
+            with self.subTest(a=a, b=b):
+                self.diff(SAME, self.full(a), self.full(b))
+
+    def test_different(self):
+        for a, b, says, ignored in FULL_DIFFERENT:
+            with self.subTest(a=a, b=b):
+                self.differ(self.full(a), self.full(b), says, ignored)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--effnetc", required=True)
+    parser.add_argument("--fill-model", required=True)
+    args, rest = parser.parse_known_args()
+    TOOLS.update(effnetc=os.path.abspath(args.effnetc), fill_model=os.path.abspath(args.fill_model))
+    unittest.main(argv=[sys.argv[0], *rest])
