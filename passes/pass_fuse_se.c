@@ -2,17 +2,49 @@
  *
  *   p = global_avg_pool(x); s = conv2d 1x1(p, act); g = conv2d 1x1(s, gate)  ->  g = se(x)
  *
- * The product of x and g is left to fuse-scale. Needs: fuse-act. Leaves alone: a pool or a squeezed
- * value that something else reads, and gates other than sigmoid and hard_sigmoid. */
+ * Either may be a dense layer, with a reshape of [N,C] to [N,C,1,1] behind it. The product of x and
+ * g is left to fuse-scale. Needs: fuse-act. Leaves alone: a pool or a squeezed value that something
+ * else reads, and gates other than sigmoid and hard_sigmoid. */
 #include "passes/match.h"
 
-/* The 1x1 convolution of one pixel per image that makes v for one user alone. */
-static Node *pixel_conv(const Value *v) {
-    Node *n = v->def;
-    if (!n || !is_conv_1x1(n) || !value_single_user(v))
-        return NULL;
+/* Whether v is [N,C,1,1], or [N,C]. */
+static bool is_pixel(const Value *v) {
     const Shape *s = &v->type.shape;
-    return s->dim[2] == 1 && s->dim[3] == 1 ? n : NULL;
+    return s->rank == 2 || (s->rank == 4 && s->dim[2] == 1 && s->dim[3] == 1);
+}
+
+/* Past a reshape between [N,C] and [N,C,1,1]. */
+static Value *pixel_source(Value *v) {
+    const Node *r = v->def;
+    if (!r || r->op != OP_reshape || !is_pixel(v) || !is_pixel(node_in(r, 0)))
+        return v;
+    const Shape *from = &node_in(r, 0)->type.shape, *to = &v->type.shape;
+    return from->dim[0] == to->dim[0] && from->dim[1] == to->dim[1] ? node_in(r, 0) : v;
+}
+
+static bool is_layer(const Node *n) {
+    return n->op == OP_dense || is_conv_1x1(n);
+}
+
+/* The layer of one pixel per image that makes v, reshaped or not, for one user alone. */
+static Node *pixel_layer(Value *v) {
+    Value *source = pixel_source(v);
+    Node *n = source->def;
+    if (!n || !is_layer(n) || !is_pixel(source) || !value_single_user(v) ||
+        !value_single_user(source))
+        return NULL;
+    return n;
+}
+
+/* [M,K,1,1] of a layer's weights. */
+static Value *weights_of(Graph *g, const Node *layer) {
+    Value *w = node_in(layer, 1);
+    const Shape *s = &w->type.shape;
+    if (s->rank == 4)
+        return w;
+    const Tensor *t = w->constant;
+    Tensor *same = tensor_wrap(&g->arena, t->dtype, SHAPE(s->dim[0], s->dim[1], 1, 1), t->data);
+    return graph_constant(g, graph_unique_name(g, w->name), same);
 }
 
 /* The op's bias, or zeros where it has none. */
@@ -25,25 +57,50 @@ static Value *bias_of(Graph *g, Node *conv) {
                             SHAPE(w->type.shape.dim[0]), &zeros);
 }
 
-static void fuse(Graph *g, Node *excite, Node *squeeze, Node *pool) {
-    Value *operands[] = {node_in(pool, 0), node_in(squeeze, 1), bias_of(g, squeeze),
-                         node_in(excite, 1), bias_of(g, excite)};
-    Node *se = new_node(g, OP_se, excite, operands, 5);
+/* `gate` gives what `excite` computes: it is that, or the reshape behind it. */
+static void fuse(Graph *g, Node *gate, Node *excite, Node *squeeze, Node *pool) {
+    Value *operands[] = {node_in(pool, 0), weights_of(g, squeeze), bias_of(g, squeeze),
+                         weights_of(g, excite), bias_of(g, excite)};
+    Node *se = new_node(g, OP_se, gate, operands, 5);
     *se_attrs(se) = (SeAttrs){.act = *fused_act(squeeze), .gate = *fused_act(excite)};
     node_infer_or_die(se);
     se->origin = origin_join(g, origin_join(g, pool->origin, squeeze->origin), excite->origin);
-    replace_node(g, excite, node_out(se));
+    replace_node(g, gate, node_out(se));
+}
+
+/* The layer whose result n gives as [N,C,1,1]; NULL where it is none, or not the gate of an se. */
+static Node *gate_layer(Node *n) {
+    if (node_out(n)->type.shape.rank != 4 || !is_pixel(node_out(n)))
+        return NULL;
+    Node *layer = is_layer(n) ? n : n->op == OP_reshape ? pixel_source(node_out(n))->def : NULL;
+    if (!layer || !is_layer(layer) || (layer != n && !value_single_user(node_out(layer))) ||
+        (*fused_act(layer) != ACT_sigmoid && *fused_act(layer) != ACT_hard_sigmoid))
+        return NULL;
+    return layer;
+}
+
+static bool has_known_weights(const Node *layer) {
+    const Value *w = node_in(layer, 1);
+    return layer->op != OP_dense || (w->constant && w->constant->data);
+}
+
+static Node *pool_before(const Node *squeeze) {
+    Value *v = node_in(squeeze, 0), *source = pixel_source(v);
+    Node *pool = source->def;
+    return pool && pool->op == OP_global_avg_pool && value_single_user(v) &&
+                   value_single_user(source)
+               ? pool
+               : NULL;
 }
 
 bool pass_fuse_se(Graph *g, PassContext *cx) {
     (void)cx;
     FOR_EACH_NODE_SAFE(g, n) {
-        if (!is_conv_1x1(n) || (*fused_act(n) != ACT_sigmoid && *fused_act(n) != ACT_hard_sigmoid))
-            continue;
-        Node *squeeze = pixel_conv(node_in(n, 0));
-        Node *pool = squeeze ? node_in(squeeze, 0)->def : NULL;
-        if (pool && pool->op == OP_global_avg_pool && value_single_user(node_out(pool)))
-            fuse(g, n, squeeze, pool);
+        Node *excite = gate_layer(n);
+        Node *squeeze = excite ? pixel_layer(node_in(excite, 0)) : NULL;
+        Node *pool = squeeze ? pool_before(squeeze) : NULL;
+        if (pool && has_known_weights(excite) && has_known_weights(squeeze))
+            fuse(g, n, excite, squeeze, pool);
     }
     graph_dce(g);
     return true;
