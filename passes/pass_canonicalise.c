@@ -6,7 +6,8 @@
  *   clip to [0, 6], [0, inf), (-inf, inf)                    relu6, relu, gone
  *   conv2d with one input and output channel a group         dwconv2d
  *   dense of [N,K,1,1] reshaped to [N,K]                     dense of [N,K,1,1]
- *   reduce_mean over height and width                        global_avg_pool (and a reshape)
+ *   reduce_mean over height and width, or over the one dim
+ *   that they were reshaped to                               global_avg_pool (and a reshape)
  *
  * Needs: nothing. Leaves alone: everything else; in particular a channel multiplier over 1. */
 #include "passes/match.h"
@@ -86,14 +87,31 @@ static bool rewrite_dense(Graph *g, Node *n) {
     return true;
 }
 
+/* Whether both dims of the planes of x are among the axes, and nothing else. */
+static bool is_over_planes(const Value *x, Ints axes) {
+    return x->type.shape.rank == 4 && axes.n == 2 && axes.v[0] + axes.v[1] == 5 &&
+           axes.v[0] * axes.v[1] == 6;
+}
+
+/* The value whose planes x has as its last dim: x is [N,C,H*W], that is [N,C,H,W]. NULL where none.
+ */
+static Value *unflattened(const Value *x, Ints axes) {
+    const Node *r = x->def;
+    if (!r || r->op != OP_reshape || axes.n != 1 || axes.v[0] != 2 || x->type.shape.rank != 3)
+        return NULL;
+    Value *planes = node_in(r, 0);
+    const Shape *from = &planes->type.shape, *to = &x->type.shape;
+    return from->rank == 4 && from->dim[0] == to->dim[0] && from->dim[1] == to->dim[1] ? planes
+                                                                                       : NULL;
+}
+
 static bool rewrite_reduce_mean(Graph *g, Node *n) {
-    const ReduceAttrs *a = reduce_attrs(n);
-    Value *x = node_in(n, 0);
-    if (x->type.shape.rank != 4 || a->axes.n != 2 || a->axes.v[0] + a->axes.v[1] != 5 ||
-        a->axes.v[0] * a->axes.v[1] != 6)
+    Ints axes = reduce_attrs(n)->axes;
+    Value *x = node_in(n, 0), *planes = is_over_planes(x, axes) ? x : unflattened(x, axes);
+    if (!planes)
         return false;
-    Value *pool = node_out(new_before(g, OP_global_avg_pool, n, (Value *[]){x}, 1));
-    if (!a->keepdims)
+    Value *pool = node_out(new_before(g, OP_global_avg_pool, n, (Value *[]){planes}, 1));
+    if (!shape_equal(&pool->type.shape, &node_out(n)->type.shape))
         pool = new_reshape(g, n, pool, node_out(n)->type.shape);
     replace_node(g, n, pool);
     return true;
