@@ -16,10 +16,12 @@ static const char *const level2[] = {
 
     /* few, fused operators */
     "fuse-silu",
+    "raise-transpose",
     "fold-batch-norm",
     "expand-batch-norm",
     "fold-scale",
     "fuse-pad",
+    "fold-input",
     "fuse-act",
     "fuse-se",
     "fuse-scale",

@@ -1,0 +1,216 @@
+/* raise-transpose: the transposes of exporters that think in NHWC meet and cancel. One that undoes
+ * another one further up, or that puts a graph input in order, moves there past
+ *
+ *   elementwise ops with one operand that isn't a constant         the constants are transposed
+ *   elementwise ops between two results of the opposite transpose
+ *   pad; reduce_mean with keepdims, which becomes global_avg_pool where it is that
+ *
+ * and two in a row become one, or none. What was the preprocessing of an NHWC picture is then
+ * behind its transpose, next to the convolution. Needs: fuse-silu (or x * sigmoid(x) is in the
+ * way). Leaves alone: transposes with nothing to meet, so that ops stay with the convolution before
+ * them; ops with another user; broadcasts to a larger shape; constants that can't be computed. */
+#include "passes/match.h"
+
+#include <string.h>
+
+static Ints perm_of(const Node *n) {
+    return transpose_attrs(n)->perm;
+}
+
+static bool is_transpose(const Value *v) {
+    return v->def && v->def->op == OP_transpose;
+}
+
+/* Whether `then` behind `first` puts all dims back. */
+static bool cancel(Ints first, Ints then) {
+    if (first.n != then.n)
+        return false;
+    for (int i = 0; i < then.n; i++)
+        if (first.v[then.v[i]] != i)
+            return false;
+    return true;
+}
+
+static bool is_identity(Ints perm) {
+    for (int i = 0; i < perm.n; i++)
+        if (perm.v[i] != i)
+            return false;
+    return true;
+}
+
+/* ---- which ops let a transpose pass ---------------------------------------------------------- */
+
+static bool is_single_element(const Value *v) {
+    return shape_elems(&v->type.shape) == 1;
+}
+
+/* The slot of the only operand of n that isn't a constant, where that has n's shape; else -1. */
+static int data_slot(const Node *n) {
+    int slot = -1;
+    for (int i = 0; i < n->noperands; i++) {
+        const Value *v = node_in(n, i);
+        if (!v || (v->constant && !v->constant->data) || (!v->constant && slot >= 0))
+            return -1;
+        if (!v->constant)
+            slot = i;
+    }
+    if (slot < 0 || !shape_equal(&node_in(n, slot)->type.shape, &node_out(n)->type.shape))
+        return -1;
+    return slot;
+}
+
+static bool is_passable(const Node *n) {
+    if (op_info(n->op)->flags & OPF_ELEMENTWISE)
+        return data_slot(n) >= 0;
+    return n->op == OP_pad || (n->op == OP_reduce_mean && reduce_attrs(n)->keepdims);
+}
+
+/* An elementwise op whose operands all are results of transposes that `perm` undoes. */
+static bool joins_transposes(const Node *n, Ints perm) {
+    if (!(op_info(n->op)->flags & OPF_ELEMENTWISE) || n->noperands < 2)
+        return false;
+    for (int i = 0; i < n->noperands; i++) {
+        const Value *v = node_in(n, i);
+        if (!v || !is_transpose(v) || !cancel(perm_of(v->def), perm))
+            return false;
+    }
+    return true;
+}
+
+static Value *data_of(const Node *n) {
+    return node_in(n, op_info(n->op)->flags & OPF_ELEMENTWISE ? data_slot(n) : 0);
+}
+
+/* Whether there is something to meet for the transpose n on its way up. */
+static bool has_aim(const Node *n) {
+    const Value *v = node_in(n, 0);
+    for (;;) {
+        if (v->is_input || is_transpose(v))
+            return true;
+        if (!v->def || !value_single_user(v))
+            return false;
+        if (joins_transposes(v->def, perm_of(n)))
+            return true;
+        if (!is_passable(v->def))
+            return false;
+        v = data_of(v->def);
+    }
+}
+
+/* ---- moving ---------------------------------------------------------------------------------- */
+
+static Value *transposed(Graph *g, Node *at, Value *v, Ints perm) {
+    Node *t = new_node(g, OP_transpose, at, (Value *[]){v}, 1);
+    transpose_attrs(t)->perm = perm;
+    node_infer_or_die(t);
+    return node_out(t);
+}
+
+/* A constant operand of an elementwise op, in the order that perm gives its results. */
+static Value *transposed_constant(Graph *g, Node *at, Value *c, Ints perm) {
+    const Shape *s = &c->type.shape;
+    Shape full = {.rank = perm.n};
+    if (is_single_element(c))
+        return c;
+    for (int i = 0; i < perm.n; i++)
+        full.dim[i] = i < perm.n - s->rank ? 1 : s->dim[i - (perm.n - s->rank)];
+    Value *v = s->rank == perm.n ? c : new_reshape(g, at, c, full);
+    v = transposed(g, at, v, perm);
+    graph_fold_value(g, v, INT64_MAX);
+    return v;
+}
+
+static Ints permuted(Graph *g, Ints list, Ints perm) {
+    int64_t v[MAX_RANK];
+    for (int i = 0; i < perm.n; i++)
+        v[i] = list.v[perm.v[i]];
+    return (Ints){arena_copy(&g->arena, v, (size_t)perm.n * sizeof *v), perm.n};
+}
+
+/* The axes of the transposed operand that are these of the operand. */
+static Ints permuted_axes(Graph *g, Ints axes, Ints perm) {
+    int64_t v[MAX_RANK];
+    int n = 0;
+    for (int i = 0; i < perm.n; i++)
+        for (int k = 0; k < axes.n; k++)
+            if (axes.v[k] == perm.v[i])
+                v[n++] = i;
+    return (Ints){arena_copy(&g->arena, v, (size_t)n * sizeof *v), n};
+}
+
+static bool is_plane(Ints axes, int rank) {
+    return rank == 4 && axes.n == 2 && axes.v[0] == 2 && axes.v[1] == 3;
+}
+
+static Node *new_mean(Graph *g, Node *at, Value *x, Ints axes) {
+    if (is_plane(axes, x->type.shape.rank))
+        return new_node(g, OP_global_avg_pool, at, (Value *[]){x}, 1);
+    Node *mean = new_node(g, OP_reduce_mean, at, (Value *[]){x}, 1);
+    *reduce_attrs(mean) = (ReduceAttrs){.axes = axes, .keepdims = true};
+    return mean;
+}
+
+/* The op p of transposed operands, before the transpose n of its result. */
+static Node *passed(Graph *g, Node *n, const Node *p) {
+    Ints perm = perm_of(n);
+    Value *in[MAX_OPERANDS];
+    for (int i = 0; i < p->noperands; i++) {
+        Value *v = node_in(p, i);
+        in[i] = v->constant ? transposed_constant(g, n, v, perm) : transposed(g, n, v, perm);
+    }
+    if (p->op == OP_reduce_mean)
+        return new_mean(g, n, in[0], permuted_axes(g, reduce_attrs(p)->axes, perm));
+    Node *q = new_node(g, p->op, n, in, p->noperands);
+    AttrSet set = op_info(p->op)->attrs;
+    if (p->attrs)
+        memcpy(q->attrs, p->attrs, attrset_info(set)->size);
+    if (p->op == OP_pad) {
+        pad_attrs(q)->before = permuted(g, pad_attrs(p)->before, perm);
+        pad_attrs(q)->after = permuted(g, pad_attrs(p)->after, perm);
+    }
+    return q;
+}
+
+/* Moves the transpose n to before the op of its operand; returns that op's new node. */
+static Node *move(Graph *g, Node *n) {
+    Node *p = node_in(n, 0)->def;
+    Node *q = passed(g, n, p);
+    node_infer_or_die(q);
+    q->origin = p->origin;
+    replace_node(g, n, node_out(q));
+    node_erase(g, p);
+    return q;
+}
+
+/* Two in a row are one. */
+static void merge(Graph *g, Node *n) {
+    Node *first = node_in(n, 0)->def;
+    transpose_attrs(n)->perm = permuted(g, perm_of(first), perm_of(n));
+    node_set_operand(n, 0, node_in(first, 0));
+    n->origin = origin_join(g, first->origin, n->origin);
+    if (!node_out(first)->uses)
+        node_erase(g, first);
+}
+
+/* Where to go on, backwards. */
+static Node *raise(Graph *g, Node *n) {
+    while (is_transpose(node_in(n, 0)))
+        merge(g, n);
+    if (is_identity(perm_of(n))) {
+        Node *before = n->prev;
+        replace_node(g, n, node_in(n, 0));
+        return before;
+    }
+    Node *p = node_in(n, 0)->def;
+    bool passes =
+        p && p->noperands <= MAX_OPERANDS && value_single_user(node_in(n, 0)) && has_aim(n);
+    return passes ? move(g, n)->prev : n->prev;
+}
+
+bool pass_raise_transpose(Graph *g, PassContext *cx) {
+    (void)cx;
+    for (Node *n = g->last; n;)
+        n = n->op == OP_transpose ? raise(g, n) : n->prev;
+    graph_dce(g);
+    return true;
+}
