@@ -12,7 +12,9 @@ typedef struct DiffOptions {
 
 static const Option rows[] = {
     {"ignore", 0, OPT_LIST, offsetof(DiffOptions, ignored), "NAME,...",
-     "attributes that may differ: pad, epsilon, ...; layout: inputs may be NHWC or NCHW", 0, 0},
+     "attributes that may differ (pad, epsilon, ...); layout: NHWC or NCHW inputs; preprocessing: "
+     "arithmetic of inputs with constants",
+     0, 0},
     {"as-loaded", 0, OPT_FLAG, offsetof(DiffOptions, as_loaded), NULL,
      "compare the graphs as they were loaded, before any pass", 0, 0},
     {"dim", 0, OPT_REPEAT, offsetof(DiffOptions, compiler.dims), "NAME=N",

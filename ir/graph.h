@@ -321,8 +321,8 @@ bool graph_verify(const Graph *g, const char *where, Diag *d);
  */
 
 typedef struct GraphDiffOptions {
-    /* Names of attributes that may differ; "layout": an input may come in another order of its
-     * dims, which a transpose undoes. */
+    /* Names of attributes that may differ; "layout": transposes of inputs don't count;
+     * "preprocessing": arithmetic of inputs with constants doesn't. */
     const char *const *ignored;
     size_t nignored;
 } GraphDiffOptions;

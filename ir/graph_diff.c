@@ -7,12 +7,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A graph input, of the type that it has behind the nodes that are passed over. */
+typedef struct Input {
+    size_t index;
+    const Type *type;
+    uint64_t hash;
+} Input;
+
 typedef struct Side {
     Graph *g;
     int n;
     const Node **nodes; /* by mark */
     uint64_t *hash;     /* by mark */
-    Map inputs;         /* name -> where its hash is */
+    Input **input;      /* by mark: the input that the node only puts in another form; or NULL */
+    Map inputs;         /* name -> Input */
 } Side;
 
 typedef struct Diff {
@@ -38,26 +46,54 @@ static uint64_t hash_buf(Buf *b) {
     return h;
 }
 
-/* A transpose of a graph input, where layouts are ignored: the input itself, in another order. */
-static bool is_input_layout(const Diff *d, const Node *n) {
-    return n->op == OP_transpose && node_in(n, 0)->is_input &&
-           value_use_count(node_in(n, 0)) == 1 && is_ignored(d->o, "layout");
+/* The input that v is, as it comes or in another form; NULL where it is something else. */
+static Input *input_of(const Side *s, const Value *v) {
+    if (v && v->is_input)
+        return map_get(&s->inputs, v->name);
+    return v && v->def ? s->input[v->def->mark] : NULL;
 }
 
-static const Type *input_type(const Diff *d, const Value *in) {
-    const Node *user = value_single_user(in);
-    return user && is_input_layout(d, user) ? &node_out(user)->type : &in->type;
+static const Value *sole_data_operand(const Node *n) {
+    const Value *data = NULL;
+    for (int i = 0; i < n->noperands; i++) {
+        const Value *v = node_in(n, i);
+        if (v && !v->constant && data)
+            return NULL;
+        if (v && !v->constant)
+            data = v;
+    }
+    return data;
 }
 
-static void hash_inputs(const Diff *d, Side *s) {
-    uint64_t *hash = ARENA_ARRAY(d->arena, s->g->inputs.len + 1, uint64_t);
+/* Whether n does no more to an input, or to what is passed over already, than options ignore. */
+static bool is_passed_over(const Diff *d, const Side *s, const Node *n) {
+    const Value *x = sole_data_operand(n);
+    if (!x || !input_of(s, x) || value_use_count(x) != 1)
+        return false;
+    if (n->op == OP_transpose)
+        return is_ignored(d->o, "layout");
+    return (n->op == OP_add || n->op == OP_sub || n->op == OP_mul || n->op == OP_div) &&
+           is_ignored(d->o, "preprocessing");
+}
+
+static void find_inputs(const Diff *d, Side *s) {
+    Input *inputs = ARENA_ARRAY(d->arena, s->g->inputs.len + 1, Input);
     for (size_t i = 0; i < s->g->inputs.len; i++) {
-        const Value *v = s->g->inputs.data[i];
+        inputs[i] = (Input){.index = i, .type = &s->g->inputs.data[i]->type};
+        map_put(d->arena, &s->inputs, s->g->inputs.data[i]->name, &inputs[i]);
+    }
+    FOR_EACH_NODE(s->g, n) {
+        if (!is_passed_over(d, s, n))
+            continue;
+        Input *in = input_of(s, sole_data_operand(n));
+        in->type = &node_out(n)->type;
+        s->input[n->mark] = in;
+    }
+    for (size_t i = 0; i < s->g->inputs.len; i++) {
         Buf b = {0};
         buf_printf(&b, "input %zu ", i);
-        type_print(&b, input_type(d, v));
-        hash[i] = hash_buf(&b);
-        map_put(d->arena, &s->inputs, v->name, &hash[i]);
+        type_print(&b, inputs[i].type);
+        inputs[i].hash = hash_buf(&b);
     }
 }
 
@@ -73,15 +109,13 @@ static uint64_t hash_constant(const Value *v) {
     return hash_buf(&b);
 }
 
-static uint64_t hash_value(const Diff *d, const Side *s, const Value *v) {
+static uint64_t hash_value(const Side *s, const Value *v) {
     if (!v)
         return 0;
     if (v->constant)
         return hash_constant(v);
-    if (v->is_input)
-        return *(const uint64_t *)map_get(&s->inputs, v->name);
-    if (is_input_layout(d, v->def))
-        return hash_value(d, s, node_in(v->def, 0));
+    if (input_of(s, v))
+        return input_of(s, v)->hash;
     uint64_t key[2] = {s->hash[v->def->mark], (uint64_t)v->result};
     return hash_bytes(key, sizeof key);
 }
@@ -106,7 +140,7 @@ static uint64_t hash_node(const Diff *d, const Side *s, const Node *n) {
     print_kind(&b, d, n);
     uint64_t first[2] = {0};
     for (int i = 0; i < n->noperands; i++) {
-        uint64_t h = hash_value(d, s, node_in(n, i));
+        uint64_t h = hash_value(s, node_in(n, i));
         if (i < 2)
             first[i] = h;
         else
@@ -123,7 +157,8 @@ static void hash_side(const Diff *d, Side *s, Graph *g) {
     s->n = graph_number_nodes(g);
     s->nodes = ARENA_ARRAY(d->arena, s->n + 1, const Node *);
     s->hash = ARENA_ARRAY(d->arena, s->n + 1, uint64_t);
-    hash_inputs(d, s);
+    s->input = ARENA_ARRAY(d->arena, s->n + 1, Input *);
+    find_inputs(d, s);
     FOR_EACH_NODE(g, n) {
         s->nodes[n->mark] = n;
         s->hash[n->mark] = hash_node(d, s, n);
@@ -147,7 +182,7 @@ static Hashed *sorted(const Diff *d, const Side *s, int *n) {
     Hashed *h = ARENA_ARRAY(d->arena, s->n + 1, Hashed);
     *n = 0;
     for (int i = 0; i < s->n; i++)
-        if (!is_input_layout(d, s->nodes[i]))
+        if (!s->input[i])
             h[(*n)++] = (Hashed){s->hash[i], i};
     qsort(h, (size_t)*n, sizeof *h, by_hash);
     return h;
@@ -175,20 +210,19 @@ static void find_unmatched(const Diff *d, GraphDifference *out) {
 
 /* ---- pairs ----------------------------------------------------------------------------------- */
 
-/* Past transposes that don't count. */
-static const Node *definition(const Diff *d, const Value *v) {
-    return v && v->def && !is_input_layout(d, v->def) ? v->def : NULL;
+static const Node *definition(const Side *s, const Value *v) {
+    return v && v->def && !input_of(s, v) ? v->def : NULL;
 }
 
 static bool can_pair(const Diff *d, const Value *va, const Value *vb) {
-    const Node *a = definition(d, va), *b = definition(d, vb);
-    if (hash_value(d, &d->a, va) != hash_value(d, &d->b, vb))
+    const Node *a = definition(&d->a, va), *b = definition(&d->b, vb);
+    if (hash_value(&d->a, va) != hash_value(&d->b, vb))
         return false;
     return !a || (d->to_b[a->mark] ? d->to_b[a->mark] == b : !d->to_a[b->mark]);
 }
 
 static bool pair(Diff *d, const Value *va, const Value *vb) {
-    const Node *a = definition(d, va), *b = definition(d, vb);
+    const Node *a = definition(&d->a, va), *b = definition(&d->b, vb);
     if (!can_pair(d, va, vb))
         return false;
     if (a && !d->to_b[a->mark]) {
@@ -228,14 +262,18 @@ static bool pair_all(Diff *d, GraphDifference *out) {
     return true;
 }
 
+static bool same_input(const Diff *d, size_t i) {
+    const Input *a = input_of(&d->a, d->a.g->inputs.data[i]);
+    const Input *b = input_of(&d->b, d->b.g->inputs.data[i]);
+    return type_equal(a->type, b->type);
+}
+
 static bool same_inputs(const Diff *d, GraphDifference *out) {
-    const Graph *a = d->a.g, *b = d->b.g;
-    size_t i = 0;
-    while (i < a->inputs.len && i < b->inputs.len &&
-           type_equal(input_type(d, a->inputs.data[i]), input_type(d, b->inputs.data[i])))
+    size_t na = d->a.g->inputs.len, nb = d->b.g->inputs.len, i = 0;
+    while (i < na && i < nb && same_input(d, i))
         i++;
     *out = (GraphDifference){.what = GRAPH_DIFF_INPUT, .index = i};
-    return i == a->inputs.len && i == b->inputs.len;
+    return i == na && i == nb;
 }
 
 static bool same_graph(Diff *d, GraphDifference *out) {

@@ -945,6 +945,16 @@ class Cli(unittest.TestCase):
         for pair in [(nhwc, nchw), (nchw, nhwc), (nhwc, nhwc)]:
             self.check(OK, "diff", *pair, "--ignore=layout")
 
+    def test_diff_preprocessing(self):
+        """Arithmetic of an input with a constant, but not that of an input with itself."""
+        plain = self.graph_file("p.ir", "%y = silu %x" + self.T)
+        scaled = self.graph_file("s.ir", "const @c : f32[] = [2]", "%s = mul %x, @c" + self.T,
+                                 "%t = sub %s, @c" + self.T, "%y = silu %t" + self.T)
+        doubled = self.graph_file("d.ir", "%s = add %x, %x" + self.T, "%y = silu %s" + self.T)
+        self.differ(plain, scaled)
+        self.check(OK, "diff", plain, scaled, "--ignore=preprocessing")
+        self.differ(plain, doubled, "--ignore=preprocessing")
+
     # ---- memory ----
 
     def expand_model(self):
