@@ -60,17 +60,6 @@ static double model_speed(const Report *r) {
     return ratio((double)r->m->macs, r->bench->run.min);
 }
 
-/* Of all weights, inputs and outputs as they lie in memory; each counts once. */
-static int64_t node_bytes(const Node *n) {
-    int64_t bytes = 0;
-    const Value *scratch = node_result(n, "scratch");
-    for (int i = 0; i < n->noperands; i++)
-        bytes += node_in(n, i) ? type_storage_bytes(&node_in(n, i)->type) : 0;
-    for (int i = 0; i < n->nresults; i++)
-        bytes += n->results[i] != scratch ? type_storage_bytes(&n->results[i]->type) : 0;
-    return bytes;
-}
-
 static void add_to_op(Report *r, const Layer *l) {
     Layer *op = r->ops;
     while (op < r->ops + r->nops && op->node->op != l->node->op)

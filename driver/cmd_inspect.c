@@ -37,10 +37,11 @@ static void print_tensors(const char *title, const effnetc_tensor *t, size_t n, 
     }
 }
 
-static void print_head(effnetc_model *m, const MemoryPlan *plan) {
+static void print_head(effnetc_model *m, const MemoryPlan *plan, const Structure *st) {
     const Module *module = m->program.module;
     printf("%-11s %s\n%-11s %s, -O%d\n", "model", base_name(m->path), "target", m->target->name,
            m->options.opt_level);
+    print_member(st);
     print_tensors("inputs", m->inputs.data, m->inputs.len, &m->arena);
     print_tensors("outputs", m->outputs.data, m->outputs.len, &m->arena);
     printf("%-11s %lld\n", "parameters", (long long)m->parameters);
@@ -58,9 +59,10 @@ static void print_node(const Node *n, int64_t total, Arena *a) {
            (long long)node_parameters(n), short_origin(n->origin, a));
 }
 
-static void print_text(effnetc_model *m, const MemoryPlan *plan) {
+static void print_text(effnetc_model *m, const MemoryPlan *plan, const Structure *st) {
     int64_t total = graph_macs(m->program.graph);
-    print_head(m, plan);
+    print_head(m, plan, st);
+    print_blocks(st);
     printf("\n%-16s %-24s %12s %7s %10s  %s\n", "op", "output", "MACs", "share", "weights", "from");
     FOR_EACH_NODE(m->program.graph, n)
     print_node(n, total, &m->arena);
@@ -76,41 +78,59 @@ static json_t *json_tensors(const effnetc_tensor *t, size_t n) {
     return a;
 }
 
-static json_t *json_nodes(const Graph *g) {
+/* The steps of the module are the nodes of the graph, in their order. */
+static json_t *json_nodes(const effnetc_model *m, const Structure *st) {
     json_t *a = json_array();
-    FOR_EACH_NODE(g, n) {
+    Kernel *const *step = m->program.module->steps.data;
+    FOR_EACH_NODE(m->program.graph, n) {
         const Type *t = &node_out(n)->type;
+        int block = node_block(st, n);
         json_array_append_new(
-            a, json_pack("{s:s, s:s, s:o, s:I, s:I, s:o}", "op", op_info(n->op)->name, "dtype",
-                         dtype_name(t->dtype), "shape", json_dims(t->shape.rank, t->shape.dim),
-                         "macs", (json_int_t)node_macs(n), "weights",
-                         (json_int_t)node_parameters(n), "from", json_text(n->origin)));
+            a, json_pack(
+                   "{s:s, s:s, s:o, s:I, s:I, s:I, s:i, s:o, s:o}", "op", op_info(n->op)->name,
+                   "dtype", dtype_name(t->dtype), "shape", json_dims(t->shape.rank, t->shape.dim),
+                   "macs", (json_int_t)node_macs(n), "weights", (json_int_t)node_parameters(n),
+                   "bytes", (json_int_t)node_bytes(n), "kernels", step_kernels(*step++), "block",
+                   block < 0 ? json_null() : json_integer(block), "from", json_text(n->origin)));
     }
     return a;
 }
 
-static void print_json(effnetc_model *m, const MemoryPlan *plan) {
+static void print_json(effnetc_model *m, const MemoryPlan *plan, const Structure *st) {
     const Module *module = m->program.module;
     json_t *root = json_pack(
-        "{s:o, s:s, s:i, s:o, s:o, s:I, s:I, s:{s:I, s:I, s:I}, s:o}", "model",
+        "{s:o, s:s, s:i, s:o, s:o, s:o, s:I, s:I, s:{s:I, s:I, s:I}, s:o}", "model",
         json_text(base_name(m->path)), "target", m->target->name, "opt_level", m->options.opt_level,
-        "inputs", json_tensors(m->inputs.data, m->inputs.len), "outputs",
-        json_tensors(m->outputs.data, m->outputs.len), "parameters", (json_int_t)m->parameters,
-        "macs", (json_int_t)m->macs, "memory", "weights_bytes", (json_int_t)module->weights_bytes,
-        "arena_bytes", (json_int_t)module->arena_bytes, "arena_lower_bound",
-        (json_int_t)plan->lower_bound, "ops", json_nodes(m->program.graph));
+        "network", json_network(st), "inputs", json_tensors(m->inputs.data, m->inputs.len),
+        "outputs", json_tensors(m->outputs.data, m->outputs.len), "parameters",
+        (json_int_t)m->parameters, "macs", (json_int_t)m->macs, "memory", "weights_bytes",
+        (json_int_t)module->weights_bytes, "arena_bytes", (json_int_t)module->arena_bytes,
+        "arena_lower_bound", (json_int_t)plan->lower_bound, "ops", json_nodes(m, st));
     ensure(root);
     json_dumpf(root, stdout, JSON_INDENT(2));
     putchar('\n');
     json_decref(root);
 }
 
-static void print_plan(effnetc_model *m, bool json) {
+static void print_plan(effnetc_model *m, bool json, const Structure *st) {
     MemoryPlan plan = plan_summary(m->program.graph);
     if (json)
-        print_json(m, &plan);
+        print_json(m, &plan, st);
     else
-        print_text(m, &plan);
+        print_text(m, &plan, st);
+}
+
+/* The structure is the loaded model's, whatever is said about its compilation. */
+static void inspect(effnetc_model *m, bool json) {
+    Structure st = {0};
+    Diag again = {0};
+    bool ok = structure_open(&st, m, &again);
+    if (!ok)
+        diag_error(m->diag, EXIT_IO, m->path, "the file has changed and can't be read again");
+    else if (effnetc_compile(m))
+        print_plan(m, json, &st);
+    structure_close(&st);
+    diag_free(&again);
 }
 
 static void run(Context *cx, const void *options) {
@@ -119,8 +139,8 @@ static void run(Context *cx, const void *options) {
     bool ok = effnetc_load(m, o->common.args.items[0]);
     if (ok && o->memory && model_prepare(m))
         print_memory(m, o->json);
-    else if (ok && !o->memory && effnetc_compile(m))
-        print_plan(m, o->json);
+    else if (ok && !o->memory)
+        inspect(m, o->json);
     effnetc_free(m);
 }
 

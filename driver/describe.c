@@ -29,3 +29,45 @@ json_t *json_text(const char *s) {
     buf_free(&b);
     return t;
 }
+
+int64_t node_bytes(const Node *n) {
+    int64_t bytes = 0;
+    const Value *scratch = node_result(n, "scratch");
+    for (int i = 0; i < n->noperands; i++)
+        bytes += node_in(n, i) ? type_storage_bytes(&node_in(n, i)->type) : 0;
+    for (int i = 0; i < n->nresults; i++)
+        bytes += n->results[i] != scratch ? type_storage_bytes(&n->results[i]->type) : 0;
+    return bytes;
+}
+
+/* Adds the kernels that a block calls to the list. */
+static void add_callees(Arena *a, Map *seen, const Block *b) {
+    for (const Inst *i = b->first; i; i = i->next) {
+        switch (inst_info(i->op)->form) {
+        case FORM_CALL:
+            map_put(a, seen, i->u.call.callee->name, i->u.call.callee);
+            break;
+        case FORM_FOR:
+            add_callees(a, seen, &i->u.loop.body);
+            break;
+        case FORM_WHILE:
+            add_callees(a, seen, &i->u.body);
+            break;
+        case FORM_IF:
+            add_callees(a, seen, &i->u.branch.then);
+            add_callees(a, seen, &i->u.branch.orelse);
+            break;
+        default:
+            break;
+        }
+    }
+}
+
+int step_kernels(const Kernel *step) {
+    Arena arena = {0};
+    Map seen = {0};
+    add_callees(&arena, &seen, &step->body);
+    int n = (int)seen.len;
+    arena_free(&arena);
+    return n;
+}

@@ -846,6 +846,10 @@ class Cli(unittest.TestCase):
         self.assertEqual(info["inputs"], [{"name": "x", "dtype": "f32", "shape": [1, 3, 4, 4]}])
         self.assertGreaterEqual(info["memory"]["arena_bytes"], info["memory"]["arena_lower_bound"])
         self.assertEqual(sum(op["macs"] for op in info["ops"]), 96)
+        self.assertEqual([op["kernels"] for op in info["ops"] if op["op"] == "conv2d"], [1])
+        self.assertTrue(all(op["bytes"] > 0 for op in info["ops"]))
+        self.assertIsNone(info["network"])
+        self.assertIn("no member of the family", text)
 
     # ---- diff ----
 

@@ -1,0 +1,172 @@
+#!/usr/bin/env python3
+"""What networks become: the ops behind all passes, the kernels that they call and the bytes that
+they move, block by block, against the golden table blocks.txt; and which networks are recognised.
+
+    tests/models/test_blocks.py --effnetc CMD --fill-model CMD [--update]
+
+--update writes the table anew, of all small models that compile: read the difference. The models
+are those of the shared folder (EFFNETC_MODELS, or ../shared/models beside the source tree); where
+they are missing the test says so and is no pass.
+"""
+import argparse
+import functools
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import unittest
+
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
+SHARED = pathlib.Path(os.environ.get("EFFNETC_MODELS", SOURCE.parent / "shared" / "models"))
+GOLDEN = SOURCE / "tests" / "models" / "blocks.txt"
+TARGET = "x86-64-v3"  # layouts and kernels depend on it
+FULL = ["tv_b0", "keras_v2_b0", "timm_es"]  # those that are in the table
+TOOLS = {}  # effnetc, fill_model: paths from the command line
+
+# Skeleton: name, width, depth, resolution.
+MEMBERS = {
+    "tv_b0": ("EfficientNet-B0", 1.0, 1.0, 224),
+    "timm_tf_b0": ("EfficientNet-B0", 1.0, 1.0, 224),
+    "timm_b0_dynamo": ("EfficientNet-B0", 1.0, 1.0, 224),
+    "keras_b0": ("EfficientNet-B0", 1.0, 1.0, 224),
+    "tv_b1": ("EfficientNet-B1", 1.0, 1.1, 240),
+    "tv_b2": ("EfficientNet-B2", 1.1, 1.2, 260),
+    "tv_b4": ("EfficientNet-B4", 1.4, 1.8, 380),
+    "timm_lite0": ("EfficientNet-Lite0", 1.0, 1.0, 224),
+    "timm_lite4": ("EfficientNet-Lite4", 1.4, 1.8, 300),
+    "timm_es": ("EfficientNet-EdgeTPU-S", 1.0, 1.0, 224),
+    "timm_el": ("EfficientNet-EdgeTPU-L", 1.2, 1.4, 300),
+    "keras_v2_b0": ("EfficientNetV2-B0", 1.0, 1.0, 224),
+    "timm_tf_v2_b0": ("EfficientNetV2-B0", 1.0, 1.0, 224),
+    "tv_v2_s": ("EfficientNetV2-S", 1.0, 1.0, 384),
+}
+B0 = (["stem k3 s2", "MBConv1 k3 s1 se 0.25"] + ["MBConv6 k3 s2 se 0.25", "MBConv6 k3 s1 se 0.25"]
+      + ["MBConv6 k5 s2 se 0.25", "MBConv6 k5 s1 se 0.25"]
+      + ["MBConv6 k3 s2 se 0.25"] + 2 * ["MBConv6 k3 s1 se 0.25"]
+      + 3 * ["MBConv6 k5 s1 se 0.25"]
+      + ["MBConv6 k5 s2 se 0.25"] + 3 * ["MBConv6 k5 s1 se 0.25"]
+      + ["MBConv6 k3 s1 se 0.25", "head", "FC"])
+
+
+def inspect(model, *options):
+    """None where the model can't be compiled."""
+    result = subprocess.run([TOOLS["effnetc"], "inspect", "--json", f"--target={TARGET}", str(model),
+                             *options], capture_output=True, text=True)
+    return json.loads(result.stdout) if result.returncode == 0 else None
+
+
+@functools.lru_cache(maxsize=None)
+def full(name):
+    """The facts of a full-size model; None where its skeleton is missing."""
+    skeleton = SHARED / "skeletons" / f"{name}.onnx"
+    if not skeleton.exists():
+        return None
+    with tempfile.TemporaryDirectory(prefix="effnetc-blocks-") as folder:
+        model = pathlib.Path(folder) / skeleton.name
+        subprocess.run([TOOLS["fill_model"], skeleton, model], check=True)
+        return inspect(model)
+
+
+def tiny(name):
+    model = SHARED / "tiny" / f"{name}.onnx"
+    return inspect(model) if model.exists() else None
+
+
+def totals(ops):
+    return (len(ops), sum(op["kernels"] for op in ops), sum(op["bytes"] for op in ops))
+
+
+def rows(info):
+    """What is compiled: by block, and by op where no member of the family was recognised."""
+    network = info["network"]
+    groups = {}
+    for op in info["ops"]:
+        block = op["block"] if network else None
+        name = "outside of blocks" if block is None else network["blocks"][block]["kind"]
+        key = (block, name) if network else (None, op["op"])
+        groups.setdefault(key, []).append(op)
+    order = sorted(groups, key=lambda key: (key[0] is None, key[0] if network else key[1]))
+    return [(name, *totals(groups[block, name])) for block, name in order]
+
+
+def section(name, info):
+    network = info["network"]
+    lines = [f"{name}: {network['name'] if network else 'no known member'}"]
+    lines += ["  %-28s %4d %7d %12d" % row for row in [*rows(info), ("all", *totals(info["ops"]))]]
+    return "\n".join(lines) + "\n"
+
+
+def header():
+    return ("# The compiled graphs of models, for %s: ops, the kernels that they call (each counts\n"
+            "# once an op), bytes of their inputs, weights and outputs. By block of a member of the\n"
+            "# family, by op for others. Written by test_blocks.py --update.\n" % TARGET)
+
+
+def golden():
+    """name -> section."""
+    parts = re.split(r"\n(?=\S)", GOLDEN.read_text().split("\n\n", 1)[1].strip() + "\n")
+    return {part.split(":")[0]: part.rstrip() + "\n" for part in parts}
+
+
+def update():
+    names = [*FULL, *sorted(p.stem for p in (SHARED / "tiny").glob("*.onnx"))]
+    found = {n: full(n) if n in FULL else tiny(n) for n in names}
+    text = "".join(section(n, info) for n, info in found.items() if info)
+    GOLDEN.write_text(f"{header()}\n{text}")
+
+
+class Blocks(unittest.TestCase):
+    def setUp(self):
+        if not (SHARED / "tiny").exists():
+            self.skipTest(f"no {SHARED}: set EFFNETC_MODELS")
+
+    def test_table(self):
+        table = golden()
+        self.assertGreater(len(table), len(FULL))
+        for name, wanted in table.items():
+            with self.subTest(model=name):
+                info = full(name) if name in FULL else tiny(name)
+                self.assertIsNotNone(info, "it is in the table and doesn't compile")
+                self.assertEqual(wanted, section(name, info))
+
+    def test_members(self):
+        for skeleton, (name, width, depth, resolution) in MEMBERS.items():
+            with self.subTest(model=skeleton):
+                network = full(skeleton)["network"]
+                self.assertIsNotNone(network, "not recognised")
+                self.assertEqual((network["name"], network["width"], network["depth"]),
+                                 (name, width, depth))
+                self.assertEqual((network["input_height"], network["input_width"]),
+                                 (resolution, resolution))
+
+    def test_strangers(self):
+        """Of the family's blocks, but no published member."""
+        for name in ["tv_op17", "keras_op13", "se_mean_op13", "tv_v2_op17"]:
+            with self.subTest(model=name):
+                self.assertIsNone(tiny(name)["network"])
+
+    def test_b0(self):
+        """16 blocks, stem, head and FC; and what is outside of them reads or writes the ends."""
+        info = full("tv_b0")
+        blocks = info["network"]["blocks"]
+        self.assertEqual([b["kind"] for b in blocks], B0)
+        self.assertEqual(sum(b["macs"] for b in blocks), info["macs"])
+        self.assertEqual({op["op"] for op in info["ops"] if op["block"] is None}, {"reorder"})
+        inside = {op["op"] for op in info["ops"] if op["block"] is not None}
+        self.assertFalse(inside & {"reorder", "identity", "transpose", "reshape", "pad"})
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--effnetc", required=True)
+    parser.add_argument("--fill-model", required=True)
+    parser.add_argument("--update", action="store_true")
+    args, rest = parser.parse_known_args()
+    TOOLS.update(effnetc=os.path.abspath(args.effnetc), fill_model=os.path.abspath(args.fill_model))
+    if args.update:
+        update()
+    else:
+        unittest.main(argv=[sys.argv[0], *rest])
