@@ -25,6 +25,7 @@ static const OptionGroup own = OPTION_GROUP(rows);
 /* One of the two models. */
 typedef struct DiffSide {
     effnetc_model *m;
+    Graph *graph;         /* what is compared */
     VEC(double) epsilons; /* of the batch norms as loaded: they are gone behind the passes */
     VEC(const char *) norm_names;
 } DiffSide;
@@ -44,11 +45,19 @@ static bool load(DiffSide *s, const DiffOptions *o, const char *path, Context *c
     if (!effnetc_load(s->m, path))
         return false;
     note_batch_norms(s);
-    return o->as_loaded || model_canonical(s->m);
+    if (o->as_loaded) {
+        s->graph = s->m->source;
+        s->m->source = NULL;
+    } else {
+        s->graph = model_canonical(s->m);
+    }
+    return s->graph != NULL;
 }
 
-static Graph *graph_of(const DiffSide *s) {
-    return s->m->source ? s->m->source : s->m->program.graph;
+static void close_side(DiffSide *s) {
+    if (s->graph)
+        graph_free(s->graph);
+    effnetc_free(s->m);
 }
 
 /* ---- what differs ---- */
@@ -79,14 +88,14 @@ static void print_nodes(const DiffSide *a, const DiffSide *b, const GraphDiffere
 }
 
 static void print_input(const DiffSide *s, size_t i) {
-    const Graph *g = graph_of(s);
+    const Graph *g = s->graph;
     const Value *v = i < g->inputs.len ? g->inputs.data[i] : NULL;
     print_side(s, v ? arena_printf(&s->m->arena, "%s %s", v->name, type_str(&s->m->arena, &v->type))
                     : "no such input");
 }
 
 static void print_output(const DiffSide *s, size_t i) {
-    const Graph *g = graph_of(s);
+    const Graph *g = s->graph;
     const Value *v = i < g->outputs.len ? g->outputs.data[i]->value : NULL;
     if (v && v->def)
         print_node(s, v->def);
@@ -144,11 +153,11 @@ static bool ignores_epsilon(const DiffOptions *o) {
 static void compare(const DiffSide *a, const DiffSide *b, const DiffOptions *o, Diag *diag) {
     GraphDiffOptions how = {o->ignored.items, o->ignored.count};
     GraphDifference d;
-    bool same = graph_same(graph_of(a), graph_of(b), &how, &d);
+    bool same = graph_same(a->graph, b->graph, &how, &d);
     if (!same)
         print_difference(a, b, &d);
     else if (ignores_epsilon(o) || same_epsilons(a, b))
-        printf("same graph (%d nodes; values aside)\n", graph_node_count(graph_of(a)));
+        printf("same graph (%d nodes; values aside)\n", graph_node_count(a->graph));
     else
         same = false;
     if (!same)
@@ -163,8 +172,8 @@ static void run(Context *cx, const void *options) {
     ok &= load(&b, o, o->common.args.items[1], cx);
     if (ok)
         compare(&a, &b, o, &cx->diag);
-    effnetc_free(a.m);
-    effnetc_free(b.m);
+    close_side(&a);
+    close_side(&b);
 }
 
 static void defaults(void *options) {

@@ -120,17 +120,11 @@ static void print_plan(effnetc_model *m, bool json, const Structure *st) {
         print_text(m, &plan, st);
 }
 
-/* The structure is the loaded model's, whatever is said about its compilation. */
 static void inspect(effnetc_model *m, bool json) {
     Structure st = {0};
-    Diag again = {0};
-    bool ok = structure_open(&st, m, &again);
-    if (!ok)
-        diag_error(m->diag, EXIT_IO, m->path, "the file has changed and can't be read again");
-    else if (effnetc_compile(m))
+    if (structure_open(&st, m) && effnetc_compile(m))
         print_plan(m, json, &st);
     structure_close(&st);
-    diag_free(&again);
 }
 
 static void run(Context *cx, const void *options) {

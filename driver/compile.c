@@ -134,7 +134,7 @@ static int passes_before(const char *const *names, int n, const char *end) {
     return i;
 }
 
-static bool run_before(effnetc_model *m, const char *end) {
+bool model_prepare(effnetc_model *m) {
     int n;
     const char *const *names = pipeline(m->options.opt_level, &n);
     if (m->diag->errors || !model_schedules(m) || !model_source(m))
@@ -143,20 +143,30 @@ static bool run_before(effnetc_model *m, const char *end) {
     RunnerOptions options = runner_options(m);
     m->program.graph = m->source;
     m->source = NULL;
-    bool ok = run_passes(&m->program, names, passes_before(names, n, end), &cx, &options);
+    bool ok = run_passes(&m->program, names, passes_before(names, n, "plan-memory"), &cx, &options);
     if (!ok)
         program_free(&m->program);
     drop_unwanted_remarks(m);
     return ok;
 }
 
-bool model_prepare(effnetc_model *m) {
-    return run_before(m, "plan-memory");
-}
-
-/* fuse-residual and what follows choose among nodes, by their order or for the target. */
-bool model_canonical(effnetc_model *m) {
-    return run_before(m, m->options.opt_level == 0 ? "layout" : "fuse-residual");
+/* fuse-residual and what follows choose among nodes, by their order or for the target. Remarks are
+ * for compilations: they are dropped. */
+Graph *model_canonical(effnetc_model *m) {
+    int n;
+    const char *const *names = pipeline(2, &n);
+    if (m->diag->errors || !model_source(m))
+        return NULL;
+    Diag remarks = {0};
+    PassContext cx = pass_context(m);
+    cx.diag = &remarks;
+    Program p = {.graph = m->source};
+    m->source = NULL;
+    bool ok = run_passes(&p, names, passes_before(names, n, "fuse-residual"), &cx,
+                         &(RunnerOptions){.verify_each = m->options.verify_passes});
+    ensure(ok);
+    diag_free(&remarks);
+    return p.graph;
 }
 
 bool effnetc_compile(effnetc_model *m) {

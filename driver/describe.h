@@ -19,15 +19,16 @@ int step_kernels(const Kernel *step);
 
 /* ---- inspect_blocks.c ------------------------------------------------------------------------ */
 
-/* The structure of a model's network, read from a copy that only the passes for it have seen. */
+/* The structure of a model's network, read from its canonical graph. */
 typedef struct Structure {
     effnetc_model *m;
+    Graph *graph;
     Network net;
     Map block_of; /* name of an ONNX node -> NetBlock */
 } Structure;
 
 /* False with errors; close it in any case. */
-bool structure_open(Structure *s, const effnetc_model *of, Diag *d);
+bool structure_open(Structure *s, effnetc_model *m);
 void structure_close(Structure *s);
 /* The number of the block that a node of the compiled graph is of, by its origin; -1: of none. */
 int node_block(const Structure *s, const Node *n);

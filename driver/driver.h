@@ -163,8 +163,9 @@ void drop_unwanted_remarks(effnetc_model *m);
 /* The passes of a compilation as far as plan-memory, which doesn't run: in place of
  * effnetc_compile, for who wants the graph alone. */
 bool model_prepare(effnetc_model *m);
-/* The same as far as the passes that only find what the graph says: one graph a network. */
-bool model_canonical(effnetc_model *m);
+/* The graph behind the passes that only find what it says, one graph a network: the caller's, who
+ * frees it. It takes m's source, which model_source loads again. NULL with errors. */
+Graph *model_canonical(effnetc_model *m);
 /* What the passes of a compilation get. */
 PassContext pass_context(const effnetc_model *m);
 

@@ -7,7 +7,7 @@
 /* Which block each of the ONNX nodes is in. */
 static void note_origins(Structure *s) {
     Arena *a = &s->m->arena;
-    FOR_EACH_NODE(s->m->program.graph, n) {
+    FOR_EACH_NODE(s->graph, n) {
         for (const char *p = n->origin; n->mark >= 0 && *p;) {
             size_t len = strcspn(p, "+");
             map_put(a, &s->block_of, arena_strndup(a, p, len), &s->net.blocks.data[n->mark]);
@@ -28,21 +28,19 @@ int node_block(const Structure *s, const Node *n) {
     return b ? (int)(b - s->net.blocks.data) : -1;
 }
 
-bool structure_open(Structure *s, const effnetc_model *of, Diag *d) {
-    effnetc_options options = of->options;
-    options.remarks = false;
-    options.schedule = NULL;
-    options.tune = false;
-    s->m = model_open(&options, d);
-    if (!effnetc_load(s->m, of->path) || !model_canonical(s->m))
+bool structure_open(Structure *s, effnetc_model *m) {
+    s->m = m;
+    s->graph = model_canonical(m);
+    if (!s->graph)
         return false;
-    network_recognise(s->m->program.graph, &s->m->arena, &s->net);
+    network_recognise(s->graph, &m->arena, &s->net);
     note_origins(s);
     return true;
 }
 
 void structure_close(Structure *s) {
-    effnetc_free(s->m);
+    if (s->graph)
+        graph_free(s->graph);
 }
 
 /* ---- text ---- */

@@ -850,6 +850,9 @@ class Cli(unittest.TestCase):
         self.assertTrue(all(op["bytes"] > 0 for op in info["ops"]))
         self.assertIsNone(info["network"])
         self.assertIn("no member of the family", text)
+        ir = self.check(OK, "compile", self.model, "--emit=graph-ir", "--ir-constants=inline").encode()
+        self.assertIn("conv2d", self.check(OK, "inspect", "-", stdin=ir))
+        self.check(OK, "diff", "-", self.write("m.ir", ir), "--as-loaded", stdin=ir)
 
     # ---- diff ----
 
