@@ -7,13 +7,15 @@
 typedef struct InspectOptions {
     CommonOptions common;
     effnetc_options compiler;
-    bool json, memory;
+    bool json, memory, dot;
 } InspectOptions;
 
 static const Option rows[] = {
     {"json", 0, OPT_FLAG, offsetof(InspectOptions, json), NULL, "print JSON", 0, 0},
     {"memory", 0, OPT_FLAG, offsetof(InspectOptions, memory), NULL,
      "list what a smaller arena costs, for --max-arena", 0, 0},
+    {"dot", 0, OPT_FLAG, offsetof(InspectOptions, dot), NULL,
+     "print the compiled graph for Graphviz", 0, 0},
 };
 static const OptionGroup own = OPTION_GROUP(rows);
 
@@ -120,10 +122,13 @@ static void print_plan(effnetc_model *m, bool json, const Structure *st) {
         print_text(m, &plan, st);
 }
 
-static void inspect(effnetc_model *m, bool json) {
+static void inspect(effnetc_model *m, const InspectOptions *o) {
     Structure st = {0};
-    if (structure_open(&st, m) && effnetc_compile(m))
-        print_plan(m, json, &st);
+    bool ok = structure_open(&st, m) && effnetc_compile(m);
+    if (ok && o->dot)
+        print_dot(m, &st);
+    else if (ok)
+        print_plan(m, o->json, &st);
     structure_close(&st);
 }
 
@@ -134,7 +139,7 @@ static void run(Context *cx, const void *options) {
     if (ok && o->memory && model_prepare(m))
         print_memory(m, o->json);
     else if (ok && !o->memory)
-        inspect(m, o->json);
+        inspect(m, o);
     effnetc_free(m);
 }
 

@@ -11,8 +11,8 @@ typedef struct OptOptions {
 } OptOptions;
 
 static const Option rows[] = {
-    {"passes", 0, OPT_LIST, offsetof(OptOptions, passes), "PASS,...", "run these, in this order", 0,
-     0},
+    {"passes", 0, OPT_LIST, offsetof(OptOptions, passes), "PASS,...|list",
+     "run these, in this order; list: print what there is", 0, 0},
     {"target", 0, OPT_TEXT, offsetof(OptOptions, compiler.target), "NAME",
      "a row of `effnetc targets` (default: native; loop IR names its own)", 0, 0},
     {"max-arena", 0, OPT_SIZE, offsetof(OptOptions, compiler.max_arena), "BYTES",
@@ -92,8 +92,7 @@ static void print(const Program *p, const Source *s, const OptOptions *o) {
     buf_free(&b);
 }
 
-static void run(Context *cx, const void *options) {
-    const OptOptions *o = options;
+static void opt(Context *cx, const OptOptions *o) {
     const char *path = o->common.args.items[0];
     Source s;
     Program p = {0};
@@ -105,6 +104,22 @@ static void run(Context *cx, const void *options) {
     source_close(&s);
 }
 
+static bool asks_for_list(const OptOptions *o) {
+    return o->passes.count == 1 && !strcmp(o->passes.items[0], "list");
+}
+
+static void run(Context *cx, const void *options) {
+    const OptOptions *o = options;
+    if (asks_for_list(o)) {
+        print_pass_table();
+    } else if (o->common.args.count == 0) {
+        diag_error(&cx->diag, EXIT_USAGE, "effnetc", "opt needs FILE.ir");
+        diag_note(&cx->diag, "help", "`effnetc opt --help` lists what there is");
+    } else {
+        opt(cx, o);
+    }
+}
+
 const Command command_opt = {
     .name = "opt",
     .args = "FILE.ir",
@@ -112,7 +127,7 @@ const Command command_opt = {
     .about = "FILE.ir is graph or loop IR, - standard input; the result goes to standard output.",
     .groups = {{&own, 0}},
     .size = sizeof(OptOptions),
-    .min_args = 1,
+    .min_args = 0, /* --passes=list needs none */
     .max_args = 1,
     .run = run,
 };

@@ -14,13 +14,17 @@ static void print_ops(Context *cx, const void *options) {
     }
 }
 
-static void print_passes(Context *cx, const void *options) {
+void print_pass_table(void) {
     static const char *const level[] = {
         [PASS_GRAPH] = "graph", [PASS_LOWER] = "lower", [PASS_LOOP] = "loop"};
-    (void)cx;
-    (void)options;
     for (size_t i = 0; i < pass_count(); i++)
         printf("%-16s %-6s %s\n", pass_at(i)->name, level[pass_at(i)->level], pass_at(i)->help);
+}
+
+static void print_passes(Context *cx, const void *options) {
+    (void)cx;
+    (void)options;
+    print_pass_table();
 }
 
 static void print_targets(Context *cx, const void *options) {

@@ -36,4 +36,9 @@ void print_member(const Structure *s);    /* the line "network" */
 void print_blocks(const Structure *s);    /* nothing where the network is not known */
 json_t *json_network(const Structure *s); /* a new reference; null where it is not known */
 
+/* ---- inspect_dot.c --------------------------------------------------------------------------- */
+
+/* The compiled graph of m in Graphviz's language. Overwrites the nodes' marks. */
+void print_dot(effnetc_model *m, const Structure *st);
+
 #endif

@@ -85,6 +85,10 @@ void strings_push(Arena *a, effnetc_strings *list, const char *s);
 void note_nearest(Diag *d, const char *name, const char *const *known, size_t n,
                   const char *else_help);
 
+/* ---- cmd_tables.c ---------------------------------------------------------------------------- */
+
+void print_pass_table(void); /* `effnetc passes` */
+
 /* ---- source.c: bytes of a file or of standard input ----------------------------------------- */
 
 typedef struct Source {

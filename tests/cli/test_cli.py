@@ -5,6 +5,8 @@ EFFNETC_COMMAND is the built command."""
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import tempfile
 import unittest
@@ -502,6 +504,8 @@ class Cli(unittest.TestCase):
             says=["<stdin>:2"],
         )
         self.check(IO, "opt", "none.ir", says=["none.ir"])
+        self.check(USAGE, "opt", says=["opt needs FILE.ir", "opt --help"])
+        self.assertEqual(self.check(OK, "opt", "--passes=list"), self.check(OK, "passes"))
         ok = b"graph @g(%x: f32[1]) -> f32[1] {\n  %y = relu %x : f32[1]\n  return %y\n}\n"
         self.check(OK, "opt", "-", stdin=ok)
         self.check(USAGE, "opt", "-", "--passes=canonicalize", stdin=ok, says=["canonicalise"])
@@ -853,6 +857,20 @@ class Cli(unittest.TestCase):
         ir = self.check(OK, "compile", self.model, "--emit=graph-ir", "--ir-constants=inline").encode()
         self.assertIn("conv2d", self.check(OK, "inspect", "-", stdin=ir))
         self.check(OK, "diff", "-", self.write("m.ir", ir), "--as-loaded", stdin=ir)
+
+    def test_inspect_dot(self):
+        """Every value that is read has a node, and names of any kind stay inside their strings."""
+        odd = conv_model(nodes=[onnx.node("Conv", ["x", "w"], ["c"], 'a"\\b'),
+                                onnx.node("Softmax", ["c"], ["y"], "act")])
+        text = self.check(OK, "inspect", self.write("o.onnx", odd), "--dot", "--target=generic")
+        self.assertTrue(text.startswith('digraph "o.onnx" {\n') and text.endswith("}\n"), text)
+        self.assertIn('a\\"\\\\b', text)
+        nodes = set(re.findall(r"^ +(\w+) \[(?:shape=oval, )?label", text, re.M))
+        edges = re.findall(r"^  (\w+) -> (\w+)", text, re.M)
+        self.assertGreaterEqual(len(edges), 3)
+        self.assertEqual({end for edge in edges for end in edge}, nodes)
+        if shutil.which("dot"):
+            subprocess.run(["dot", "-Tplain"], input=text.encode(), check=True, capture_output=True)
 
     # ---- diff ----
 
