@@ -25,8 +25,8 @@ static const Option compiler_rows[] = {
 const OptionGroup compiler_options = OPTION_GROUP(compiler_rows);
 
 static const Option pass_rows[] = {
-    {"print-ir-after", 0, OPT_TEXT, offsetof(effnetc_options, print_after), "PASS|all|changed",
-     "print the IR after a pass, on standard error", 0, 0},
+    {"print-ir-after", 0, OPT_TEXT, offsetof(effnetc_options, print_after), "PASS|all|changed|diff",
+     "print the IR after a pass, on standard error; diff: the lines that each pass changes", 0, 0},
     {"dump-ir-dir", 0, OPT_TEXT, offsetof(effnetc_options, dump_dir), "DIR",
      "write the IR after every pass into a folder", 0, 0},
     {"ir-constants", 0, OPT_CHOICE, offsetof(effnetc_options, ir_constants), "elided|inline|file",
@@ -71,8 +71,8 @@ PassContext pass_context(const effnetc_model *m) {
 /* A pass name to print after that never runs would print nothing and say nothing. */
 static bool check_print_after(effnetc_model *m, const char *const *names, int n) {
     enum { MAX_NAMES = 64 };
-    const char *known[MAX_NAMES] = {"all", "changed"}, *name = m->options.print_after;
-    size_t count = 2;
+    const char *known[MAX_NAMES] = {"all", "changed", "diff"}, *name = m->options.print_after;
+    size_t count = 3;
     for (int i = 0; i < n && count < MAX_NAMES; i++)
         known[count++] = names[i];
     for (size_t i = 0; i < count; i++)

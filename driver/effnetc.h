@@ -38,7 +38,7 @@ typedef struct effnetc_options {
     int opt_level;            /* 0..3 */
     effnetc_strings disabled; /* passes to leave out */
     int64_t max_arena;        /* bytes that the arena must not exceed; 0: any, for speed */
-    const char *print_after;  /* print the IR after this pass, "all" or "changed" */
+    const char *print_after;  /* print the IR after this pass, "all", "changed", "diff" */
     const char *dump_dir;     /* a folder for the IR after every pass */
     const char *ir_constants; /* of printed IR: "elided" (NULL), "inline" or "file" */
     bool no_winograd;         /* compute all convolutions directly; so it is below opt_level 2 */

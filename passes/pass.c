@@ -189,19 +189,32 @@ static bool dump(Runner *r, const char *pass, int index) {
     return ok;
 }
 
+static bool prints_changes(const RunnerOptions *o) {
+    return o->print_after &&
+           (!strcmp(o->print_after, "changed") || !strcmp(o->print_after, "diff"));
+}
+
+/* The whole text, or the lines that changed. */
+static void print_text(Runner *r, const char *pass, Buf *text) {
+    Buf out = {0};
+    print_header(&out, r, pass);
+    if (strcmp(r->o->print_after, "diff") != 0)
+        buf_write(&out, text->data, text->len);
+    else
+        text_diff(&out, buf_str(&r->before), buf_str(text));
+    fputs(buf_str(&out), r->log);
+    buf_free(&out);
+}
+
 static void print_after(Runner *r, const char *pass) {
     const char *when = r->o->print_after;
-    if (!when ||
-        (strcmp(when, pass) != 0 && strcmp(when, "all") != 0 && strcmp(when, "changed") != 0))
+    bool changes = prints_changes(r->o);
+    if (!when || (!changes && strcmp(when, pass) != 0 && strcmp(when, "all") != 0))
         return;
     Buf text = {0};
     program_print(&text, r->p, r->o->constants);
-    if (strcmp(when, "changed") != 0 || strcmp(buf_str(&text), buf_str(&r->before)) != 0) {
-        Buf header = {0};
-        print_header(&header, r, pass);
-        fprintf(r->log, "%s%s", header.data, text.data);
-        buf_free(&header);
-    }
+    if (!changes || strcmp(buf_str(&text), buf_str(&r->before)) != 0)
+        print_text(r, pass, &text);
     buf_free(&text);
 }
 
@@ -225,7 +238,7 @@ static bool run_checked(Runner *r, const PassInfo *pass, int index) {
     if (!level_fits(r, pass) || (values && !r->in && !take_reference(r)))
         return false;
     r->before.len = 0;
-    if (o->print_after && strcmp(o->print_after, "changed") == 0)
+    if (prints_changes(o))
         program_print(&r->before, r->p, o->constants);
     int before = pass->level == PASS_LOWER ? 0 : program_size(r->p);
     double start = clock_seconds();

@@ -57,7 +57,7 @@ typedef struct Program {
 void program_free(Program *p);
 
 typedef struct RunnerOptions {
-    const char *print_after;     /* a pass name, "all" or "changed"; NULL: nothing */
+    const char *print_after;     /* a pass name, "all", "changed" or "diff"; NULL: nothing */
     const char *dump_dir;        /* NN-pass.ir and constants/HASH.bin of every pass; NULL: none */
     const char *const *disabled; /* pass names */
     int ndisabled;

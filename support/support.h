@@ -165,6 +165,12 @@ int diag_exit_code(const Diag *d);
 void diag_print(const Diag *d, FILE *f, bool color);
 void diag_free(Diag *d);
 
+/* ---- diff.c --------------------------------------------------------------------------------- */
+
+/* Appends the lines of a that b hasn't, with a "-" in front, and those of b that a hasn't, with
+ * "+", in order. Nothing where the texts are equal. */
+void text_diff(Buf *out, const char *a, const char *b);
+
 /* ---- clock.c -------------------------------------------------------------------------------- */
 
 /* Seconds since some moment; never backwards. */

@@ -447,6 +447,11 @@ class Cli(unittest.TestCase):
             "--print-ir-after=lower",
             says=["after lower", "module @"],
         )
+        p = self.run_command(self.model, "-o", self.path("out"), "--print-ir-after=diff")
+        fused = p.stderr.decode().split("after fuse-act")[1].split("# effnetc IR")[0]
+        changed = [line[0] + line[1:].split("=")[1].split("%")[0].strip() for line in
+                   fused.splitlines() if line[0] in "+-" and "=" in line]
+        self.assertEqual(changed, ["-conv2d", "-relu", "+conv2d"])
         self.check(
             OK, self.model, "-o", self.path("out"), "--time-passes", says=["plan-memory", "ms"]
         )
