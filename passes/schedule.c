@@ -267,8 +267,8 @@ static int64_t tiles_in_cache(const Conv3x3 *c, int m, const Schedule *s) {
     return c->target->l2_bytes / 4 / bytes;
 }
 
-/* The size of blocks, a multiple of mr, for about so many of `all` tiles; an even number of them, if
- * there is one nearby, so that two threads have equal shares. */
+/* The size of blocks, a multiple of mr, for about so many of `all` tiles; an even number of them,
+ * if there is one nearby, so that two threads have equal shares. */
 static int64_t even_blocks(int64_t all, int64_t blocks, int64_t mr) {
     for (int64_t n = blocks; n < blocks + 4; n++) {
         int64_t tiles = round_up(ceil_div(all, n), mr), count = ceil_div(all, tiles);
