@@ -336,6 +336,20 @@ void gemm_call_last(Lower *lo, const Gemm *g, Addr weights);
 /* f32 elements of g->scratch. */
 int64_t gemm_scratch(const Gemm *g, const PassContext *cx);
 
+/* ---- what lower_gemm_parts.c, where gemm_call is, needs of it ---- */
+
+Schedule gemm_tiling(const Gemm *g, const PassContext *cx);
+/* Elements of a panel of so many channels' weights. */
+int64_t gemm_panel_elems(const Gemm *g, int64_t width);
+/* What a call computes of g, besides its panels: some rows, and of each some tiles. */
+typedef struct GemmExtent {
+    Bound rows, tiles, tails;
+} GemmExtent;
+GemmExtent gemm_whole(const Gemm *g, const Schedule *s); /* all rows and tiles */
+/* Calls the kernel of panels nv vectors wide: the first one's weights are at w. */
+void gemm_call_extent(Lower *lo, const Gemm *g, const Schedule *s, const GemmExtent *e, Addr w,
+                      Bound panels, int nv, bool half);
+
 /* ---- lower_conv.c ---------------------------------------------------------------------------- */
 
 /* Sizes and strides of a convolution of x into y, with a residual r or NULL; the rest (addresses,

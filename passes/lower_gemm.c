@@ -269,11 +269,11 @@ static Kernel *build_kernel(Lower *lo, const Gemm *g, const Schedule *s, int nv,
     return k;
 }
 
-static int64_t panel_elems(const Gemm *g, int64_t width) {
+int64_t gemm_panel_elems(const Gemm *g, int64_t width) {
     return width * (1 + g->k * g->kh * g->kw);
 }
 
-static Schedule gemm_schedule(const Gemm *g, const PassContext *cx) {
+Schedule gemm_tiling(const Gemm *g, const PassContext *cx) {
     TileProblem p = {.kind = TILE_GEMM,
                      .kh = g->kh,
                      .kw = g->kw,
@@ -289,13 +289,8 @@ static Schedule gemm_schedule(const Gemm *g, const PassContext *cx) {
     return pick_schedule(&p, cx);
 }
 
-/* What a call computes of g, besides its panels: some rows, and of each some tiles. */
-typedef struct Extent {
-    Bound rows, tiles, tails;
-} Extent;
-
-static Extent whole_extent(const Gemm *g, const Schedule *s) {
-    return (Extent){bound_const(g->rows), bound_const(g->length / s->mr), bound_const(1)};
+GemmExtent gemm_whole(const Gemm *g, const Schedule *s) {
+    return (GemmExtent){bound_const(g->rows), bound_const(g->length / s->mr), bound_const(1)};
 }
 
 static int put_pointers(const Gemm *g, Addr w, Arg *args) {
@@ -322,12 +317,11 @@ static int put_strides(const Gemm *g, Bound panels, int64_t nv, int64_t panel, A
     return n;
 }
 
-/* Panels nv vectors wide: the first one's weights are at w. */
-static void call_panels(Lower *lo, const Gemm *g, const Schedule *s, const Extent *e, Addr w,
-                        Bound panels, int nv, bool half) {
+void gemm_call_extent(Lower *lo, const Gemm *g, const Schedule *s, const GemmExtent *e, Addr w,
+                      Bound panels, int nv, bool half) {
     Arg args[24];
     int n = put_pointers(g, w, args);
-    n += put_strides(g, panels, nv, panel_elems(g, nv * lower_lanes(lo)), args + n);
+    n += put_strides(g, panels, nv, gemm_panel_elems(g, nv * lower_lanes(lo)), args + n);
     args[n++] = arg_bound(e->rows);
     args[n++] = arg_bound(e->tiles);
     if (s->mr_tail)
@@ -337,234 +331,30 @@ static void call_panels(Lower *lo, const Gemm *g, const Schedule *s, const Exten
 
 GemmPanels gemm_panels(const Gemm *g, const PassContext *cx) {
     int lanes = target_lanes(cx->target);
-    Schedule s = gemm_schedule(g, cx);
+    Schedule s = gemm_tiling(g, cx);
     int last = schedule_odd(&s);
     GemmPanels p = {.channels = s.nv * lanes};
     p.whole = (ceil_div(g->n, lanes) - last) / s.nv;
     p.last = last ? g->n - p.whole * p.channels : 0;
-    p.weights = panel_elems(g, p.channels);
+    p.weights = gemm_panel_elems(g, p.channels);
     return p;
 }
 
 void gemm_call_panels(Lower *lo, const Gemm *g, Addr weights, int64_t panels) {
-    Schedule s = gemm_schedule(g, lo->cx);
-    Extent e = whole_extent(g, &s);
-    call_panels(lo, g, &s, &e, weights, bound_const(panels), s.nv, false);
+    Schedule s = gemm_tiling(g, lo->cx);
+    GemmExtent e = gemm_whole(g, &s);
+    gemm_call_extent(lo, g, &s, &e, weights, bound_const(panels), s.nv, false);
 }
 
-static void call_last(Lower *lo, const Gemm *g, const Schedule *s, const Extent *e, Addr weights) {
-    call_panels(lo, g, s, e, weights, bound_const(1), schedule_last(s), s->half);
+static void call_last(Lower *lo, const Gemm *g, const Schedule *s, const GemmExtent *e,
+                      Addr weights) {
+    gemm_call_extent(lo, g, s, e, weights, bound_const(1), schedule_last(s), s->half);
 }
 
 void gemm_call_last(Lower *lo, const Gemm *g, Addr weights) {
-    Schedule s = gemm_schedule(g, lo->cx);
-    Extent e = whole_extent(g, &s);
+    Schedule s = gemm_tiling(g, lo->cx);
+    GemmExtent e = gemm_whole(g, &s);
     call_last(lo, g, &s, &e, weights);
-}
-
-/* ---- parts ----------------------------------------------------------------------------------- */
-
-typedef enum SplitKind { SPLIT_PANELS, SPLIT_ROWS, SPLIT_TILES } SplitKind;
-
-typedef struct Split {
-    SplitKind kind;
-    int64_t units, parts;
-} Split;
-
-/* Whole panels, so that each weight is read by one part; or, where those are too few, rows or tiles
- * of a long row. */
-static Split gemm_split(const Gemm *g, const PassContext *cx) {
-    enum { ENOUGH = 8 };
-    const double WEIGHT_BYTE = 0.125; /* cycles, where each weight is used once or twice */
-    Schedule s = gemm_schedule(g, cx);
-    GemmPanels p = gemm_panels(g, cx);
-    double vectors = (double)ceil_div(g->n, target_lanes(cx->target));
-    double rows = (double)(g->k * g->kh * g->kw);
-    double cycles = vectors * rows * (double)(g->rows * g->length);
-    double loads = WEIGHT_BYTE * rows * (double)g->n * sizeof(float);
-    cycles = cycles > loads ? cycles : loads;
-    int64_t panels = p.whole + (p.last ? 1 : 0), tiles = g->length / s.mr;
-    Split best = {SPLIT_PANELS, panels, 0};
-    if (panels < ENOUGH && g->rows > panels)
-        best = (Split){SPLIT_ROWS, g->rows, 0};
-    if (best.units < ENOUGH && g->rows == 1 && tiles > best.units)
-        best = (Split){SPLIT_TILES, tiles, 0};
-    best.parts = lower_parts(cx, cycles, best.units);
-    return best;
-}
-
-/* g with its output and residual from vector `first` on. */
-static Gemm from_vector(const Gemm *g, int64_t first) {
-    Gemm rest = *g;
-    rest.c = addr_offset(g->c, first * g->c_plane);
-    if (g->residual)
-        rest.r = addr_offset(g->r, first * g->r_plane);
-    return rest;
-}
-
-static void call_last_after(Lower *lo, const Gemm *g, const Schedule *s, const Extent *e,
-                            Addr weights, const GemmPanels *p) {
-    Gemm rest = from_vector(g, p->whole * s->nv);
-    call_last(lo, &rest, s, e, addr_offset(weights, p->whole * p->weights));
-}
-
-/* The halo around the part's panels. Each part zeroes its own: another's memory is far away, and
- * halos may be as large as what they are around. */
-static void zero_part_halo(Lower *lo, const Gemm *g, int64_t nv, const Parts *parts) {
-    Builder *b = &lo->step;
-    LType i64 = ltype(DT_i64, 1);
-    int64_t blocks = view_of(&g->halo_of->type).blocks;
-    Bound count = bound_const(parts->each * nv);
-    if (!parts->each || parts->units * nv != blocks) {
-        Reg *width = build_const_i(b, "width", i64, nv),
-            *all = build_const_i(b, "blocks", i64, blocks);
-        Reg *first = build_op(b, INST_mul, "first_block", parts->first, width, NULL);
-        Reg *end = build_op(b, INST_mul, "end_block", parts_end(lo, parts), width, NULL);
-        end = build_op(b, INST_min, "end_block", end, all, NULL);
-        count = bound_reg(build_op(b, INST_sub, "halos", end, first, NULL));
-    }
-    lower_zero_halo_of(lo, g->halo_of, parts_addr(parts, g->c, nv * g->c_plane), count);
-}
-
-static bool has_halo(const Value *v) {
-    const int *h = v->type.layout.halo;
-    return h[0] || h[1] || h[2] || h[3];
-}
-
-/* What scales panels nv vectors wide by the gate. */
-static ScaleWeights scale_of(const Gemm *g, int64_t panels, int nv, int lanes) {
-    return (ScaleWeights){.taps = g->kh * g->kw,
-                          .block = g->ablock,
-                          .k = g->k,
-                          .vectors = nv,
-                          .panels = panels,
-                          .panel = panel_elems(g, nv * lanes)};
-}
-
-/* All weights times the gate, in scratch: a part has some of the channels. */
-static Addr scale_all(Lower *lo, const Gemm *g, Addr weights, const Schedule *s,
-                      const GemmPanels *p) {
-    enum { VECTOR_CYCLES = 6 }; /* to read it from far away, and to write it */
-    int lanes = lower_lanes(lo);
-    int64_t rows = g->k * g->kh * g->kw, blocks = ceil_div(g->k, g->ablock);
-    double cycles = VECTOR_CYCLES * (double)(rows * ceil_div(g->n, lanes));
-    ScaleWeights whole = scale_of(g, p->whole, s->nv, lanes);
-    ScaleWeights last = scale_of(g, 1, schedule_last(s), lanes);
-    int64_t behind = p->whole * p->weights;
-    Parts parts = lower_parts_begin(lo, blocks, lower_parts(lo->cx, cycles, blocks));
-    if (p->whole)
-        lower_scale_slice(lo, &whole, &parts, weights, g->g, g->scratch);
-    if (p->last)
-        lower_scale_slice(lo, &last, &parts, addr_offset(weights, behind), g->g,
-                          addr_offset(g->scratch, behind));
-    lower_parts_end(lo, &parts);
-    return g->scratch;
-}
-
-/* The weights of some panels times the gate. */
-static Addr scale_panels(Lower *lo, const Gemm *g, Addr weights, Addr to, Bound panels, int nv) {
-    ScaleWeights s = scale_of(g, 0, nv, lower_lanes(lo));
-    lower_scale_weights(lo, &s, panels, weights, g->g, to);
-    return to;
-}
-
-/* The part's panels; the last one is a unit too, of the last part. */
-static void call_part_panels(Lower *lo, const Gemm *g, const Schedule *s, Addr weights,
-                             const GemmPanels *p, const Parts *parts) {
-    Builder *b = &lo->step;
-    Extent e = whole_extent(g, s);
-    Gemm mine = *g;
-    Reg *whole = NULL, *end = NULL;
-    Bound count = {0};
-    if (p->last) {
-        whole = build_const_i(b, "whole", ltype(DT_i64, 1), p->whole);
-        end = parts_end(lo, parts);
-        Reg *stop = build_op(b, INST_min, "stop", end, whole, NULL);
-        count = bound_reg(build_op(b, INST_sub, "panels", stop, parts->first, NULL));
-    } else {
-        count = parts_count(lo, parts);
-    }
-    mine.c = parts_addr(parts, g->c, s->nv * g->c_plane);
-    if (g->residual)
-        mine.r = parts_addr(parts, g->r, s->nv * g->r_plane);
-    Addr w = parts_addr(parts, weights, p->weights);
-    if (p->whole && g->gate)
-        w = scale_panels(lo, g, w, parts_addr(parts, g->scratch, p->weights), count, s->nv);
-    if (p->whole)
-        call_panels(lo, &mine, s, &e, w, count, s->nv, false);
-    if (!p->last)
-        return;
-    build_if(b, build_op(b, INST_lt, "last", whole, end, NULL));
-    mine.c = g->c;
-    mine.r = g->r;
-    if (g->gate) {
-        int64_t behind = p->whole * p->weights;
-        scale_panels(lo, g, addr_offset(weights, behind), addr_offset(g->scratch, behind),
-                     bound_const(1), schedule_last(s));
-        weights = g->scratch;
-    }
-    call_last_after(lo, &mine, s, &e, weights, p);
-    build_close(b);
-}
-
-/* The end of a row belongs to the last part. */
-static Extent part_of_row(Lower *lo, const Gemm *g, const Parts *parts) {
-    Builder *b = &lo->step;
-    LType i64 = ltype(DT_i64, 1);
-    Reg *all = build_const_i(b, "tiles", i64, parts->units);
-    Reg *ends = build_op(b, INST_eq, "ends", parts_end(lo, parts), all, NULL);
-    Reg *tails = build_op(b, INST_select, "tails", ends, build_const_i(b, "one", i64, 1),
-                          build_const_i(b, "zero", i64, 0));
-    return (Extent){bound_const(g->rows), parts_count(lo, parts), bound_reg(tails)};
-}
-
-static void call_all(Lower *lo, const Gemm *g, const Schedule *s, const Extent *e, Addr weights,
-                     const GemmPanels *p) {
-    if (p->whole)
-        call_panels(lo, g, s, e, weights, bound_const(p->whole), s->nv, false);
-    if (p->last)
-        call_last_after(lo, g, s, e, weights, p);
-}
-
-/* All panels for the part's rows or tiles. */
-static void call_part_pixels(Lower *lo, const Gemm *g, const Schedule *s, Addr weights,
-                             const GemmPanels *p, const Parts *parts, SplitKind kind) {
-    bool rows = kind == SPLIT_ROWS;
-    Extent e = whole_extent(g, s);
-    if (rows)
-        e.rows = parts_count(lo, parts);
-    else
-        e = part_of_row(lo, g, parts);
-    Gemm mine = *g;
-    mine.a = parts_addr(parts, g->a, rows ? g->a_row : s->mr * g->pixel_step);
-    mine.c = parts_addr(parts, g->c, rows ? g->c_row : s->mr * g->c_pixel);
-    if (g->residual)
-        mine.r = parts_addr(parts, g->r, rows ? g->r_row : s->mr * g->c_pixel);
-    call_all(lo, &mine, s, &e, weights, p);
-}
-
-void gemm_call(Lower *lo, const Gemm *g, Addr weights) {
-    GemmPanels p = gemm_panels(g, lo->cx);
-    Schedule s = gemm_schedule(g, lo->cx);
-    Split split = gemm_split(g, lo->cx);
-    bool by_panels = split.kind == SPLIT_PANELS && split.parts > 1;
-    if (g->gate && !by_panels)
-        weights = scale_all(lo, g, weights, &s, &p);
-    bool halo = g->halo_of && has_halo(g->halo_of);
-    Parts parts = lower_parts_begin(lo, split.units, split.parts);
-    if (split.parts == 1) {
-        Extent whole = whole_extent(g, &s);
-        call_all(lo, g, &s, &whole, weights, &p);
-    } else if (by_panels) {
-        call_part_panels(lo, g, &s, weights, &p, &parts);
-        if (halo)
-            zero_part_halo(lo, g, s.nv, &parts);
-    } else {
-        call_part_pixels(lo, g, &s, weights, &p, &parts, split.kind);
-    }
-    lower_parts_end(lo, &parts);
-    if (halo && !by_panels)
-        lower_zero_halo(lo, g->halo_of);
 }
 
 /* ---- packing --------------------------------------------------------------------------------- */
@@ -594,7 +384,7 @@ static float *pack_panel(const Gemm *g, const ConvWeights *gw, int64_t first, in
 }
 
 static int64_t packed_elems(const Gemm *g, const Target *t) {
-    return panel_elems(g, round_up(g->n, target_lanes(t)));
+    return gemm_panel_elems(g, round_up(g->n, target_lanes(t)));
 }
 
 int64_t gemm_scratch(const Gemm *g, const PassContext *cx) {
@@ -604,7 +394,7 @@ int64_t gemm_scratch(const Gemm *g, const PassContext *cx) {
 Addr gemm_pack(Lower *lo, const Gemm *g, const ConvWeights *gw) {
     int lanes = lower_lanes(lo);
     int64_t vectors = ceil_div(g->n, lanes);
-    Schedule s = gemm_schedule(g, lo->cx);
+    Schedule s = gemm_tiling(g, lo->cx);
     float *packed = lower_weights_begin(lo, packed_elems(g, lo->cx->target)), *out = packed;
     for (int64_t v = 0; v < vectors; v += s.nv) {
         int64_t wide = v + s.nv <= vectors ? s.nv : s.nv_tail;
