@@ -76,6 +76,7 @@ typedef struct Importer {
     Map functions; /* "domain:name" of the functions inside the model */
     Map external;  /* real path -> MappedFile *, all in g->mappings */
     size_t external_mapped, external_used; /* bytes of those files, and of the tensors in them */
+    int64_t sparse_stored, sparse_dense;   /* bytes of all sparse tensors, as stored and dense */
     OnnxNode *nodes;
     size_t nnodes;
     VEC(OnnxNode *) order; /* of execution */
@@ -115,6 +116,11 @@ bool problem(Importer *im, Problem *p, int exit_code, const char *fmt, ...) PRIN
 /* The tensor with its data: a view into the file wherever that is aligned, else a copy in g's
  * arena. NULL with the reason in p. */
 Tensor *tensor_import(Importer *im, const Onnx__TensorProto *t, Problem *p);
+
+/* onnx_sparse.c: the same of a sparse tensor, as a dense one. */
+Tensor *sparse_import(Importer *im, const Onnx__SparseTensorProto *s, Problem *p);
+/* An initializer's name is that of its values; NULL where it has none. */
+const char *sparse_name(const Onnx__SparseTensorProto *s);
 
 /* `size` bytes of external data, mapped for as long as g lives; p where the location leaves the
  * model's folder or the file has fewer bytes. */
@@ -225,6 +231,7 @@ const char *attr_string(OnnxNode *n, const char *name, const char *dflt);
 bool attr_ints(OnnxNode *n, const char *name, Ints *out); /* false where absent */
 bool attr_floats(OnnxNode *n, const char *name, const float **out, int *count);
 const Onnx__TensorProto *attr_tensor(OnnxNode *n, const char *name); /* NULL where absent */
+const Onnx__SparseTensorProto *attr_sparse(OnnxNode *n, const char *name);
 bool attr_present(const OnnxNode *n, const char *name);
 /* Says that the attribute means nothing for inference. */
 void attr_ignore(OnnxNode *n, const char *name);

@@ -35,19 +35,26 @@ static void report_unusable(Importer *im, const Unusable *u) {
     diag_note(im->d, "reason", "%s", u->problem.reason);
 }
 
+/* t, or the reason why there is none. */
+static void add_initializer(Importer *im, UnusableList *unusable, const char *name, Tensor *t,
+                            const Problem *p) {
+    if (t)
+        name_find(im, name)->value = graph_constant(im->g, graph_unique_name(im->g, name), t);
+    else
+        add_unusable(im, unusable, name, *p);
+}
+
 bool import_initializers(Importer *im) {
     const Onnx__GraphProto *g = im->model->graph;
     size_t errors = im->d->errors;
     UnusableList unusable = {0};
-    for (size_t i = 0; i < g->n_initializer; i++) {
-        const char *name = g->initializer[i]->name;
-        Problem p;
-        Tensor *t = tensor_import(im, g->initializer[i], &p);
-        if (t)
-            name_find(im, name)->value = graph_constant(im->g, graph_unique_name(im->g, name), t);
-        else
-            add_unusable(im, &unusable, name, p);
-    }
+    Problem p = {0};
+    for (size_t i = 0; i < g->n_initializer; i++)
+        add_initializer(im, &unusable, g->initializer[i]->name,
+                        tensor_import(im, g->initializer[i], &p), &p);
+    for (size_t i = 0; i < g->n_sparse_initializer; i++)
+        add_initializer(im, &unusable, sparse_name(g->sparse_initializer[i]),
+                        sparse_import(im, g->sparse_initializer[i], &p), &p);
     for (size_t i = 0; i < unusable.all.len; i++)
         report_unusable(im, unusable.all.data[i]);
     return im->d->errors == errors;
@@ -212,6 +219,10 @@ void describe_inputs(Importer *im, Arena *a, OnnxInputs *out) {
     for (size_t i = 0; i < g->n_initializer; i++)
         if (g->initializer[i]->name)
             map_put(&im->arena, &initializers, g->initializer[i]->name, g->initializer[i]);
+    for (size_t i = 0; i < g->n_sparse_initializer; i++)
+        if (sparse_name(g->sparse_initializer[i]))
+            map_put(&im->arena, &initializers, sparse_name(g->sparse_initializer[i]),
+                    g->sparse_initializer[i]);
     *out = (OnnxInputs){ARENA_ARRAY(a, g->n_input, OnnxInput), 0};
     for (size_t i = 0; i < g->n_input; i++)
         if (g->input[i]->name && !map_get(&initializers, g->input[i]->name))

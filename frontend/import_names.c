@@ -25,17 +25,21 @@ static void name_twice(Importer *im, const char *name) {
     diag_error(im->d, EXIT_BAD_MODEL, im->path, "value %s is defined twice", quoted(im, name));
 }
 
+static void define_initializer(Importer *im, const char *what, size_t i, const char *name) {
+    if (!name || !*name)
+        name_nothing(im, what, i);
+    else if (name_find(im, name))
+        name_twice(im, name);
+    else
+        name_new(im, name, NULL);
+}
+
 static void define_initializers(Importer *im) {
     const Onnx__GraphProto *g = im->model->graph;
-    for (size_t i = 0; i < g->n_initializer; i++) {
-        const char *name = g->initializer[i]->name;
-        if (!name || !*name)
-            name_nothing(im, "initializer", i);
-        else if (name_find(im, name))
-            name_twice(im, name);
-        else
-            name_new(im, name, NULL);
-    }
+    for (size_t i = 0; i < g->n_initializer; i++)
+        define_initializer(im, "initializer", i, g->initializer[i]->name);
+    for (size_t i = 0; i < g->n_sparse_initializer; i++)
+        define_initializer(im, "sparse initializer", i, sparse_name(g->sparse_initializer[i]));
 }
 
 /* An input with an initializer has a default (all of them had inputs before IR version 4): the

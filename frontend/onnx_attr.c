@@ -120,6 +120,11 @@ const Onnx__TensorProto *attr_tensor(OnnxNode *n, const char *name) {
     return a ? a->t : NULL;
 }
 
+const Onnx__SparseTensorProto *attr_sparse(OnnxNode *n, const char *name) {
+    const Onnx__AttributeProto *a = get(n, name, TYPE(SPARSE_TENSOR));
+    return a ? a->sparse_tensor : NULL;
+}
+
 void attr_ignore(OnnxNode *n, const char *name) {
     int i = find(n, name);
     if (i >= 0)

@@ -130,11 +130,7 @@ static bool check_graph(Importer *im) {
         diag_error(im->d, EXIT_UNSUPPORTED, im->path, "the model has training information");
         diag_note(im->d, "help", "export it for inference");
     }
-    if (m->graph->n_sparse_initializer) {
-        diag_error(im->d, EXIT_UNSUPPORTED, im->path, "the model has sparse initializers");
-        diag_note(im->d, "help", "export it with dense weights");
-    }
-    return !m->n_training_info && !m->graph->n_sparse_initializer;
+    return !m->n_training_info;
 }
 
 bool model_load(Importer *im) {

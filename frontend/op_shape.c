@@ -256,15 +256,26 @@ static Tensor *int_attr(OnnxNode *n) {
     return t;
 }
 
-/* Constant-1, and since -12 with plain numbers. One attribute holds the value; strings and sparse
- * tensors stay unread, and are complained about for that. */
+static Tensor *sparse_value(OnnxNode *n) {
+    const Onnx__SparseTensorProto *s = attr_sparse(n, "sparse_value");
+    Problem p;
+    Tensor *t = s ? sparse_import(n->im, s, &p) : NULL;
+    if (s && !t)
+        onnx_problem(n, &p);
+    return t;
+}
+
+/* Constant-1, since -11 sparse ones, and since -12 plain numbers. One attribute holds the value;
+ * strings stay unread, and are complained about for that. */
 void import_constant(OnnxNode *n) {
     if (n->proto->n_attribute != 1) {
         onnx_bad(n, "it has %zu attributes, and must have one", n->proto->n_attribute);
         return;
     }
     Tensor *t = tensor_attr(n, "value");
-    if (!t && attr_present(n, "value_float"))
+    if (!t && attr_present(n, "sparse_value"))
+        t = sparse_value(n);
+    else if (!t && attr_present(n, "value_float"))
         t = float_attr(n);
     else if (!t && attr_present(n, "value_int"))
         t = int_attr(n);

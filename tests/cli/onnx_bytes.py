@@ -29,6 +29,16 @@ def tensor(name, dims, values):
     return b"".join(field(1, d) for d in dims) + field(2, FLOAT) + field(8, name) + field(9, raw)
 
 
+def sparse_tensor(name, dims, values, indices):
+    """indices: places, or lists of coordinates."""
+    flat = [i for row in indices for i in row] if indices and isinstance(indices[0], list) else indices
+    shape = [len(indices)] + ([len(indices[0])] if flat is not indices else [])
+    places = b"".join(field(1, d) for d in shape) + field(2, INT64)
+    places += field(9, struct.pack("<%dq" % len(flat), *flat))
+    parts = field(1, tensor(name, [len(values)], values)) + field(2, places)
+    return parts + b"".join(field(3, d) for d in dims)
+
+
 def value_info(name, dims, dtype=FLOAT):
     shape = b"".join(field(1, field(2 if isinstance(d, str) else 1, d)) for d in dims)
     return field(1, name) + field(2, field(1, field(1, dtype) + field(2, shape)))
@@ -53,11 +63,12 @@ def node(op, inputs, outputs, name="", attributes=(), domain=""):
     )
 
 
-def model(nodes, inputs, outputs, initializers=(), opset=17):
+def model(nodes, inputs, outputs, initializers=(), opset=17, sparse=()):
     graph = (
         b"".join(field(1, n) for n in nodes)
         + field(2, "test")
         + b"".join(field(5, t) for t in initializers)
+        + b"".join(field(15, t) for t in sparse)
         + b"".join(field(11, i) for i in inputs)
         + b"".join(field(12, o) for o in outputs)
     )

@@ -204,6 +204,47 @@ class Cli(unittest.TestCase):
             says=["w"],
         )
 
+    def sparse_model(self, *sparse):
+        return self.write("s.onnx", conv_model(initializers=[], sparse=[onnx.sparse_tensor(*sparse)]))
+
+    def test_sparse_weights(self):
+        """By places and by coordinates, as initializer and as constant: the dense model."""
+        values, shape = [0.5, 2, -0.5], [2, 3, 1, 1]
+        dense = [0.5, 0, 0, 0, 2, -0.5]
+        model = conv_model(initializers=[onnx.tensor("w", shape, dense)])
+        run = ("run", "--input", self.input, "--backend=interp", "--output", "-")
+        wanted = self.run_command(*run, self.write("d.onnx", model)).stdout
+        places = [0, 4, 5]
+        corners = [[0, 0, 0, 0], [1, 1, 0, 0], [1, 2, 0, 0]]
+        for indices in [places, corners]:
+            m = self.sparse_model("w", shape, values, indices)
+            self.assertEqual(self.run_command(*run, m).stdout, wanted)
+            attribute = onnx.field(1, "sparse_value") + onnx.field(20, 11)
+            attribute += onnx.field(22, onnx.sparse_tensor("", shape, values, indices))
+            nodes = [onnx.node("Constant", [], ["w"], "k", [attribute]),
+                     onnx.node("Conv", ["x", "w"], ["c"]), onnx.node("Relu", ["c"], ["y"])]
+            m = self.write("c.onnx", conv_model(nodes=nodes, initializers=[]))
+            self.assertEqual(self.run_command(*run, m).stdout, wanted)
+
+    def test_sparse_mistakes(self):
+        shape = [2, 3, 1, 1]
+        for values, indices, says in [
+            ([1], [6], "out of range"),
+            ([1], [-1], "out of range"),
+            ([1, 2], [4, 3], "not behind"),
+            ([1, 2], [3, 3], "not behind"),
+            ([1, 2], [3], "don't fit"),
+            ([1], [[0, 0, 0]], "don't fit"),
+            ([1], [[0, 3, 0, 0]], "out of range"),
+            ([1], [[0, 1 << 62, 0, 0]], "out of range"),
+        ]:
+            m = self.sparse_model("w", shape, values, indices)
+            self.check(BAD_MODEL, "inspect", m, says=["sparse", says])
+        self.check(BAD_MODEL, "inspect", self.sparse_model("", shape, [1], [0]), says=["no name"])
+        huge = self.sparse_model("w", [1 << 15, 1 << 15, 1, 1], [1], [0])
+        self.check(UNSUPPORTED, "inspect", huge, says=["sparse", "64 times"])
+        self.check(BAD_MODEL, "inspect", self.sparse_model("w", [-1], [1], [0]), says=["negative"])
+
     def test_symbolic_dimensions(self):
         data = conv_model(
             inputs=[onnx.value_info("x", ["batch", 3, 4, 4])],
