@@ -146,8 +146,9 @@ void rt_labels_free(rt_labels *l);
 
 /* ---- memory.c: memory for weights and arenas ------------------------------------------------- */
 
-/* `size` bytes, aligned to 64 at least, their contents undefined: in huge pages where they are large
- * and the system gives some, which makes a run some percent shorter. NULL: there is no memory. */
+/* `size` bytes, aligned to 64 at least, their contents undefined: in huge pages where they are
+ * large and the system gives some, which makes a run some percent shorter. NULL: there is no
+ * memory. */
 void *rt_memory_new(size_t size);
 void rt_memory_free(void *p); /* NULL is fine */
 
