@@ -1,4 +1,5 @@
-/* graph_eval_math.c: evaluators of elementwise ops, normalisations and reductions.
+/* graph_eval_math.c: evaluators of arithmetic, activations, casts and
+ * normalisations.
  *
  * Floats are computed in double precision and rounded once: for +, -, * and / of f32, f16 and bf16
  * that is the correctly rounded result (Figueroa 1995). Integers are computed modulo 2^64. */
@@ -8,18 +9,12 @@
 
 /* ---- two operands --------------------------------------------------------------------------- */
 
-typedef struct Binary {
-    double (*on_floats)(double a, double b);
-    /* Sign- or zero-extended operands; false where there is no result. */
-    bool (*on_ints)(uint64_t a, uint64_t b, bool is_signed, uint64_t *y);
-} Binary;
-
 /* One row of the result, from element y0 on; a and b step by their strides. */
 static bool binary_row(const Binary *f, const Tensor *a, int64_t a0, int64_t a_step,
                        const Tensor *b, int64_t b0, int64_t b_step, Tensor *y, int64_t y0,
                        int64_t length) {
-    bool is_signed = dtype_is_signed_int(y->dtype);
-    if (dtype_is_float(y->dtype)) {
+    bool is_signed = dtype_is_signed_int(a->dtype);
+    if (dtype_is_float(a->dtype)) {
         for (int64_t i = 0; i < length; i++)
             tensor_set_f64(
                 y, y0 + i,
@@ -36,7 +31,7 @@ static bool binary_row(const Binary *f, const Tensor *a, int64_t a0, int64_t a_s
     return true;
 }
 
-static bool binary(const Binary *f, const Tensor *const *in, Tensor *y, Buf *why) {
+bool binary_eval(const Binary *f, const Tensor *const *in, Tensor *y, Buf *why) {
     const Shape *s = &y->shape;
     int64_t a_stride[MAX_RANK], b_stride[MAX_RANK];
     broadcast_strides(&in[0]->shape, s, a_stride);
@@ -98,7 +93,7 @@ static bool div_ints(uint64_t a, uint64_t b, bool is_signed, uint64_t *y) {
     return true;
 }
 
-static bool bits_less(uint64_t a, uint64_t b, bool is_signed) {
+bool bits_less(uint64_t a, uint64_t b, bool is_signed) {
     return is_signed ? (int64_t)a < (int64_t)b : a < b;
 }
 
@@ -126,7 +121,7 @@ static bool max_ints(uint64_t a, uint64_t b, bool is_signed, uint64_t *y) {
                      Buf *why) {                                                                   \
         static const Binary f = {name##_floats, name##_ints};                                      \
         (void)n, (void)scratch;                                                                    \
-        return binary(&f, in, out[0], why);                                                        \
+        return binary_eval(&f, in, out[0], why);                                                   \
     }
 BINARY(add)
 BINARY(sub)
@@ -146,42 +141,6 @@ bool eval_act(const Node *n, const Tensor *const *in, Tensor *const *out, Arena 
     int64_t count = shape_elems(&out[0]->shape);
     for (int64_t i = 0; i < count; i++)
         tensor_set_f64(out[0], i, act_eval(act, tensor_f64(in[0], i)));
-    return true;
-}
-
-static void unary_floats(double (*f)(double), const Tensor *x, Tensor *y) {
-    int64_t count = shape_elems(&y->shape);
-    for (int64_t i = 0; i < count; i++)
-        tensor_set_f64(y, i, f(tensor_f64(x, i)));
-}
-
-#define UNARY(name)                                                                                \
-    bool eval_##name(const Node *n, const Tensor *const *in, Tensor *const *out, Arena *scratch,   \
-                     Buf *why) {                                                                   \
-        (void)n, (void)scratch, (void)why;                                                         \
-        unary_floats(name, in[0], out[0]);                                                         \
-        return true;                                                                               \
-    }
-UNARY(exp)
-UNARY(sqrt)
-UNARY(ceil)
-UNARY(floor)
-#undef UNARY
-
-static double negate(double x) {
-    return -x;
-}
-
-/* Integers wrap: the smallest is its own negative. */
-bool eval_neg(const Node *n, const Tensor *const *in, Tensor *const *out, Arena *scratch,
-              Buf *why) {
-    (void)n, (void)scratch, (void)why;
-    int64_t count = shape_elems(&out[0]->shape);
-    if (dtype_is_float(in[0]->dtype))
-        unary_floats(negate, in[0], out[0]);
-    else
-        for (int64_t i = 0; i < count; i++)
-            tensor_set_bits(out[0], i, 0 - tensor_bits(in[0], i));
     return true;
 }
 
@@ -284,49 +243,5 @@ bool eval_softmax(const Node *n, const Tensor *const *in, Tensor *const *out, Ar
     for (int64_t o = 0; o < outer; o++)
         for (int64_t i = 0; i < inner; i++)
             softmax_line(in[0], o * x->dim[axis] * inner + i, inner, x->dim[axis], out[0]);
-    return true;
-}
-
-/* ---- reduction ------------------------------------------------------------------------------ */
-
-/* The mean over x's dims that are marked, into y, which has the others. */
-static void mean(const Tensor *x, const bool *reduced, Tensor *y, Arena *a) {
-    const Shape *s = &x->shape;
-    int64_t stride[MAX_RANK] = {0}, step = 1;
-    for (int i = s->rank - 1; i >= 0; i--) {
-        stride[i] = reduced[i] ? 0 : step;
-        step *= reduced[i] ? 1 : s->dim[i];
-    }
-    int64_t results = shape_elems(&y->shape), length = row_length(s);
-    double *sum = ARENA_ARRAY(a, results + 1, double);
-    int64_t rows = length > 0 ? row_count(s) : 0;
-    for (int64_t r = 0; r < rows; r++) {
-        int64_t to = row_offset(s, r, stride);
-        for (int64_t i = 0; i < length; i++)
-            sum[to + i * last_stride(s, stride)] += tensor_f64(x, r * length + i);
-    }
-    double count = 1;
-    for (int i = 0; i < s->rank; i++)
-        count *= reduced[i] ? (double)s->dim[i] : 1;
-    for (int64_t i = 0; i < results; i++)
-        tensor_set_f64(y, i, sum[i] / count);
-}
-
-bool eval_reduce_mean(const Node *n, const Tensor *const *in, Tensor *const *out, Arena *scratch,
-                      Buf *why) {
-    (void)why;
-    bool reduced[MAX_RANK] = {false};
-    Ints axes = reduce_attrs(n)->axes;
-    for (int i = 0; i < axes.n; i++)
-        reduced[axes.v[i]] = true;
-    mean(in[0], reduced, out[0], scratch);
-    return true;
-}
-
-bool eval_global_avg_pool(const Node *n, const Tensor *const *in, Tensor *const *out,
-                          Arena *scratch, Buf *why) {
-    (void)n, (void)why;
-    bool reduced[MAX_RANK] = {false, false, true, true, true, true, true, true};
-    mean(in[0], reduced, out[0], scratch);
     return true;
 }

@@ -119,22 +119,67 @@ static bool broadcast(const Shape *a, const Shape *b, Shape *out) {
     return true;
 }
 
-bool infer_broadcast(const Node *n, Type *results, Buf *why) {
-    if (!want_number(n, 0, why) || !want_same_dtypes(n, why))
+/* The shape that both operands broadcast to. */
+static bool common_shape(const Shape *a, const Shape *b, Shape *y, Buf *why) {
+    if (broadcast(a, b, y))
+        return true;
+    buf_puts(why, "shapes ");
+    shape_print(why, a);
+    buf_puts(why, " and ");
+    shape_print(why, b);
+    return refuse(why, " can't be broadcast to one");
+}
+
+static bool broadcast_to(const Node *n, DType dt, Type *y, Buf *why) {
+    Shape s;
+    if (!want_same_dtypes(n, why) || !common_shape(shape_in(n, 0), shape_in(n, 1), &s, why))
         return false;
-    Shape y;
-    if (!broadcast(shape_in(n, 0), shape_in(n, 1), &y)) {
-        buf_puts(why, "shapes ");
-        shape_print(why, shape_in(n, 0));
-        buf_puts(why, " and ");
-        shape_print(why, shape_in(n, 1));
-        return refuse(why, " can't be broadcast to one");
-    }
-    results[0] = type_plain(dtype_in(n, 0), y);
+    *y = type_plain(dt, s);
     return true;
 }
 
-/* ---- normalisation and reduction ------------------------------------------------------------ */
+bool infer_broadcast(const Node *n, Type *results, Buf *why) {
+    return want_number(n, 0, why) && broadcast_to(n, dtype_in(n, 0), results, why);
+}
+
+bool infer_compare(const Node *n, Type *results, Buf *why) {
+    return broadcast_to(n, DT_bool, results, why);
+}
+
+static bool want_bool(const Node *n, int slot, Buf *why) {
+    if (dtype_in(n, slot) == DT_bool)
+        return true;
+    return refuse(why, "operand %s must be bool, it is %s", op_operand(n->op, slot).name,
+                  dtype_name(dtype_in(n, slot)));
+}
+
+/* bool, or integers bit by bit */
+bool infer_logic(const Node *n, Type *results, Buf *why) {
+    if (dtype_is_float(dtype_in(n, 0)))
+        return refuse(why, "operand %s must be bool or an integer, it is %s",
+                      op_operand(n->op, 0).name, dtype_name(dtype_in(n, 0)));
+    return broadcast_to(n, dtype_in(n, 0), results, why);
+}
+
+bool infer_not(const Node *n, Type *results, Buf *why) {
+    return want_bool(n, 0, why) && infer_same(n, results, why);
+}
+
+bool infer_where(const Node *n, Type *results, Buf *why) {
+    Shape ab, y;
+    if (!want_bool(n, 0, why))
+        return false;
+    if (dtype_in(n, 1) != dtype_in(n, 2))
+        return refuse(why, "operand b is %s, but a is %s", dtype_name(dtype_in(n, 2)),
+                      dtype_name(dtype_in(n, 1)));
+    if (!common_shape(shape_in(n, 1), shape_in(n, 2), &ab, why) ||
+        !common_shape(shape_in(n, 0), &ab, &y, why))
+        return false;
+    results[0] = type_plain(dtype_in(n, 1), y);
+    return true;
+}
+
+/* ---- normalisation and pooling -- ------------------------------------------------------------ */
 
 bool infer_batch_norm(const Node *n, Type *results, Buf *why) {
     if (!want_float(n, 0, why) || !want_same_dtypes(n, why))
@@ -162,35 +207,5 @@ bool infer_global_avg_pool(const Node *n, Type *results, Buf *why) {
         return refuse(why, "operand x must have rank 3 or more, it has rank %d", y->rank);
     for (int i = 2; i < y->rank; i++)
         y->dim[i] = 1;
-    return true;
-}
-
-/* Marks the axes that are reduced. */
-static bool mark_axes(Ints axes, int rank, bool *reduced, Buf *why) {
-    for (int i = 0; i < axes.n; i++) {
-        int64_t axis = axes.v[i];
-        if (!want_axis(axis, rank, why))
-            return false;
-        if (reduced[axis])
-            return refuse(why, "axis %" PRId64 " is there twice", axis);
-        reduced[axis] = true;
-    }
-    return true;
-}
-
-bool infer_reduce_mean(const Node *n, Type *results, Buf *why) {
-    const ReduceAttrs *a = reduce_attrs(n);
-    const Shape *x = shape_in(n, 0);
-    bool reduced[MAX_RANK] = {false};
-    if (!want_float(n, 0, why) || !mark_axes(a->axes, x->rank, reduced, why))
-        return false;
-    Shape y = {0};
-    for (int i = 0; i < x->rank; i++) {
-        if (!reduced[i])
-            y.dim[y.rank++] = x->dim[i];
-        else if (a->keepdims)
-            y.dim[y.rank++] = 1;
-    }
-    results[0] = type_plain(dtype_in(n, 0), y);
     return true;
 }

@@ -165,4 +165,22 @@ int64_t row_offset(const Shape *s, int64_t row, const int64_t *stride);
 /* Product of the dims from `first` to before `last`. */
 int64_t dims_product(const Shape *s, int first, int last);
 
+/* ---- graph_eval_math.c: functions of two elements ---------------------------------------------
+ */
+
+typedef struct Binary {
+    double (*on_floats)(double a, double b); /* NULL: the shape rule lets no floats in */
+    /* Sign- or zero-extended operands; false where there is no result. */
+    bool (*on_ints)(uint64_t a, uint64_t b, bool is_signed, uint64_t *y);
+} Binary;
+
+/* Both operands have one type, y has it or is bool; numpy's broadcasting. */
+bool binary_eval(const Binary *f, const Tensor *const *in, Tensor *y, Buf *why);
+bool bits_less(uint64_t a, uint64_t b, bool is_signed);
+
+/* ---- graph_infer_reduce.c -------------------------------------------------------------------- */
+
+/* Marks the axes that are reduced. */
+bool mark_axes(Ints axes, int rank, bool *reduced, Buf *why);
+
 #endif
