@@ -83,7 +83,7 @@ typedef struct Importer {
 } Importer;
 
 enum {
-    OPSET_OLDEST = 7, /* numpy's broadcasting; before it each operator had its own */
+    OPSET_OLDEST = 1, /* rows of onnx_ops.def say what is known of each operator */
     OPSET_NEWEST = 28,
     IR_OLDEST = 3,
     IR_NEWEST = 14,
@@ -198,6 +198,15 @@ Value *onnx_unary(OnnxNode *n, Op op, const char *part, Value *x);
 Value *onnx_binary(OnnxNode *n, Op op, const char *part, Value *a, Value *b);
 Value *onnx_reshape(OnnxNode *n, const char *part, Value *x, const Shape *to);
 Value *onnx_expand(OnnxNode *n, const char *part, Value *x, const Shape *to);
+/* x cast to a type; x between two bounds. */
+Value *onnx_cast(OnnxNode *n, const char *part, Value *x, DType to);
+Value *onnx_clip(OnnxNode *n, const char *part, Value *x, double min, double max);
+/* op of x and a number, which becomes a constant of x's type. */
+Value *onnx_by_scalar(OnnxNode *n, Op op, const char *part, Value *x, double c);
+/* A reduction whose axes stay, with a size of 1. */
+Value *onnx_reduce(OnnxNode *n, Op op, const char *part, Value *x, Ints axes);
+/* Output 0 is op of input 0, which must be a float. */
+void onnx_float_unary(OnnxNode *n, Op op);
 /* A constant of x's dtype and rank 0. */
 Value *onnx_scalar(OnnxNode *n, const char *part, DType dt, double x);
 Value *onnx_constant(OnnxNode *n, const char *part, Tensor *t);

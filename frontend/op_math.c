@@ -11,9 +11,13 @@ static void binary(OnnxNode *n, Op op) {
     onnx_set_output(n, 0, onnx_binary(n, op, NULL, onnx_input(n, 0), onnx_input(n, 1)));
 }
 
-static void float_unary(OnnxNode *n, Op op) {
+void onnx_float_unary(OnnxNode *n, Op op) {
     if (onnx_needs_float(n, 1))
         unary(n, op);
+}
+
+Value *onnx_by_scalar(OnnxNode *n, Op op, const char *part, Value *x, double c) {
+    return x ? onnx_binary(n, op, part, x, onnx_scalar(n, "c", x->type.dtype, c)) : NULL;
 }
 
 /* ---- Add-7, Sub-7, Mul-7, Div-7: numpy's broadcasting ---------------------------------------- */
@@ -34,28 +38,38 @@ void import_div(OnnxNode *n) {
     binary(n, OP_div);
 }
 
-/* ---- Min-6 to -13, Max-6 to -13: any number of inputs ---------------------------------------- */
+/* ---- Min-6 to -13, Max-6 to -13, Sum-6 to -13, Mean-6 to -13: any number of inputs ------------
+ */
 
-static void reduce_inputs(OnnxNode *n, Op op) {
+/* The result is called after the output where it is that, else after `part`. */
+static Value *reduce_inputs(OnnxNode *n, Op op, const char *part) {
     for (int i = 0; i < n->ninputs; i++)
         if (!onnx_input(n, i))
             onnx_bad(n, "input %d is missing", i);
     if (n->failed)
-        return;
+        return NULL;
     Value *y = onnx_input(n, 0);
     for (int i = 1; i < n->ninputs; i++)
-        y = onnx_binary(n, op, i + 1 < n->ninputs ? "part" : NULL, y, onnx_input(n, i));
-    if (n->ninputs == 1)
-        y = onnx_unary(n, OP_identity, NULL, y);
-    onnx_set_output(n, 0, y);
+        y = onnx_binary(n, op, i + 1 < n->ninputs ? "part" : part, y, onnx_input(n, i));
+    return n->ninputs == 1 ? onnx_unary(n, OP_identity, part, y) : y;
 }
 
 void import_min(OnnxNode *n) {
-    reduce_inputs(n, OP_min);
+    onnx_set_output(n, 0, reduce_inputs(n, OP_min, NULL));
 }
 
 void import_max(OnnxNode *n) {
-    reduce_inputs(n, OP_max);
+    onnx_set_output(n, 0, reduce_inputs(n, OP_max, NULL));
+}
+
+void import_sum(OnnxNode *n) {
+    onnx_set_output(n, 0, reduce_inputs(n, OP_add, NULL));
+}
+
+void import_mean(OnnxNode *n) {
+    if (onnx_needs_float(n, 1))
+        onnx_set_output(
+            n, 0, onnx_by_scalar(n, OP_div, NULL, reduce_inputs(n, OP_add, "sum"), n->ninputs));
 }
 
 /* ---- one operand ----------------------------------------------------------------------------- */
@@ -70,19 +84,19 @@ void import_neg(OnnxNode *n) {
 }
 
 void import_exp(OnnxNode *n) {
-    float_unary(n, OP_exp);
+    onnx_float_unary(n, OP_exp);
 }
 
 void import_sqrt(OnnxNode *n) {
-    float_unary(n, OP_sqrt);
+    onnx_float_unary(n, OP_sqrt);
 }
 
 void import_ceil(OnnxNode *n) {
-    float_unary(n, OP_ceil);
+    onnx_float_unary(n, OP_ceil);
 }
 
 void import_floor(OnnxNode *n) {
-    float_unary(n, OP_floor);
+    onnx_float_unary(n, OP_floor);
 }
 
 /* Reciprocal-6, -13: 1 / x. */
@@ -93,25 +107,9 @@ void import_reciprocal(OnnxNode *n) {
     onnx_set_output(n, 0, onnx_binary(n, OP_div, NULL, one, x));
 }
 
-/* ---- activations ----------------------------------------------------------------------------- */
+/* ---- Clip ------------------------------------------------------------------------------------ */
 
-void import_relu(OnnxNode *n) {
-    float_unary(n, OP_act_relu);
-}
-
-void import_sigmoid(OnnxNode *n) {
-    float_unary(n, OP_act_sigmoid);
-}
-
-void import_softplus(OnnxNode *n) {
-    float_unary(n, OP_act_softplus);
-}
-
-void import_hard_swish(OnnxNode *n) {
-    float_unary(n, OP_act_hard_swish);
-}
-
-static Value *clip(OnnxNode *n, const char *part, Value *x, double min, double max) {
+Value *onnx_clip(OnnxNode *n, const char *part, Value *x, double min, double max) {
     if (!x)
         return NULL;
     Node *c = onnx_add(n, OP_clip, part, &x, 1);
@@ -120,45 +118,10 @@ static Value *clip(OnnxNode *n, const char *part, Value *x, double min, double m
     return onnx_done(n, c);
 }
 
-/* HardSigmoid-6: clip(alpha x + beta, 0, 1). The activation hard_sigmoid is that with 1/6 and 1/2;
- * exporters round 1/6 to seven digits or so. The defaults, 0.2 and 0.5, are what Keras once used.
- */
-void import_hard_sigmoid(OnnxNode *n) {
-    double alpha = attr_float(n, "alpha", 0.2), beta = attr_float(n, "beta", 0.5);
-    if (!onnx_needs_float(n, 1))
-        return;
-    if (fabs(alpha - 1.0 / 6) < 1e-6 && beta == 0.5) {
-        unary(n, OP_act_hard_sigmoid);
-        return;
-    }
-    Value *x = onnx_input(n, 0);
-    Value *a = onnx_scalar(n, "alpha", x->type.dtype, alpha);
-    Value *b = onnx_scalar(n, "beta", x->type.dtype, beta);
-    x = onnx_binary(n, OP_mul, "scaled", x, a);
-    x = onnx_binary(n, OP_add, "shifted", x, b);
-    onnx_set_output(n, 0, clip(n, NULL, x, 0, 1));
-}
-
-/* Swish-24: x sigmoid(alpha x). */
-void import_swish(OnnxNode *n) {
-    double alpha = attr_float(n, "alpha", 1);
-    if (!onnx_needs_float(n, 1))
-        return;
-    if (alpha == 1) {
-        unary(n, OP_act_silu);
-        return;
-    }
-    Value *x = onnx_input(n, 0), *a = onnx_scalar(n, "alpha", x->type.dtype, alpha);
-    Value *gate = onnx_unary(n, OP_act_sigmoid, "gate", onnx_binary(n, OP_mul, "scaled", x, a));
-    onnx_set_output(n, 0, onnx_binary(n, OP_mul, NULL, x, gate));
-}
-
-/* ---- Clip ------------------------------------------------------------------------------------ */
-
 /* Clip-6: bounds are attributes. */
 void import_clip_6(OnnxNode *n) {
     double min = attr_float(n, "min", -INFINITY), max = attr_float(n, "max", INFINITY);
-    onnx_set_output(n, 0, clip(n, NULL, onnx_input(n, 0), min, max));
+    onnx_set_output(n, 0, onnx_clip(n, NULL, onnx_input(n, 0), min, max));
 }
 
 /* A bound that is an input of one element, or absent. */
@@ -178,10 +141,18 @@ static double bound(OnnxNode *n, int i, const char *what, double dflt) {
 void import_clip_11(OnnxNode *n) {
     double min = bound(n, 1, "minimum", -INFINITY), max = bound(n, 2, "maximum", INFINITY);
     if (!n->failed && onnx_same_dtype(n, 3))
-        onnx_set_output(n, 0, clip(n, NULL, onnx_input(n, 0), min, max));
+        onnx_set_output(n, 0, onnx_clip(n, NULL, onnx_input(n, 0), min, max));
 }
 
 /* ---- values that go through ------------------------------------------------------------------ */
+
+Value *onnx_cast(OnnxNode *n, const char *part, Value *x, DType to) {
+    if (!x)
+        return NULL;
+    Node *c = onnx_add(n, OP_cast, part, &x, 1);
+    cast_attrs(c)->to = to;
+    return onnx_done(n, c);
+}
 
 /* Cast-6. `saturate` and `round_mode` concern 8-bit floats alone. */
 void import_cast(OnnxNode *n) {
@@ -193,10 +164,14 @@ void import_cast(OnnxNode *n) {
         onnx_unsupported(n, "ONNX data type %lld is not supported", (long long)to);
         return;
     }
-    Value *x = onnx_input(n, 0);
-    Node *c = onnx_add(n, OP_cast, NULL, &x, 1);
-    cast_attrs(c)->to = dt;
-    onnx_set_output(n, 0, onnx_done(n, c));
+    onnx_set_output(n, 0, onnx_cast(n, NULL, onnx_input(n, 0), dt));
+}
+
+/* CastLike-15: the type is input 1's. */
+void import_cast_like(OnnxNode *n) {
+    attr_ignore(n, "saturate");
+    attr_ignore(n, "round_mode");
+    onnx_set_output(n, 0, onnx_cast(n, NULL, onnx_input(n, 0), onnx_input(n, 1)->type.dtype));
 }
 
 void import_identity(OnnxNode *n) {

@@ -1,4 +1,4 @@
-/* op_norm.c: BatchNormalization and Softmax. */
+/* op_norm.c: normalisations and Softmax. */
 #include "frontend/import.h"
 
 /* The inference form: (x - mean) / sqrt(var + epsilon) * scale + b, per channel. */
@@ -40,24 +40,175 @@ static Value *softmax(OnnxNode *n, const char *part, Value *x, int axis) {
     return onnx_done(n, s);
 }
 
-/* Softmax-1 and -11: over all dimensions from `axis` on, taken as one. */
-void import_softmax_1(OnnxNode *n) {
+/* x - log(sum(exp(x))) with x shifted by the largest, so that exp can't overflow. */
+static Value *log_softmax(OnnxNode *n, const char *part, Value *x, int axis) {
+    if (!x)
+        return NULL;
+    Ints axes = onnx_keep_ints(n, &(int64_t){axis}, 1);
+    Value *shifted =
+        onnx_binary(n, OP_sub, "shifted", x, onnx_reduce(n, OP_reduce_max, "max", x, axes));
+    Value *e = onnx_unary(n, OP_exp, "exp", shifted);
+    Value *sum = onnx_reduce(n, OP_reduce_sum, "sum", e, axes);
+    return onnx_binary(n, OP_sub, part, shifted, onnx_unary(n, OP_log, "log", sum));
+}
+
+typedef Value *AlongAxis(OnnxNode *n, const char *part, Value *x, int axis);
+
+/* Over all dimensions from `axis` on, taken as one. */
+static void over_rest(OnnxNode *n, AlongAxis *f) {
     const Shape *s = onnx_shape(n, 0);
     int axis = onnx_axis(n, attr_int(n, "axis", 1), s->rank);
     if (n->failed || !onnx_needs_float(n, 1))
         return;
     if (axis == s->rank - 1) {
-        onnx_set_output(n, 0, softmax(n, NULL, onnx_input(n, 0), axis));
+        onnx_set_output(n, 0, f(n, NULL, onnx_input(n, 0), axis));
         return;
     }
     Shape whole = *s, flat = onnx_flat(s, axis);
     Value *x = onnx_reshape(n, "flat", onnx_input(n, 0), &flat);
-    onnx_set_output(n, 0, onnx_reshape(n, NULL, softmax(n, "softmax", x, 1), &whole));
+    onnx_set_output(n, 0, onnx_reshape(n, NULL, f(n, "softmax", x, 1), &whole));
 }
 
-/* Softmax-13: over one dimension. */
-void import_softmax_13(OnnxNode *n) {
+/* Over one dimension. */
+static void over_axis(OnnxNode *n, AlongAxis *f) {
     int axis = onnx_axis(n, attr_int(n, "axis", -1), onnx_shape(n, 0)->rank);
     if (!n->failed && onnx_needs_float(n, 1))
-        onnx_set_output(n, 0, softmax(n, NULL, onnx_input(n, 0), axis));
+        onnx_set_output(n, 0, f(n, NULL, onnx_input(n, 0), axis));
+}
+
+/* Softmax-1 and -11, Softmax-13; LogSoftmax as well. */
+void import_softmax_1(OnnxNode *n) {
+    over_rest(n, softmax);
+}
+
+void import_softmax_13(OnnxNode *n) {
+    over_axis(n, softmax);
+}
+
+void import_log_softmax_1(OnnxNode *n) {
+    over_rest(n, log_softmax);
+}
+
+void import_log_softmax_13(OnnxNode *n) {
+    over_axis(n, log_softmax);
+}
+
+/* ---- by the statistics of x itself ----------------------------------------------------------- */
+
+/* (x - mean) / sqrt(var + epsilon) over the axes from `first` on, and the parts of it. */
+typedef struct Standardised {
+    Value *y, *mean, *inverse;
+} Standardised;
+
+static Standardised standardise(OnnxNode *n, Value *x, Ints axes, double epsilon) {
+    Standardised s = {.mean = onnx_reduce(n, OP_reduce_mean, "mean", x, axes)};
+    Value *d = onnx_binary(n, OP_sub, "centred", x, s.mean);
+    Value *var =
+        onnx_reduce(n, OP_reduce_mean, "var", onnx_binary(n, OP_mul, "square", d, d), axes);
+    Value *root =
+        onnx_unary(n, OP_sqrt, "deviation", onnx_by_scalar(n, OP_add, "sum", var, epsilon));
+    if (!root)
+        return s;
+    s.inverse = onnx_binary(n, OP_div, "inverse", onnx_scalar(n, "one", root->type.dtype, 1), root);
+    s.y = onnx_binary(n, OP_mul, "standardised", d, s.inverse);
+    return s;
+}
+
+static Ints axes_from(OnnxNode *n, int first, int rank) {
+    int64_t axes[MAX_RANK];
+    for (int i = first; i < rank; i++)
+        axes[i - first] = i;
+    return onnx_keep_ints(n, axes, rank - first);
+}
+
+/* y * scale + b, named as the output; b may be absent. */
+static void scale_and_shift(OnnxNode *n, Value *y, Value *scale, Value *b) {
+    y = onnx_binary(n, OP_mul, b ? "scaled" : NULL, y, scale);
+    onnx_set_output(n, 0, b ? onnx_binary(n, OP_add, NULL, y, b) : y);
+}
+
+/* LayerNormalization-17. Statistics of 16-bit floats are those of f32, as stash_type wants. */
+void import_layer_norm(OnnxNode *n) {
+    double epsilon = attr_float(n, "epsilon", (double)1e-5f);
+    int rank = onnx_shape(n, 0)->rank, axis = onnx_axis(n, attr_int(n, "axis", -1), rank);
+    if (attr_int(n, "stash_type", 1) != 1)
+        onnx_unsupported(n, "statistics are computed in float32 alone (stash_type = 1)");
+    if (n->failed || !onnx_needs_float(n, 3))
+        return;
+    DType dt = onnx_input(n, 0)->type.dtype;
+    bool narrow = dt == DT_f16 || dt == DT_bf16;
+    Value *x = narrow ? onnx_cast(n, "wide", onnx_input(n, 0), DT_f32) : onnx_input(n, 0);
+    Standardised s = standardise(n, x, axes_from(n, axis, rank), epsilon);
+    scale_and_shift(n, narrow ? onnx_cast(n, "narrow", s.y, dt) : s.y, onnx_input(n, 1),
+                    onnx_input(n, 2));
+    Value *more[] = {NULL, s.mean, s.inverse};
+    for (int i = 1; i < n->noutputs; i++)
+        if (n->outputs[i] && !n->failed)
+            onnx_set_output(n, i, more[i]);
+}
+
+/* A vector of one number a channel as [C, 1, ...], for x of this rank. */
+static Value *per_channel(OnnxNode *n, int i, int rank) {
+    Shape s = {.rank = rank - 1};
+    for (int k = 0; k < s.rank; k++)
+        s.dim[k] = k ? 1 : onnx_shape(n, 0)->dim[1];
+    return onnx_reshape(n, "channels", onnx_input(n, i), &s);
+}
+
+/* InstanceNormalization-6, -22: over the dimensions behind the channels. */
+void import_instance_norm(OnnxNode *n) {
+    double epsilon = attr_float(n, "epsilon", (double)1e-5f);
+    int rank = onnx_shape(n, 0)->rank;
+    if (rank < 3)
+        onnx_bad(n, "its input must have rank 3 or more, it has rank %d", rank);
+    if (n->failed || !onnx_needs_float(n, 3))
+        return;
+    Standardised s = standardise(n, onnx_input(n, 0), axes_from(n, 2, rank), epsilon);
+    scale_and_shift(n, s.y, per_channel(n, 1, rank), per_channel(n, 2, rank));
+}
+
+/* MeanVarianceNormalization-9, -13: over the given axes, and with 1e-9 added to the deviation. */
+void import_mean_variance_norm(OnnxNode *n) {
+    int64_t usual[] = {0, 2, 3};
+    Ints axes;
+    bool set[MAX_RANK];
+    if (!attr_ints(n, "axes", &axes))
+        axes = (Ints){usual, 3};
+    int rank = onnx_shape(n, 0)->rank, count = 0;
+    int64_t list[MAX_RANK];
+    onnx_axes(n, &axes, rank, set);
+    if (n->failed || !onnx_needs_float(n, 1))
+        return;
+    for (int i = 0; i < rank; i++)
+        if (set[i])
+            list[count++] = i;
+    axes = onnx_keep_ints(n, list, count);
+    Value *x = onnx_input(n, 0);
+    Value *d =
+        onnx_binary(n, OP_sub, "centred", x, onnx_reduce(n, OP_reduce_mean, "mean", x, axes));
+    Value *var =
+        onnx_reduce(n, OP_reduce_mean, "var", onnx_binary(n, OP_mul, "square", d, d), axes);
+    Value *root = onnx_by_scalar(n, OP_add, "sum", onnx_unary(n, OP_sqrt, "deviation", var), 1e-9);
+    onnx_set_output(n, 0, onnx_binary(n, OP_div, NULL, d, root));
+}
+
+/* LpNormalization-1, -22: x / (sum of |x|^p)^(1/p) along the axis; 0 where that is 0. */
+void import_lp_norm(OnnxNode *n) {
+    int axis = onnx_axis(n, attr_int(n, "axis", -1), onnx_shape(n, 0)->rank);
+    int64_t p = attr_int(n, "p", 2);
+    if (p != 1 && p != 2)
+        onnx_bad(n, "its p must be 1 or 2, it is %lld", (long long)p);
+    if (n->failed || !onnx_needs_float(n, 1))
+        return;
+    Ints axes = onnx_keep_ints(n, &(int64_t){axis}, 1);
+    Value *x = onnx_input(n, 0);
+    Value *size = p == 1 ? onnx_unary(n, OP_abs, "abs", x) : onnx_binary(n, OP_mul, "square", x, x);
+    Value *norm = onnx_reduce(n, OP_reduce_sum, "sum", size, axes);
+    norm = p == 1 ? norm : onnx_unary(n, OP_sqrt, "norm", norm);
+    Value *none = onnx_by_scalar(n, OP_equal, "none", norm, 0);
+    Value *one = onnx_scalar(n, "one", x->type.dtype, 1);
+    if (!none)
+        return;
+    norm = onnx_done(n, onnx_add(n, OP_where, "divisor", (Value *[]){none, one, norm}, 3));
+    onnx_set_output(n, 0, onnx_binary(n, OP_div, NULL, x, norm));
 }

@@ -37,7 +37,9 @@ static void test_a_small_model(void **state) {
 static void test_versions(void **state) {
     (void)state;
     Buf g = relu_graph();
-    assert_fails(&g, 6, EXIT_UNSUPPORTED, "opset 6 of ai.onnx");
+    assert_fails(&g, 0, EXIT_UNSUPPORTED, "opset 0 of ai.onnx");
+    g = relu_graph();
+    assert_fails(&g, 5, EXIT_UNSUPPORTED, "supported from opset 6 on");
     g = relu_graph();
     assert_fails(&g, 999, EXIT_UNSUPPORTED, "opset 999 of ai.onnx");
     g = relu_graph();

@@ -1,0 +1,211 @@
+/* op_act.c: activations. What the graph IR has no op for is written in others. */
+#include "frontend/import.h"
+
+#include <math.h>
+#include <string.h>
+
+void import_relu(OnnxNode *n) {
+    onnx_float_unary(n, OP_act_relu);
+}
+
+void import_sigmoid(OnnxNode *n) {
+    onnx_float_unary(n, OP_act_sigmoid);
+}
+
+void import_softplus(OnnxNode *n) {
+    onnx_float_unary(n, OP_act_softplus);
+}
+
+void import_hard_swish(OnnxNode *n) {
+    onnx_float_unary(n, OP_act_hard_swish);
+}
+
+/* HardSigmoid-6: clip(alpha x + beta, 0, 1). The activation hard_sigmoid is that with 1/6 and 1/2;
+ * exporters round 1/6 to seven digits or so. The defaults, 0.2 and 0.5, are what Keras once used.
+ */
+void import_hard_sigmoid(OnnxNode *n) {
+    double alpha = attr_float(n, "alpha", 0.2), beta = attr_float(n, "beta", 0.5);
+    if (!onnx_needs_float(n, 1))
+        return;
+    if (fabs(alpha - 1.0 / 6) < 1e-6 && beta == 0.5) {
+        onnx_float_unary(n, OP_act_hard_sigmoid);
+        return;
+    }
+    Value *x = onnx_input(n, 0);
+    Value *a = onnx_scalar(n, "alpha", x->type.dtype, alpha);
+    Value *b = onnx_scalar(n, "beta", x->type.dtype, beta);
+    x = onnx_binary(n, OP_mul, "scaled", x, a);
+    x = onnx_binary(n, OP_add, "shifted", x, b);
+    onnx_set_output(n, 0, onnx_clip(n, NULL, x, 0, 1));
+}
+
+/* Swish-24: x sigmoid(alpha x). */
+void import_swish(OnnxNode *n) {
+    double alpha = attr_float(n, "alpha", 1);
+    if (!onnx_needs_float(n, 1))
+        return;
+    if (alpha == 1) {
+        onnx_float_unary(n, OP_act_silu);
+        return;
+    }
+    Value *x = onnx_input(n, 0), *a = onnx_scalar(n, "alpha", x->type.dtype, alpha);
+    Value *gate = onnx_unary(n, OP_act_sigmoid, "gate", onnx_binary(n, OP_mul, "scaled", x, a));
+    onnx_set_output(n, 0, onnx_binary(n, OP_mul, NULL, x, gate));
+}
+
+/* Tanh-6, -13. */
+void import_tanh(OnnxNode *n) {
+    onnx_float_unary(n, OP_tanh);
+}
+
+/* ---- x where it is positive, else something of min(x, 0) ------------------------------------- */
+
+static Value *positive(OnnxNode *n, Value *x) {
+    return onnx_by_scalar(n, OP_max, "positive", x, 0);
+}
+
+static Value *negative(OnnxNode *n, Value *x) {
+    return onnx_by_scalar(n, OP_min, "negative", x, 0);
+}
+
+/* max(x, 0) + slope min(x, 0) */
+static Value *leaky(OnnxNode *n, Value *x, Value *slope) {
+    return onnx_binary(n, OP_add, NULL, positive(n, x),
+                       onnx_binary(n, OP_mul, "scaled", negative(n, x), slope));
+}
+
+/* LeakyRelu-6, -16. */
+void import_leaky_relu(OnnxNode *n) {
+    double alpha = attr_float(n, "alpha", 0.01);
+    Value *x = onnx_input(n, 0);
+    if (onnx_needs_float(n, 1))
+        onnx_set_output(n, 0, leaky(n, x, onnx_scalar(n, "slope", x->type.dtype, alpha)));
+}
+
+/* PRelu-7 to -16: the slope is broadcast to x. */
+void import_prelu(OnnxNode *n) {
+    if (!onnx_needs_float(n, 2))
+        return;
+    Value *y = leaky(n, onnx_input(n, 0), onnx_input(n, 1));
+    if (y && !shape_equal(&y->type.shape, onnx_shape(n, 0)))
+        onnx_bad(n, "its slope must broadcast to its input");
+    onnx_set_output(n, 0, y);
+}
+
+/* alpha (exp(min(x, 0) / width) - 1): never overflows */
+static Value *exponential(OnnxNode *n, Value *x, double alpha, double width) {
+    Value *t = negative(n, x);
+    if (width != 1)
+        t = onnx_by_scalar(n, OP_div, "narrow", t, width);
+    t = onnx_by_scalar(n, OP_sub, "expm1", onnx_unary(n, OP_exp, "exp", t), 1);
+    return onnx_by_scalar(n, OP_mul, "scaled", t, alpha);
+}
+
+/* gamma (max(x, 0) + exponential(x)) */
+static void elu(OnnxNode *n, double alpha, double width, double gamma) {
+    Value *x = onnx_input(n, 0);
+    if (!onnx_needs_float(n, 1))
+        return;
+    Value *y = onnx_binary(n, OP_add, gamma == 1 ? NULL : "elu", positive(n, x),
+                           exponential(n, x, alpha, width));
+    onnx_set_output(n, 0, gamma == 1 ? y : onnx_by_scalar(n, OP_mul, NULL, y, gamma));
+}
+
+/* Elu-6, -22. */
+void import_elu(OnnxNode *n) {
+    elu(n, attr_float(n, "alpha", 1), 1, 1);
+}
+
+/* Celu-12: the slope at 0 is 1 for every alpha. */
+void import_celu(OnnxNode *n) {
+    double alpha = attr_float(n, "alpha", 1);
+    if (alpha == 0)
+        onnx_bad(n, "its alpha is 0");
+    elu(n, alpha, alpha, 1);
+}
+
+/* Selu-6, -22. */
+void import_selu(OnnxNode *n) {
+    double alpha = attr_float(n, "alpha", (double)1.67326319217681884765625f);
+    elu(n, alpha, 1, attr_float(n, "gamma", (double)1.05070102214813232421875f));
+}
+
+/* ---- gates ----------------------------------------------------------------------------------- */
+
+/* Mish-18: x tanh(softplus(x)). */
+void import_mish(OnnxNode *n) {
+    Value *x = onnx_input(n, 0);
+    if (!onnx_needs_float(n, 1))
+        return;
+    Value *gate = onnx_unary(n, OP_tanh, "gate", onnx_unary(n, OP_act_softplus, "softplus", x));
+    onnx_set_output(n, 0, onnx_binary(n, OP_mul, NULL, x, gate));
+}
+
+/* tanh(sqrt(2 / pi) (x + 0.044715 x^3)) */
+static Value *gelu_by_tanh(OnnxNode *n, Value *x) {
+    Value *cube = onnx_binary(n, OP_mul, "cube", onnx_binary(n, OP_mul, "square", x, x), x);
+    Value *t = onnx_binary(n, OP_add, "sum", x, onnx_by_scalar(n, OP_mul, "cubic", cube, 0.044715));
+    return onnx_unary(n, OP_tanh, "tanh",
+                      onnx_by_scalar(n, OP_mul, "scaled", t, sqrt(2 / acos(-1))));
+}
+
+/* Gelu-20: x/2 (1 + erf(x / sqrt(2))), or with approximate = "tanh" the function above in place of
+ * erf. */
+void import_gelu(OnnxNode *n) {
+    const char *form = attr_string(n, "approximate", "none");
+    bool by_tanh = strcmp(form, "tanh") == 0;
+    Value *x = onnx_input(n, 0);
+    if (!by_tanh && strcmp(form, "none") != 0)
+        onnx_bad(n, "attribute \"approximate\" is %s", quoted(n->im, form));
+    if (!onnx_needs_float(n, 1))
+        return;
+    Value *t =
+        by_tanh ? gelu_by_tanh(n, x)
+                : onnx_unary(n, OP_erf, "erf", onnx_by_scalar(n, OP_mul, "scaled", x, sqrt(0.5)));
+    Value *half = onnx_by_scalar(n, OP_mul, "half", x, 0.5);
+    onnx_set_output(n, 0,
+                    onnx_binary(n, OP_mul, NULL, half, onnx_by_scalar(n, OP_add, "gate", t, 1)));
+}
+
+/* Softsign-1, -22: x / (1 + |x|). */
+void import_softsign(OnnxNode *n) {
+    Value *x = onnx_input(n, 0);
+    if (onnx_needs_float(n, 1))
+        onnx_set_output(
+            n, 0,
+            onnx_binary(n, OP_div, NULL, x,
+                        onnx_by_scalar(n, OP_add, "sum", onnx_unary(n, OP_abs, "abs", x), 1)));
+}
+
+/* ---- thresholds ------------------------------------------------------------------------------ */
+
+static Value *where(OnnxNode *n, const char *part, Value *c, Value *a, Value *b) {
+    if (!c || !a || !b)
+        return NULL;
+    return onnx_done(n, onnx_add(n, OP_where, part, (Value *[]){c, a, b}, 3));
+}
+
+/* ThresholdedRelu-10, -22: x where it is more than alpha, else 0. */
+void import_thresholded_relu(OnnxNode *n) {
+    double alpha = attr_float(n, "alpha", 1);
+    if (!onnx_needs_float(n, 1))
+        return;
+    Value *x = onnx_input(n, 0), *limit = onnx_scalar(n, "alpha", x->type.dtype, alpha);
+    onnx_set_output(n, 0,
+                    where(n, NULL, onnx_binary(n, OP_less, "more", limit, x), x,
+                          onnx_scalar(n, "zero", x->type.dtype, 0)));
+}
+
+/* Shrink-9: x + bias below -lambd, x - bias above lambd, else 0. */
+void import_shrink(OnnxNode *n) {
+    double bias = attr_float(n, "bias", 0), lambd = attr_float(n, "lambd", 0.5);
+    if (!onnx_needs_float(n, 1))
+        return;
+    Value *x = onnx_input(n, 0), *limit = onnx_scalar(n, "lambd", x->type.dtype, lambd);
+    Value *low =
+        where(n, "low", onnx_by_scalar(n, OP_less, "less", x, -lambd),
+              onnx_by_scalar(n, OP_add, "up", x, bias), onnx_scalar(n, "zero", x->type.dtype, 0));
+    onnx_set_output(n, 0,
+                    where(n, NULL, onnx_binary(n, OP_less, "more", limit, x),
+                          onnx_by_scalar(n, OP_sub, "down", x, bias), low));
+}

@@ -1,0 +1,49 @@
+/* op_fill.c: operators whose result follows from shapes and constants: Size, Range. */
+#include "frontend/import.h"
+
+#include <math.h>
+
+/* Size-1 to -25: how many elements there are. */
+void import_size(OnnxNode *n) {
+    Tensor *t = tensor_new(&n->im->g->arena, DT_i64, (Shape){0});
+    tensor_set_i64(t, 0, shape_elems(onnx_shape(n, 0)));
+    onnx_set_output(n, 0, onnx_constant(n, NULL, t));
+}
+
+/* One number of input i; complains where it isn't one. */
+static const Tensor *one_number(OnnxNode *n, int i, const char *what) {
+    const Tensor *t = onnx_const_input(n, i, what, FOLD_LIMIT);
+    if (t && shape_elems(&t->shape) != 1)
+        onnx_bad(n, "its %s must be one number", what);
+    return n->failed ? NULL : t;
+}
+
+/* max(ceil((limit - start) / delta), 0); -1 where it is too much. */
+static int64_t range_length(const Tensor *start, const Tensor *limit, const Tensor *delta) {
+    double count = ceil((tensor_f64(limit, 0) - tensor_f64(start, 0)) / tensor_f64(delta, 0));
+    return count <= 0 ? 0 : count <= FOLD_LIMIT_WEIGHTS ? (int64_t)count : -1;
+}
+
+/* Range-11: start, start + delta, ... before limit. */
+void import_range(OnnxNode *n) {
+    const Tensor *start = one_number(n, 0, "start"), *limit = one_number(n, 1, "limit"),
+                 *delta = one_number(n, 2, "delta");
+    if (n->failed || !onnx_same_dtype(n, 3))
+        return;
+    int64_t count = range_length(start, limit, delta);
+    if (tensor_f64(delta, 0) == 0)
+        onnx_bad(n, "its delta is 0");
+    else if (count < 0)
+        onnx_unsupported(n, "it has more than %d elements", FOLD_LIMIT_WEIGHTS);
+    if (n->failed || !graph_may_grow(n->im->g, count * dtype_bytes(start->dtype))) {
+        onnx_unsupported(n, "its result is too large for the size of the model");
+        return;
+    }
+    Tensor *t = tensor_new(&n->im->g->arena, start->dtype, SHAPE(count));
+    for (int64_t i = 0; i < count; i++)
+        if (dtype_is_float(start->dtype))
+            tensor_set_f64(t, i, tensor_f64(start, 0) + (double)i * tensor_f64(delta, 0));
+        else
+            tensor_set_bits(t, i, tensor_bits(start, 0) + (uint64_t)i * tensor_bits(delta, 0));
+    onnx_set_output(n, 0, onnx_constant(n, NULL, t));
+}
