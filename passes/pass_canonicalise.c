@@ -38,7 +38,8 @@ static bool rewrite_clip(Graph *g, Node *n) {
     const ClipAttrs *a = clip_attrs(n);
     if (a->min == -INFINITY && a->max == INFINITY)
         return drop(g, n);
-    if (a->min != 0 || (a->max != 6 && a->max != INFINITY))
+    bool is_act = a->min == 0 && (a->max == 6 || a->max == INFINITY);
+    if (!is_act || !dtype_is_float(node_out(n)->type.dtype))
         return false;
     Op op = op_from_act(a->max == 6 ? ACT_relu6 : ACT_relu);
     replace_node(g, n, node_out(new_before(g, op, n, (Value *[]){node_in(n, 0)}, 1)));
