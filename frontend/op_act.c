@@ -55,7 +55,7 @@ void import_swish(OnnxNode *n) {
 
 /* Tanh-6, -13. */
 void import_tanh(OnnxNode *n) {
-    onnx_float_unary(n, OP_tanh);
+    onnx_float_unary(n, OP_act_tanh);
 }
 
 /* ---- x where it is positive, else something of min(x, 0) ------------------------------------- */
@@ -70,8 +70,8 @@ static Value *negative(OnnxNode *n, Value *x) {
 
 /* max(x, 0) + slope min(x, 0) */
 static Value *leaky(OnnxNode *n, Value *x, Value *slope) {
-    return onnx_binary(n, OP_add, NULL, positive(n, x),
-                       onnx_binary(n, OP_mul, "scaled", negative(n, x), slope));
+    Value *above = positive(n, x), *below = negative(n, x);
+    return onnx_binary(n, OP_add, NULL, above, onnx_binary(n, OP_mul, "scaled", below, slope));
 }
 
 /* LeakyRelu-6, -16. */
@@ -106,8 +106,8 @@ static void elu(OnnxNode *n, double alpha, double width, double gamma) {
     Value *x = onnx_input(n, 0);
     if (!onnx_needs_float(n, 1))
         return;
-    Value *y = onnx_binary(n, OP_add, gamma == 1 ? NULL : "elu", positive(n, x),
-                           exponential(n, x, alpha, width));
+    Value *above = positive(n, x), *below = exponential(n, x, alpha, width);
+    Value *y = onnx_binary(n, OP_add, gamma == 1 ? NULL : "elu", above, below);
     onnx_set_output(n, 0, gamma == 1 ? y : onnx_by_scalar(n, OP_mul, NULL, y, gamma));
 }
 
@@ -137,7 +137,7 @@ void import_mish(OnnxNode *n) {
     Value *x = onnx_input(n, 0);
     if (!onnx_needs_float(n, 1))
         return;
-    Value *gate = onnx_unary(n, OP_tanh, "gate", onnx_unary(n, OP_act_softplus, "softplus", x));
+    Value *gate = onnx_unary(n, OP_act_tanh, "gate", onnx_unary(n, OP_act_softplus, "softplus", x));
     onnx_set_output(n, 0, onnx_binary(n, OP_mul, NULL, x, gate));
 }
 
@@ -145,7 +145,7 @@ void import_mish(OnnxNode *n) {
 static Value *gelu_by_tanh(OnnxNode *n, Value *x) {
     Value *cube = onnx_binary(n, OP_mul, "cube", onnx_binary(n, OP_mul, "square", x, x), x);
     Value *t = onnx_binary(n, OP_add, "sum", x, onnx_by_scalar(n, OP_mul, "cubic", cube, 0.044715));
-    return onnx_unary(n, OP_tanh, "tanh",
+    return onnx_unary(n, OP_act_tanh, "tanh",
                       onnx_by_scalar(n, OP_mul, "scaled", t, sqrt(2 / acos(-1))));
 }
 
@@ -159,9 +159,9 @@ void import_gelu(OnnxNode *n) {
         onnx_bad(n, "attribute \"approximate\" is %s", quoted(n->im, form));
     if (!onnx_needs_float(n, 1))
         return;
-    Value *t =
-        by_tanh ? gelu_by_tanh(n, x)
-                : onnx_unary(n, OP_erf, "erf", onnx_by_scalar(n, OP_mul, "scaled", x, sqrt(0.5)));
+    Value *t = by_tanh ? gelu_by_tanh(n, x)
+                       : onnx_unary(n, OP_act_erf, "erf",
+                                    onnx_by_scalar(n, OP_mul, "scaled", x, sqrt(0.5)));
     Value *half = onnx_by_scalar(n, OP_mul, "half", x, 0.5);
     onnx_set_output(n, 0,
                     onnx_binary(n, OP_mul, NULL, half, onnx_by_scalar(n, OP_add, "gate", t, 1)));
@@ -191,9 +191,8 @@ void import_thresholded_relu(OnnxNode *n) {
     if (!onnx_needs_float(n, 1))
         return;
     Value *x = onnx_input(n, 0), *limit = onnx_scalar(n, "alpha", x->type.dtype, alpha);
-    onnx_set_output(n, 0,
-                    where(n, NULL, onnx_binary(n, OP_less, "more", limit, x), x,
-                          onnx_scalar(n, "zero", x->type.dtype, 0)));
+    Value *more = onnx_binary(n, OP_less, "more", limit, x);
+    onnx_set_output(n, 0, where(n, NULL, more, x, onnx_scalar(n, "zero", x->type.dtype, 0)));
 }
 
 /* Shrink-9: x + bias below -lambd, x - bias above lambd, else 0. */
@@ -202,10 +201,10 @@ void import_shrink(OnnxNode *n) {
     if (!onnx_needs_float(n, 1))
         return;
     Value *x = onnx_input(n, 0), *limit = onnx_scalar(n, "lambd", x->type.dtype, lambd);
-    Value *low =
-        where(n, "low", onnx_by_scalar(n, OP_less, "less", x, -lambd),
-              onnx_by_scalar(n, OP_add, "up", x, bias), onnx_scalar(n, "zero", x->type.dtype, 0));
-    onnx_set_output(n, 0,
-                    where(n, NULL, onnx_binary(n, OP_less, "more", limit, x),
-                          onnx_by_scalar(n, OP_sub, "down", x, bias), low));
+    Value *less = onnx_by_scalar(n, OP_less, "less", x, -lambd);
+    Value *more = onnx_binary(n, OP_less, "more", limit, x);
+    Value *up = onnx_by_scalar(n, OP_add, "up", x, bias);
+    Value *down = onnx_by_scalar(n, OP_sub, "down", x, bias);
+    Value *low = where(n, "low", less, up, onnx_scalar(n, "zero", x->type.dtype, 0));
+    onnx_set_output(n, 0, where(n, NULL, more, down, low));
 }

@@ -6,7 +6,7 @@ void import_log(OnnxNode *n) {
 }
 
 void import_erf(OnnxNode *n) {
-    onnx_float_unary(n, OP_erf);
+    onnx_float_unary(n, OP_act_erf);
 }
 
 void import_sin(OnnxNode *n) {

@@ -279,6 +279,8 @@ double dw_schedule_cycles(int64_t length, int64_t kw, int64_t sw, const PassCont
 
 enum { MAX_ELEMENTWISE = 3 }; /* operands and result of an elementwise op */
 
+/* Appends: x where it is NaN, else z. The instructions min and max of x and y give y then. */
+Reg *keep_nan(Builder *b, Reg *x, Reg *z);
 /* Appends what elementwise node n computes from x and, for two operands, y. */
 Reg *elementwise_result(Builder *b, const Node *n, Reg *x, Reg *y);
 /* Whether an elementwise node works on blocks: see LAYOUT_FOLLOW. */

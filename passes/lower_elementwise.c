@@ -9,7 +9,8 @@ static const InstOp binary_inst[OP_COUNT] = {
     [OP_add] = INST_add, [OP_sub] = INST_sub, [OP_mul] = INST_mul,
     [OP_div] = INST_div, [OP_min] = INST_min, [OP_max] = INST_max,
 };
-static const InstOp unary_inst[OP_COUNT] = {[OP_neg] = INST_neg, [OP_exp] = INST_exp};
+static const InstOp unary_inst[OP_COUNT] = {
+    [OP_neg] = INST_neg, [OP_exp] = INST_exp, [OP_abs] = INST_abs};
 
 typedef struct Operand {
     Reg *base, *plane, *row, *pixel; /* of the kernel: pointer, and strides */
@@ -34,8 +35,7 @@ static Reg *clip(Builder *b, const ClipAttrs *a, Reg *x) {
     return x;
 }
 
-/* x where it is NaN, else z: the instructions min and max give y then. */
-static Reg *keep_nan(Builder *b, Reg *x, Reg *z) {
+Reg *keep_nan(Builder *b, Reg *x, Reg *z) {
     return build_op(b, INST_select, "z", build_op(b, INST_eq, "number", x, x, NULL), z, x);
 }
 

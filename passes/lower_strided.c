@@ -1,12 +1,13 @@
-/* lower_strided.c: elementwise ops, means, and copies (transpose, slice, concat, gather, expand) of
- * plain tensors: a nest of loops with a stride per operand and dimension. A broadcast dimension has
- * stride 0. */
+/* lower_strided.c: elementwise ops, reductions, and copies (transpose, slice, concat, gather,
+ * expand) of plain tensors: a nest of loops with a stride per operand and dimension. A broadcast
+ * dimension has stride 0. */
 #include "passes/lower.h"
 
+#include <math.h>
 #include <string.h>
 
-/* Operand 0..n-2 are read, n-1 is written. It has the first `kept` dimensions; a mean goes over the
- * others. */
+/* Operand 0..n-2 are read, n-1 is written. It has the first `kept` dimensions; a reduction goes
+ * over the others. */
 typedef struct Strided {
     int n, rank, kept;
     int64_t size[MAX_RANK];
@@ -279,51 +280,78 @@ bool lower_gather(Lower *lo, Node *n) {
     return true;
 }
 
-/* ---- means ----------------------------------------------------------------------------------- */
+/* ---- reductions ------------------------------------------------------------------------------ */
 
-/* The loops over the dimensions that the mean is taken over, with the operand at p. */
-static void sum_loops(StridedKernel *sk, Reg *sum, Reg *p, int d) {
+/* result = inst(element, result), from `start` on. */
+typedef struct Fold {
+    InstOp inst;
+    double start;
+} Fold;
+
+static const Fold folds[OP_COUNT] = {
+    [OP_reduce_mean] = {INST_add, 0},        [OP_reduce_sum] = {INST_add, 0},
+    [OP_reduce_prod] = {INST_mul, 1},        [OP_reduce_min] = {INST_min, INFINITY},
+    [OP_reduce_max] = {INST_max, -INFINITY},
+};
+
+/* The instructions min and max give `sum` where x is NaN: then x takes its place. */
+static void fold(Builder *b, InstOp inst, Reg *sum, Reg *x) {
+    if (inst == INST_add || inst == INST_mul)
+        build_op_to(b, inst, sum, sum, x, NULL);
+    else
+        build_op_to(b, INST_mov, sum, keep_nan(b, x, build_op(b, inst, "z", x, sum, NULL)), NULL,
+                    NULL);
+}
+
+/* The loops over the dimensions that are reduced, with the operand at p. */
+static void sum_loops(StridedKernel *sk, InstOp inst, Reg *sum, Reg *p, int d) {
     Builder *b = &sk->b;
     if (d == sk->s->rank) {
-        build_op_to(b, INST_add, sum, sum, build_load(b, "x", 1, addr_of(p, 0)), NULL);
+        fold(b, inst, sum, build_load(b, "x", 1, addr_of(p, 0)));
         return;
     }
     Reg *q = copy_pointer(b, "q", p);
     build_for(b, "k", bound_const(0), bound_reg(sk->size[d]), 1);
-    sum_loops(sk, sum, q, d + 1);
+    sum_loops(sk, inst, sum, q, d + 1);
     advance(b, q, sk->stride[0][d]);
     build_close(b);
 }
 
-/* The loops over the other dimensions, which are the first `kept`. */
-static void mean_loops(StridedKernel *sk, Reg *scale, Reg *from, Reg *to, int d) {
+/* The loops over the other dimensions, which are the first `kept`. scale: of a mean, else NULL. */
+static void reduce_loops(StridedKernel *sk, const Fold *f, Reg *scale, Reg *from, Reg *to, int d) {
     Builder *b = &sk->b;
     if (d == sk->s->kept) {
-        Reg *sum = build_const_f(b, "sum", ltype(DT_f32, 1), 0);
-        sum_loops(sk, sum, from, d);
-        build_store(b, addr_of(to, 0), build_op(b, INST_mul, "mean", sum, scale, NULL));
+        Reg *sum = build_const_f(b, "sum", ltype(DT_f32, 1), f->start);
+        sum_loops(sk, f->inst, sum, from, d);
+        build_store(b, addr_of(to, 0),
+                    scale ? build_op(b, INST_mul, "mean", sum, scale, NULL) : sum);
         return;
     }
     Reg *p = copy_pointer(b, "p", from), *c = copy_pointer(b, "c", to);
     build_for(b, "i", bound_const(0), bound_reg(sk->size[d]), 1);
-    mean_loops(sk, scale, p, c, d + 1);
+    reduce_loops(sk, f, scale, p, c, d + 1);
     advance(b, p, sk->stride[0][d]);
     advance(b, c, sk->stride[1][d]);
     build_close(b);
 }
 
-static Kernel *build_mean(Lower *lo, const Strided *s) {
-    Arena *a = &lo->m->arena;
-    Kernel *k = kernel_new(lo->m, arena_printf(a, "mean_%dd_%dd", s->rank, s->kept));
-    StridedKernel sk = {.s = s};
-    Reg *base[MAX_ELEMENTWISE];
+static Reg *mean_scale(Builder *b, const Strided *s) {
     double count = 1;
     for (int d = s->kept; d < s->rank; d++)
         count *= (double)s->size[d];
+    return build_const_f(b, "scale", ltype(DT_f32, 1), 1 / count);
+}
+
+static Kernel *build_reduction(Lower *lo, const Node *n, const Strided *s) {
+    Arena *a = &lo->m->arena;
+    const char *stem = op_info(n->op)->name + strlen("reduce_");
+    Kernel *k = kernel_new(lo->m, arena_printf(a, "%s_%dd_%dd", stem, s->rank, s->kept));
+    StridedKernel sk = {.s = s};
+    Reg *base[MAX_ELEMENTWISE];
     declare(&sk, k, base);
     sk.b = build_begin(k);
-    mean_loops(&sk, build_const_f(&sk.b, "scale", ltype(DT_f32, 1), 1 / count), base[0], base[1],
-               0);
+    Reg *scale = n->op == OP_reduce_mean ? mean_scale(&sk.b, s) : NULL;
+    reduce_loops(&sk, &folds[n->op], scale, base[0], base[1], 0);
     build_end(&sk.b);
     return k;
 }
@@ -350,7 +378,7 @@ static int add_dims(Strided *s, const Shape *x, Ints axes, bool reduced) {
     return n;
 }
 
-bool lower_reduce_mean(Lower *lo, Node *n) {
+bool lower_reduce(Lower *lo, Node *n) {
     const Shape *x = &node_in(n, 0)->type.shape;
     Ints axes = reduce_attrs(n)->axes;
     Strided s = {.n = 2};
@@ -361,7 +389,7 @@ bool lower_reduce_mean(Lower *lo, Node *n) {
     if (shape_elems(&kept) == 0)
         return true;
     merge_all(&s);
-    call_kernel(lo, build_mean(lo, &s), &s,
+    call_kernel(lo, build_reduction(lo, n, &s), &s,
                 (Addr[]){lower_plain(lo, node_in(n, 0)), lower_plain(lo, node_out(n))});
     return true;
 }

@@ -5,6 +5,7 @@
  *   sigmoid(x) = 1 / (1 + 2^t), silu(x) = x / (1 + 2^t)    with t = -log2(e) * x
  *   silu_exp2(t) = t / (k + k * 2^t)                       with k = -log2(e)
  *   softplus(x) = max(0, x) + 2 artanh(s), s = 2^t / (2 + 2^t)    with t = -log2(e) * |x|
+ *   tanh, erf   x p(x^2) / q(x^2), with x clamped
  *
  * k * 2^t = 2^n * p(t - n): p is a polynomial of degree 5 with k in its coefficients and a relative
  * error below 1.3e-7, 2 units in the last place with its own rounding. There are two forms:
@@ -216,6 +217,66 @@ static void expand_softplus(Expander *e, Reg *d, Reg *x) {
     polynomial(e, e->t, names, c, 5);
     op(e, INST_max, e->d, constant(e, "zero", 0), x);
     build_op_to(&e->b, INST_fma, d, e->n, e->p, e->d);
+}
+
+/* ---- odd functions that end at 1 and -1 ------------------------------------------------------ */
+
+enum { MAX_RATIONAL = 7 };
+
+/* x p(x^2) / q(x^2) for |x| up to the limit, and there beyond it. */
+typedef struct Rational {
+    const char *limit_name, *minus_limit_name;
+    double limit;
+    int np, nq;
+    const char *p_names[MAX_RATIONAL], *q_names[MAX_RATIONAL];
+    double p[MAX_RATIONAL], q[MAX_RATIONAL];
+} Rational;
+
+/* A relative error of 3e-8, 5 units in the last place with its own rounding. */
+static const Rational rational_tanh = {
+    "tanh_limit",
+    "tanh_minus_limit",
+    9.2,
+    5,
+    5,
+    {"tanh_p0", "tanh_p1", "tanh_p2", "tanh_p3", "tanh_p4"},
+    {"tanh_q0", "tanh_q1", "tanh_q2", "tanh_q3", "tanh_q4"},
+    {1, .133678928, .00348000741, 2.03534801e-05, 1.30022295e-08},
+    {1, .467012048, .0258176625, .000326018693, 7.63193043e-07},
+};
+
+/* 6e-8, and 6 units. */
+static const Rational rational_erf = {
+    "erf_limit",
+    "erf_minus_limit",
+    3.93,
+    7,
+    5,
+    {"erf_p0", "erf_p1", "erf_p2", "erf_p3", "erf_p4", "erf_p5", "erf_p6"},
+    {"erf_q0", "erf_q1", "erf_q2", "erf_q3", "erf_q4"},
+    {1.12837911, .200787634, .0506866612, .00373593229, .000142468838, -1.95519033e-06,
+     1.98141556e-08},
+    {1, .511275053, .115354024, .0144252526, .000963684812},
+};
+
+/* NaN goes through min and max as their second operand. */
+static void expand_rational(Expander *e, Reg *d, Reg *x, const Rational *r) {
+    op(e, INST_min, e->t, constant(e, r->limit_name, r->limit), x);
+    op(e, INST_max, e->t, constant(e, r->minus_limit_name, -r->limit), e->t);
+    op(e, INST_mul, e->n, e->t, e->t);
+    polynomial(e, e->n, r->q_names, r->q, r->nq);
+    op(e, INST_mov, e->d, e->p, NULL);
+    polynomial(e, e->n, r->p_names, r->p, r->np);
+    op(e, INST_mul, e->p, e->p, e->t);
+    op(e, INST_div, d, e->p, e->d);
+}
+
+static void expand_tanh(Expander *e, Reg *d, Reg *x) {
+    expand_rational(e, d, x, &rational_tanh);
+}
+
+static void expand_erf(Expander *e, Reg *d, Reg *x) {
+    expand_rational(e, d, x, &rational_erf);
 }
 
 /* ---- exp ------------------------------------------------------------------------------------- */

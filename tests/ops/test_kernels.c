@@ -397,6 +397,7 @@ static void add_elementwise(Graph *g, Value *x, Value *y, Value *channels, Value
         add_op(g, op_from_act((Act)act), (Value *[]){x}, 1);
     add_op(g, OP_neg, (Value *[]){x}, 1);
     add_op(g, OP_exp, (Value *[]){x}, 1);
+    add_op(g, OP_abs, (Value *[]){x}, 1);
     for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
         add_op(g, ops[i], (Value *[]){x, y}, 2);
         add_op(g, ops[i], (Value *[]){x, channels}, 2);
@@ -496,10 +497,14 @@ static Graph *move_graph(void) {
     return g;
 }
 
-static void add_mean(Graph *g, Value *x, Shape axes, bool keepdims) {
-    Node *n = move_node(g, OP_reduce_mean, (Value *[]){x}, 1);
+static void add_reduction(Graph *g, Op op, Value *x, Shape axes, bool keepdims) {
+    Node *n = move_node(g, op, (Value *[]){x}, 1);
     *reduce_attrs(n) = (ReduceAttrs){ints(g, axes), keepdims};
     finish(g, n);
+}
+
+static void add_mean(Graph *g, Value *x, Shape axes, bool keepdims) {
+    add_reduction(g, OP_reduce_mean, x, axes, keepdims);
 }
 
 static void add_softmax(Graph *g, Value *x, int64_t axis) {
@@ -528,6 +533,12 @@ static Graph *reduction_graph(void) {
     add_mean(g, new_input(g, "x", SHAPE(2, 1, 3)), SHAPE(0, 1, 2), false);
     add_mean(g, x, SHAPE(0, 2), true);
     add_mean(g, b, SHAPE(1), false);
+    static const Op others[] = {OP_reduce_sum, OP_reduce_prod, OP_reduce_min, OP_reduce_max};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        add_reduction(g, others[i], x, SHAPE(1, 3), i % 2);
+        add_reduction(g, others[i], b, SHAPE(2), true);
+        add_reduction(g, others[i], new_input(g, "x", SHAPE(7)), SHAPE(0), false);
+    }
     for (int axis = 0; axis < 4; axis++)
         add_softmax(g, axis % 2 ? x : b, axis);
     add_softmax(g, new_input(g, "x", SHAPE(1, 1000)), 1);
@@ -876,7 +887,7 @@ static const Sweep sweeps[] = {
     {ACT_sigmoid, -10, 89, 10},   {ACT_sigmoid, -104, -10, 64},  {ACT_silu, -10, 89, 10},
     {ACT_silu, -104, -10, 64},    {ACT_silu_exp2, -128, 150, 4}, {ACT_silu_exp2, -1, 1, 4},
     {ACT_softplus, -10, 100, 10}, {ACT_softplus, -104, -10, 64}, {ACT_hard_sigmoid, -2, 4, 2},
-    {ACT_hard_swish, -2, 4, 3},
+    {ACT_hard_swish, -2, 4, 3},   {ACT_tanh, -11, 11, 7},        {ACT_erf, -5, 5, 8},
 };
 
 /* Below 2^-118 a result may be zero: there 2^t is inf for targets that shift. */

@@ -231,6 +231,10 @@ static void act_values(void **state) {
     check_act(ACT_hard_swish, -1.5, -0.375);
     check_act(ACT_hard_swish, -4, 0);
     check_act(ACT_hard_swish, 4, 4);
+    check_act(ACT_tanh, 0.5, 0.46211715726000973);
+    check_act(ACT_tanh, -1000, -1);
+    check_act(ACT_erf, 1, 0.8427007929497149);
+    check_act(ACT_erf, -1000, -1);
 }
 
 int main(void) {
