@@ -164,7 +164,8 @@ void import_instance_norm(OnnxNode *n) {
     if (n->failed || !onnx_needs_float(n, 3))
         return;
     Standardised s = standardise(n, onnx_input(n, 0), axes_from(n, 2, rank), epsilon);
-    scale_and_shift(n, s.y, per_channel(n, 1, rank), per_channel(n, 2, rank));
+    Value *scale = per_channel(n, 1, rank), *b = per_channel(n, 2, rank);
+    scale_and_shift(n, s.y, scale, b);
 }
 
 /* MeanVarianceNormalization-9, -13: over the given axes, and with 1e-9 added to the deviation. */

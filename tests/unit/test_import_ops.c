@@ -245,12 +245,54 @@ static void test_activations(void **state) {
                  {"Sigmoid", "sigmoid", {0.11920292202, 0.5, 0.95257412682}},
                  {"Softplus", "softplus", {0.12692801104, 0.69314718056, 3.04858735157}},
                  {"HardSwish", "hard_swish", {-0.33333333333, 0, 3}},
+                 {"Tanh", "tanh", {-0.96402758008, 0, 0.99505475369}},
+                 {"Erf", "erf", {-0.99532226502, 0, 0.99997790950}},
+                 {"Softsign", "abs add div", {-0.66666666667, 0, 0.75}},
+                 {"Elu", "max min exp sub mul add", {-0.86466471676, 0, 3}},
+                 {"Selu", "max min exp sub mul add mul", {-1.52016646859, 0, 3.15210294724}},
+                 {"Celu", "max min exp sub mul add", {-0.86466471676, 0, 3}},
+                 {"LeakyRelu", "max min mul add", {-0.02, 0, 3}},
+                 {"ThresholdedRelu", "less where", {0, 0, 3}},
+                 {"Shrink", "less less add sub where where", {-2, 0, 3}},
+                 {"Mish", "softplus tanh mul", {-0.25250148270, 0, 2.98653493340}},
+                 {"Gelu", "mul erf mul add mul", {-0.04550026390, 0, 2.99595030588}},
                  {"Swish", "silu", {-0.23840584404, 0, 2.85772238047}}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         Buf g = with_x("3");
         add_op(&g, cases[i].op, "x", NULL);
         assert_model(&g, 24, cases[i].ir, F(-2, 0, 3), "f32[3]", cases[i].want);
     }
+}
+
+/* What their attributes say, where it isn't the default. */
+static void test_activations_with_attributes(void **state) {
+    (void)state;
+    Buf attrs = {0}, g = with_x("3");
+    with_float(&attrs, "alpha", 2);
+    add_op(&g, "Elu", "x", &attrs);
+    assert_model(&g, 22, "max min exp sub mul add", F(-2, 0, 3), "f32[3]", D(-1.72932943353, 0, 3));
+    g = with_x("3");
+    with_float(&attrs, "alpha", 2);
+    add_op(&g, "Celu", "x", &attrs);
+    assert_model(&g, 12, "max min div exp sub mul add", F(-2, 0, 3), "f32[3]",
+                 D(-1.26424111766, 0, 3));
+    g = with_x("3");
+    with_string(&attrs, "approximate", "tanh");
+    add_op(&g, "Gelu", "x", &attrs);
+    assert_model(&g, 20, "mul mul mul add mul tanh mul add mul", F(-2, 0, 3), "f32[3]",
+                 D(-0.04540230591, 0, 2.99636266373));
+    g = with_x("2,2");
+    add_floats(&g, "slope", "2", F(0.5f, 3), 2);
+    add_op(&g, "PRelu", "x,slope", NULL);
+    assert_model(&g, 16, "max min mul add", F(-2, -2, 3, 3), "f32[2,2]", D(-1, -6, 3, 3));
+    g = with_x("2");
+    add_floats(&g, "slope", "2,2", F(1, 2, 3, 4), 4);
+    add_op(&g, "PRelu", "x,slope", NULL);
+    assert_fails(&g, 16, EXIT_BAD_MODEL, "its slope must broadcast to its input");
+    g = with_x("2");
+    with_string(&attrs, "approximate", "sigmoid");
+    add_op(&g, "Gelu", "x", &attrs);
+    assert_fails(&g, 20, EXIT_BAD_MODEL, "\"approximate\" is");
 }
 
 static void test_hard_sigmoid(void **state) {
@@ -294,16 +336,22 @@ static void test_clip(void **state) {
     assert_fails(&g, 13, EXIT_UNSUPPORTED, "fix open dimensions with --dim");
 }
 
+/* As assert_model where the result isn't the float that it is declared as: that is a warning. */
+static void assert_other_type(Buf *g, int opset, const char *ops, const float *x, const char *type,
+                              const double *want) {
+    Imported m = import_graph(g, opset, NULL);
+    assert_non_null(m.g);
+    assert_ops(&m, ops);
+    assert_result(&m, x, type, want);
+    imported_free(&m);
+}
+
 static void test_cast(void **state) {
     (void)state;
     Buf attrs = {0}, g = with_x("3");
     with_int(&attrs, "to", ONNX_INT64);
     add_op(&g, "Cast", "x", &attrs);
-    Imported m = import_graph(&g, 13, NULL); /* y is declared as a float: a warning */
-    assert_non_null(m.g);
-    assert_ops(&m, "cast");
-    assert_result(&m, F(-1.7f, 0, 2.5f), "i64[3]", D(-1, 0, 2));
-    imported_free(&m);
+    assert_other_type(&g, 13, "cast", F(-1.7f, 0, 2.5f), "i64[3]", D(-1, 0, 2));
     g = with_x("3");
     with_int(&attrs, "to", 8);
     add_op(&g, "Cast", "x", &attrs);
@@ -400,6 +448,141 @@ static void test_pooling(void **state) {
     g = with_x("1,2,2,2");
     add_op(&g, "AveragePool", "x", NULL);
     assert_fails(&g, 17, EXIT_BAD_MODEL, "\"kernel_shape\" is missing");
+}
+
+/* Axes as an attribute, then as an input. */
+static void test_reductions(void **state) {
+    (void)state;
+    static const struct {
+        const char *op, *ir;
+        double want[2];
+    } cases[] = {{"ReduceSum", "reduce_sum", {-1, 7}},
+                 {"ReduceProd", "reduce_prod", {-2, 12}},
+                 {"ReduceMin", "reduce_min", {-2, 3}},
+                 {"ReduceMax", "reduce_max", {1, 4}},
+                 {"ReduceL1", "abs reduce_sum", {3, 7}},
+                 {"ReduceL2", "mul reduce_sum sqrt", {2.23606797750, 5}},
+                 {"ReduceSumSquare", "mul reduce_sum", {5, 25}}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        Buf attrs = {0}, g = with_x("2,2");
+        with_ints(&attrs, "axes", "-1");
+        with_int(&attrs, "keepdims", 0);
+        add_op(&g, cases[i].op, "x", &attrs);
+        assert_model(&g, 12, cases[i].ir, F(1, -2, 3, 4), "f32[2]", cases[i].want);
+        g = with_x("2,2");
+        add_ints(&g, "axes", "1");
+        add_op(&g, cases[i].op, "x,axes", NULL);
+        assert_model(&g, 18, cases[i].ir, F(1, -2, 3, 4), "f32[2,1]", cases[i].want);
+    }
+}
+
+/* log(e^x + e^y), where e^x overflows. */
+static void test_reduce_log_sum_exp(void **state) {
+    (void)state;
+    Buf g = with_x("2,2");
+    add_ints(&g, "axes", "1");
+    add_op(&g, "ReduceLogSumExp", "x,axes", NULL);
+    assert_model(&g, 18, "reduce_max clip sub exp reduce_sum log add",
+                 F(1000, 1000, -INFINITY, -INFINITY), "f32[2,1]", D(1000.69314718, -INFINITY));
+}
+
+static void test_log_softmax(void **state) {
+    (void)state;
+    Buf g = with_x("1,2");
+    add_op(&g, "LogSoftmax", "x", NULL);
+    assert_model(&g, 13, "reduce_max sub exp reduce_sum log sub", F(0, 1000), "f32[1,2]",
+                 D(-1000, 0));
+}
+
+static void test_layer_norm(void **state) {
+    (void)state;
+    Buf attrs = {0}, g = with_x("2,2");
+    with_float(&attrs, "epsilon", 0);
+    add_floats(&g, "scale", "2", F(2, 3), 2);
+    add_floats(&g, "b", "2", F(10, 20), 2);
+    add_op(&g, "LayerNormalization", "x,scale,b", &attrs);
+    assert_model(&g, 17, "reduce_mean sub mul reduce_mean add sqrt div mul mul add", F(1, 3, 0, -8),
+                 "f32[2,2]", D(8, 23, 12, 17));
+}
+
+static void test_instance_norm(void **state) {
+    (void)state;
+    Buf attrs = {0}, g = with_x("1,2,2");
+    with_float(&attrs, "epsilon", 0);
+    add_floats(&g, "scale", "2", F(2, 3), 2);
+    add_floats(&g, "b", "2", F(10, 20), 2);
+    add_op(&g, "InstanceNormalization", "x,scale,b", &attrs);
+    assert_model(&g, 17, "reduce_mean sub mul reduce_mean add sqrt div mul reshape reshape mul add",
+                 F(1, 3, 0, -8), "f32[1,2,2]", D(8, 12, 23, 17));
+}
+
+static void test_arg_max(void **state) {
+    (void)state;
+    Buf attrs = {0}, g = with_x("2,3");
+    with_int(&attrs, "axis", -1);
+    with_int(&attrs, "select_last_index", 1);
+    with_int(&attrs, "keepdims", 0);
+    add_op(&g, "ArgMax", "x", &attrs);
+    assert_other_type(&g, 13, "arg_max", F(5, 1, 5, 0, 7, 1), "i64[2]", D(2, 1));
+}
+
+static void test_top_k(void **state) {
+    (void)state;
+    Buf attrs = {0}, g = with_x("4");
+    add_ints(&g, "k", "2");
+    with_int(&attrs, "largest", 0);
+    add_op(&g, "TopK", "x,k", &attrs);
+    assert_model(&g, 11, "top_k", F(3, -1, 7, 2), "f32[2]", D(-1, 2));
+    g = with_x("4");
+    with_int(&attrs, "k", 5);
+    add_op(&g, "TopK", "x", &attrs);
+    assert_fails(&g, 9, EXIT_BAD_MODEL, "k is 5, and axis 0 has 4 elements");
+    g = with_x("4");
+    add_ints(&g, "k", "1,2");
+    add_op(&g, "TopK", "x,k", NULL);
+    assert_fails(&g, 11, EXIT_BAD_MODEL, "its k must be one number");
+}
+
+/* A square needs no pow; integers to the power of floats go through doubles. */
+static void test_pow(void **state) {
+    (void)state;
+    Buf g = with_x("2");
+    add_floats(&g, "e", "", F(2), 1);
+    add_op(&g, "Pow", "x,e", NULL);
+    assert_model(&g, 13, "mul", F(-3, 0.5f), "f32[2]", D(9, 0.25));
+    g = with_x("2");
+    add_floats(&g, "e", "", F(-2), 1);
+    add_op(&g, "Pow", "x,e", NULL);
+    assert_model(&g, 13, "pow", F(-2, 0.5f), "f32[2]", D(0.25, 4));
+    g = with_x("2");
+    add_ints(&g, "e", "3");
+    add_op(&g, "Pow", "x,e", NULL);
+    assert_model(&g, 13, "cast pow", F(-2, 0.5f), "f32[2]", D(-8, 0.125));
+}
+
+static void test_comparisons(void **state) {
+    (void)state;
+    static const struct {
+        const char *op, *ir;
+        double want[3];
+    } cases[] = {{"Equal", "equal", {0, 1, 0}},
+                 {"Less", "less", {1, 0, 0}},
+                 {"Greater", "less", {0, 0, 1}},
+                 {"LessOrEqual", "less_equal", {1, 1, 0}},
+                 {"GreaterOrEqual", "less_equal", {0, 1, 1}}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        Buf g = with_x("3");
+        add_floats(&g, "two", "", F(2), 1);
+        add_op(&g, cases[i].op, "x,two", NULL);
+        assert_other_type(&g, 16, cases[i].ir, F(1, 2, 3), "bool[3]", cases[i].want);
+    }
+}
+
+static void test_logic_of_floats(void **state) {
+    (void)state;
+    Buf g = with_x("2");
+    add_op(&g, "And", "x,x", NULL);
+    assert_fails(&g, 7, EXIT_BAD_MODEL, "input 0 must be bool, it is f32");
 }
 
 static void test_reduce_mean(void **state) {
@@ -535,6 +718,7 @@ int main(void) {
         cmocka_unit_test(test_min_and_max),
         cmocka_unit_test(test_computed_padding_folds),
         cmocka_unit_test(test_activations),
+        cmocka_unit_test(test_activations_with_attributes),
         cmocka_unit_test(test_hard_sigmoid),
         cmocka_unit_test(test_swish_with_alpha),
         cmocka_unit_test(test_clip),
@@ -543,6 +727,16 @@ int main(void) {
         cmocka_unit_test(test_batch_norm),
         cmocka_unit_test(test_softmax),
         cmocka_unit_test(test_pooling),
+        cmocka_unit_test(test_reductions),
+        cmocka_unit_test(test_reduce_log_sum_exp),
+        cmocka_unit_test(test_log_softmax),
+        cmocka_unit_test(test_layer_norm),
+        cmocka_unit_test(test_instance_norm),
+        cmocka_unit_test(test_arg_max),
+        cmocka_unit_test(test_top_k),
+        cmocka_unit_test(test_pow),
+        cmocka_unit_test(test_comparisons),
+        cmocka_unit_test(test_logic_of_floats),
         cmocka_unit_test(test_reduce_mean),
         cmocka_unit_test(test_gemm),
         cmocka_unit_test(test_gemm_with_a_transposed_and_a_computed_c),
