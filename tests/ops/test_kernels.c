@@ -10,34 +10,11 @@
 
 #include <cmocka.h>
 
-#include "passes/passes.h"
-#include "runtime/runtime.h"
-#include "tests/lib/c_compile.h"
+#include "tests/lib/kernel_check.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* ---- random tensors -------------------------------------------------------------------------- */
-
-static uint64_t rng_state = 1;
-
-static float uniform(void) {
-    rng_state = rng_state * 6364136223846793005u + 1442695040888963407u;
-    return (float)((double)(rng_state >> 40) / (1 << 23) - 1);
-}
-
-static Value *random_constant(Graph *g, const char *name, Shape shape, float scale) {
-    Tensor *t = tensor_new(&g->arena, DT_f32, shape);
-    float *data = tensor_mutable(t);
-    for (int64_t i = 0; i < shape_elems(&shape); i++)
-        data[i] = scale * uniform();
-    return graph_constant(g, graph_unique_name(g, name), t);
-}
-
-static Value *new_input(Graph *g, const char *name, Shape shape) {
-    return graph_input(g, graph_unique_name(g, name), type_plain(DT_f32, shape));
-}
 
 /* ---- cases ----------------------------------------------------------------------------------- */
 
@@ -372,18 +349,6 @@ static Graph *batch_graph(void) {
     return g;
 }
 
-/* A copy of a graph input in channel blocks: a depthwise convolution that changes nothing. */
-static Value *blocked_input(Graph *g, Shape shape) {
-    Tensor *one = tensor_new(&g->arena, DT_f32, SHAPE(shape.dim[1], 1, 1, 1));
-    for (int64_t i = 0; i < shape.dim[1]; i++)
-        ((float *)tensor_mutable(one))[i] = 1;
-    Value *w = graph_constant(g, graph_unique_name(g, "one"), one);
-    Node *n =
-        node_new(g, OP_dwconv2d, NULL, "blocked", (Value *[]){new_input(g, "x", shape), w}, 2);
-    node_infer_or_die(n);
-    return node_out(n);
-}
-
 static void add_clip(Graph *g, Value *x, double min, double max) {
     Node *n = node_new(g, OP_clip, NULL, "y", (Value *[]){x}, 1);
     *clip_attrs(n) = (ClipAttrs){.min = min, .max = max};
@@ -437,18 +402,8 @@ static Graph *elementwise_graph(void) {
     return g;
 }
 
-/* Ints that live as long as g. */
-static Ints ints(Graph *g, Shape s) {
-    return (Ints){arena_copy(&g->arena, s.dim, sizeof s.dim), s.rank};
-}
-
 static Node *move_node(Graph *g, Op op, Value *const *operands, int n) {
     return node_new(g, op, NULL, "y", operands, n);
-}
-
-static void finish(Graph *g, Node *n) {
-    node_infer_or_die(n);
-    graph_output(g, node_out(n), node_out(n)->name);
 }
 
 static void add_slice(Graph *g, Value *x, Shape starts, Shape sizes, Shape steps) {
@@ -550,172 +505,6 @@ static Graph *reduction_graph(void) {
     return g;
 }
 
-/* ---- running --------------------------------------------------------------------------------- */
-
-typedef struct Fixture {
-    Arena arena;
-    Diag diag;
-    Program p;
-    PassOptions options;
-    int level;        /* of the pipeline */
-    double magnitude; /* of what an output adds up, where it can be far over the output's own */
-    double error;     /* what an output may differ by, of its magnitude */
-    size_t ninputs, noutputs;
-    Tensor **in, **expected, **interpreted, **compiled;
-} Fixture;
-
-static void fail_with(Diag *d, const char *what) {
-    diag_print(d, stderr, false);
-    fail_msg("%s", what);
-}
-
-static void make_inputs(Fixture *f, const float *specials, size_t nspecials) {
-    Graph *g = f->p.graph;
-    f->ninputs = g->inputs.len;
-    f->noutputs = g->outputs.len;
-    f->in = ARENA_ARRAY(&f->arena, f->ninputs, Tensor *);
-    for (size_t i = 0; i < f->ninputs; i++) {
-        f->in[i] = tensor_new(&f->arena, DT_f32, g->inputs.data[i]->type.shape);
-        float *data = tensor_mutable(f->in[i]);
-        int64_t n = shape_elems(&f->in[i]->shape);
-        for (int64_t k = 0; k < n; k++)
-            data[k] = 4 * uniform();
-        for (size_t s = 0; s < nspecials && n > 1; s++)
-            data[(int64_t)((uniform() + 1) / 2 * (float)n) % n] = specials[s];
-    }
-}
-
-static Tensor **new_outputs(Fixture *f) {
-    Tensor **out = ARENA_ARRAY(&f->arena, f->noutputs, Tensor *);
-    for (size_t i = 0; i < f->noutputs; i++)
-        out[i] = tensor_new(&f->arena, DT_f32, f->p.graph->outputs.data[i]->value->type.shape);
-    return out;
-}
-
-/* Special values come with kernels whose work is divided as finely as can be. */
-static void lower(Fixture *f, const char *target, bool fine) {
-    int n;
-    const char *const *names = pipeline(f->level, &n);
-    PassContext cx = {
-        .target = target_find(target), .where = "test", .diag = &f->diag, .options = f->options};
-    cx.options.part_cycles = fine ? 1 : 0;
-    RunnerOptions o = {.verify_each = true};
-    if (!run_passes(&f->p, names, n, &cx, &o))
-        fail_with(&f->diag, "the passes failed");
-}
-
-static void interpret(Fixture *f) {
-    const void **in = ARENA_ARRAY(&f->arena, f->ninputs, const void *);
-    void **out = ARENA_ARRAY(&f->arena, f->noutputs, void *);
-    for (size_t i = 0; i < f->ninputs; i++)
-        in[i] = f->in[i]->data;
-    f->interpreted = new_outputs(f);
-    for (size_t i = 0; i < f->noutputs; i++)
-        out[i] = tensor_mutable(f->interpreted[i]);
-    if (!module_eval(f->p.module, in, out, &f->diag))
-        fail_with(&f->diag, "the loop interpreter failed");
-}
-
-/* The largest difference over the largest finite reference value; NaN and infinities must agree. */
-static void compare_with_oracle(Fixture *f, const char *target) {
-    for (size_t i = 0; i < f->noutputs; i++) {
-        const float *a = f->interpreted[i]->data, *b = f->expected[i]->data;
-        double err = 0, top = fmax(f->magnitude, 1e-30);
-        for (int64_t k = 0; k < shape_elems(&f->expected[i]->shape); k++) {
-            if (isnan(a[k]) != isnan(b[k]) || (isinf(b[k]) && a[k] != b[k]))
-                fail_msg("%s: output %zu, element %lld: %g, the oracle gives %g", target, i,
-                         (long long)k, (double)a[k], (double)b[k]);
-            if (!isfinite(b[k]))
-                continue;
-            err = fmax(err, fabs((double)a[k] - (double)b[k]));
-            top = fmax(top, fabs((double)b[k]));
-        }
-        if (err > f->error * top)
-            fail_msg("%s: output %zu (%s): error %g of %g", target, i,
-                     f->p.graph->outputs.data[i]->value->name, err, top);
-    }
-}
-
-static void compare_bits(Fixture *f, const char *target) {
-    for (size_t i = 0; i < f->noutputs; i++) {
-        const float *a = f->compiled[i]->data, *b = f->interpreted[i]->data;
-        for (int64_t k = 0; k < shape_elems(&f->expected[i]->shape); k++)
-            if (memcmp(&a[k], &b[k], sizeof *a) != 0 && !(isnan(a[k]) && isnan(b[k])))
-                fail_msg("%s: output %zu, element %lld: C gives %a, the interpreter %a", target, i,
-                         (long long)k, (double)a[k], (double)b[k]);
-    }
-}
-
-static void run_on_threads(Fixture *f, const CBuild *c, const char *target, const void *const *in,
-                           void *const *out) {
-    for (int threads = 2; threads <= 7; threads += 5) {
-        rt_pool *pool;
-        for (size_t i = 0; i < f->noutputs; i++)
-            memset(out[i], 0xff, (size_t)shape_elems(&f->compiled[i]->shape) * sizeof(float));
-        assert_int_equal(rt_pool_new(&pool, threads, NULL), RT_OK);
-        assert_int_equal(c_run_parallel(c, in, out, &(CPool){pool, rt_pool_for}), 0);
-        rt_pool_free(pool);
-        compare_bits(f, target);
-    }
-}
-
-static void run_c(Fixture *f, const char *target, const char *compiler) {
-    if (!c_have(compiler))
-        return;
-    const void **in = ARENA_ARRAY(&f->arena, f->ninputs, const void *);
-    void **out = ARENA_ARRAY(&f->arena, f->noutputs, void *);
-    f->compiled = new_outputs(f);
-    for (size_t i = 0; i < f->ninputs; i++)
-        in[i] = f->in[i]->data;
-    for (size_t i = 0; i < f->noutputs; i++)
-        out[i] = tensor_mutable(f->compiled[i]);
-    CBuild *c = c_build(f->p.module, compiler, "");
-    assert_non_null(c);
-    assert_int_equal(c_run(c, in, out), 0);
-    compare_bits(f, target);
-    run_on_threads(f, c, target, in, out);
-    c_free(c);
-}
-
-/* Lowers a graph for a target; the loop interpreter must agree with the oracle, and the C that
- * a compiler makes with the loop interpreter: Clang where special values are among the inputs, else
- * GCC. Frees the fixture. */
-static void check_fixture(Fixture *f, const char *target, const float *specials, size_t nspecials) {
-    make_inputs(f, specials, nspecials);
-    f->expected = ARENA_ARRAY(&f->arena, f->noutputs, Tensor *);
-    if (!graph_eval(f->p.graph, f->in, f->expected, &f->arena, &f->diag))
-        fail_with(&f->diag, "the graph interpreter failed");
-    lower(f, target, nspecials > 0);
-    interpret(f);
-    compare_with_oracle(f, target);
-    if (target_runs_here(target_find(target))) {
-        seal_weights(f->p.module);
-        run_c(f, target, nspecials ? "clang" : "gcc");
-    } else {
-        print_message("%s: this machine can't run it; interpreted only\n", target);
-    }
-    program_free(&f->p);
-    diag_free(&f->diag);
-    arena_free(&f->arena);
-}
-
-static void check(Graph *g, const char *target, const float *specials, size_t nspecials,
-                  double magnitude) {
-    Fixture f = {.p.graph = g, .magnitude = magnitude, .error = 2e-6};
-    f.options.no_winograd = true;
-    check_fixture(&f, target, specials, nspecials);
-}
-
-static const float specials[] = {NAN, INFINITY, -INFINITY, -0.0f, 100, -100, 1e-40f};
-enum { NSPECIALS = sizeof specials / sizeof *specials, NORMAL = NSPECIALS - 1 };
-
-static void check_all(Graph *(*make)(void), size_t nspecials, double magnitude) {
-    for (size_t i = 0; i < target_count(); i++) {
-        check(make(), target_at(i)->name, NULL, 0, magnitude);
-        check(make(), target_at(i)->name, specials, nspecials, magnitude);
-    }
-}
-
 static void test_conv2d(void **state) {
     (void)state;
     check_all(conv_graph, NSPECIALS, 0);
@@ -747,7 +536,7 @@ static void test_winograd_is_chosen(void **state) {
     for (size_t i = 0; i < target_count(); i++) {
         for (int off = 0; off < 2; off++) {
             Fixture f = {.p.graph = winograd_graph(), .options.no_winograd = off};
-            lower(&f, target_at(i)->name, false);
+            lower_fixture(&f, target_at(i)->name, false);
             assert_int_equal(count_kernels(f.p.module, "winograd4_input") > 0, !off);
             assert_int_equal(count_kernels(f.p.module, "winograd2_input") > 0, !off);
             assert_true(!off || count_kernels(f.p.module, "conv3x3") > 0);
@@ -768,7 +557,7 @@ static void test_winograd_keeps_nan_in_its_tile(void **state) {
         add_conv(f.p.graph, &c, OP_conv2d, false);
         make_inputs(&f, NULL, 0);
         ((float *)tensor_mutable(f.in[0]))[(5 * SIZE + ROW) * SIZE + COLUMN] = NAN;
-        lower(&f, target_at(i)->name, false);
+        lower_fixture(&f, target_at(i)->name, false);
         assert_true(count_kernels(f.p.module, "winograd4_input") > 0);
         interpret(&f);
         const float *y = f.interpreted[0]->data;
@@ -803,7 +592,7 @@ static void test_batch(void **state) {
             check_fixture(&f, target_at(i)->name, specials, n);
         }
         Fixture f = {.p.graph = batch_graph(), .level = 2};
-        lower(&f, target_at(i)->name, false);
+        lower_fixture(&f, target_at(i)->name, false);
         const Inst *first = f.p.module->run->body.first;
         assert_int_equal(first->op, INST_for);
         assert_int_equal(first->next->op, INST_call); /* behind the loop */
@@ -850,7 +639,7 @@ static void check_exp(const char *target) {
     float *x = tensor_mutable(f.in[0]);
     for (int i = 0; i < COUNT; i++)
         x[i] = -104.5f + 194 * (float)i / (COUNT - 1);
-    lower(&f, target, false);
+    lower_fixture(&f, target, false);
     interpret(&f);
     const float *y = f.interpreted[0]->data;
     for (int i = 0; i < COUNT; i++) {
@@ -906,7 +695,7 @@ static void check_sweep(const Sweep *s, const char *target) {
     float *x = tensor_mutable(f.in[0]);
     for (int i = 0; i < COUNT; i++)
         x[i] = s->lo + (s->hi - s->lo) * (float)i / (COUNT - 1);
-    lower(&f, target, false);
+    lower_fixture(&f, target, false);
     interpret(&f);
     const float *y = f.interpreted[0]->data;
     for (int i = 0; i < COUNT; i++) {
@@ -963,7 +752,7 @@ static void test_equal_weights_are_kept_once(void **state) {
         x = node_out(n);
     }
     graph_output(g, x, "y");
-    lower(&f, "generic", false);
+    lower_fixture(&f, "generic", false);
     assert_int_equal(f.p.module->weights_bytes,
                      ARENA_ALIGN + round_up(8 * (1 + 8) * 4, ARENA_ALIGN));
     program_free(&f.p);
