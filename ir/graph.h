@@ -268,6 +268,15 @@ bool value_is_scratch(const Value *v);
 #undef ATTR
 #undef ATTRS_END
 
+/* The windows of max_pool and avg_pool as those of a convolution. */
+ConvAttrs pool_window(const PoolAttrs *a);
+/* The taps of output row (axis 0) or column (1) `out` that are in [lo, hi), in coordinates of the
+ * input: where the first one is, and how many there are. */
+typedef struct PoolTaps {
+    int64_t first, count;
+} PoolTaps;
+PoolTaps pool_taps(const PoolAttrs *a, int axis, int64_t out, int64_t lo, int64_t hi);
+
 /* The two convolutions of conv2d_dwconv2d, and what the first one, which isn't a value, gives. */
 ConvAttrs conv_dw_first(const Node *n);
 ConvAttrs conv_dw_second(const Node *n);

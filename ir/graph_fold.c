@@ -33,9 +33,21 @@ static bool has_elements(const Value *v) {
     return v->constant && v->constant->data;
 }
 
+/* What an evaluator reads for each element of its result, where that isn't in node_macs. */
+static int64_t window_elems(const Node *n) {
+    if (op_info(n->op)->attrs != ATTRSET_pool)
+        return 0;
+    const int64_t *kernel = pool_attrs(n)->kernel.v;
+    int64_t elems;
+    return checked_mul(kernel[0], kernel[1], &elems) ? elems : INT64_MAX;
+}
+
 /* Bounds the elements that n's evaluator touches and its multiply-accumulates. */
 static int64_t node_work(const Node *n) {
-    int64_t work = node_macs(n); /* saturated */
+    int64_t work = node_macs(n), window; /* saturated */
+    if (!checked_mul(shape_elems(&node_out(n)->type.shape), window_elems(n), &window) ||
+        !checked_add(work, window, &work))
+        return INT64_MAX;
     for (int i = 0; i < n->noperands; i++)
         if (node_in(n, i) && !checked_add(work, shape_elems(shape_in(n, i)), &work))
             return INT64_MAX;

@@ -5,7 +5,7 @@
 
 enum { MAX_STEP = 1 << 24 }; /* of strides, dilations and pads: keeps all sums far from overflow */
 
-static bool want_between(const char *what, const int64_t *v, int n, int64_t min, Buf *why) {
+bool want_between(const char *what, const int64_t *v, int n, int64_t min, Buf *why) {
     for (int i = 0; i < n; i++)
         if (v[i] < min || v[i] > MAX_STEP)
             return refuse(why, "%s must be from %" PRId64 " to %d, it is %" PRId64, what, min,
@@ -26,8 +26,7 @@ int64_t conv_out_size(const ConvAttrs *a, int axis, int64_t in) {
     return (padded - reach - 1) / a->stride.v[axis] + 1;
 }
 
-/* One axis (0: rows, 1: columns) of a convolution's result. */
-static bool conv_size(const ConvAttrs *a, int axis, int64_t in, int64_t *out, Buf *why) {
+bool conv_size(const ConvAttrs *a, int axis, int64_t in, int64_t *out, Buf *why) {
     int64_t padded = in + a->pad.v[axis] + a->pad.v[axis + 2];
     int64_t reach;
     if (!checked_mul(a->kernel.v[axis] - 1, a->dilation.v[axis], &reach) || reach >= padded)

@@ -142,6 +142,10 @@ static inline const Shape *shape_in(const Node *n, int slot) {
 
 /* ---- graph_infer_conv.c ---------------------------------------------------------------------- */
 
+/* Each number is from min to a bound that keeps all sums far from overflow. */
+bool want_between(const char *what, const int64_t *v, int n, int64_t min, Buf *why);
+/* One axis (0: rows, 1: columns) of the result of a window that moves over a padded input. */
+bool conv_size(const ConvAttrs *a, int axis, int64_t in, int64_t *out, Buf *why);
 /* The type of what conv2d or conv2d_mean computes before the mean. */
 bool infer_conv2d_planes(const Node *n, Type *y, Buf *why);
 

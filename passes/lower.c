@@ -153,29 +153,45 @@ float *lower_weights_begin(Lower *lo, int64_t n) {
 }
 
 /* A buffer with the same elements as the n that were packed last, or NULL. `key` is by contents. */
-static Buffer *same_weights(const Lower *lo, const char *key, const char *data, int64_t n) {
+static Buffer *same_weights(const Lower *lo, const char *key, DType dt, const char *data,
+                            int64_t n) {
     Buffer *b = map_get(&lo->packed, key);
-    bool same = b && b->elems == n &&
-                memcmp(lo->weights.data + b->offset, data, (size_t)n * sizeof(float)) == 0;
+    size_t bytes = (size_t)(n * dtype_bytes(dt));
+    bool same = b && b->reg.type.dtype == dt && b->elems == n &&
+                memcmp(lo->weights.data + b->offset, data, bytes) == 0;
     return same ? b : NULL;
 }
 
-static Buffer *weights_end(Lower *lo, const char *name) {
-    int64_t n = lo->packing, bytes = round_up(n * (int64_t)sizeof(float), ARENA_ALIGN);
-    int64_t offset = (int64_t)lo->weights.len - bytes;
+/* The floats that were packed last, or what else was put in their place. */
+static Buffer *packed_as(Lower *lo, DType dt, const char *name) {
+    int64_t size = lo->packing * (int64_t)sizeof(float), bytes = round_up(size, ARENA_ALIGN);
+    int64_t offset = (int64_t)lo->weights.len - bytes, n = size / dtype_bytes(dt);
     const char *data = lo->weights.data + offset;
     Arena *a = &lo->m->arena;
-    uint64_t hash = hash_bytes(data, (size_t)n * sizeof(float));
-    const char *key = arena_printf(a, "%016llx", (unsigned long long)hash);
+    uint64_t hash = hash_bytes(data, (size_t)size);
+    const char *key = arena_printf(a, "%s%016llx", dtype_name(dt), (unsigned long long)hash);
     lo->packing = 0;
-    Buffer *b = same_weights(lo, key, data, n);
+    Buffer *b = same_weights(lo, key, dt, data, n);
     if (b) {
         lo->weights.len = (size_t)offset;
         return b;
     }
-    b = module_buffer(lo->m, short_name(a, name), BUF_WEIGHTS, DT_f32, n, offset);
+    b = module_buffer(lo->m, short_name(a, name), BUF_WEIGHTS, dt, n, offset);
     map_put(a, &lo->packed, key, b);
     return b;
+}
+
+static Buffer *weights_end(Lower *lo, const char *name) {
+    return packed_as(lo, DT_f32, name);
+}
+
+int64_t *lower_table_begin(Lower *lo, int64_t n) {
+    void *floats = lower_weights_begin(lo, n * (int64_t)(sizeof(int64_t) / sizeof(float)));
+    return floats;
+}
+
+Addr lower_table_end(Lower *lo, const char *name) {
+    return addr_of(&packed_as(lo, DT_i64, name)->reg, 0);
 }
 
 Addr lower_weights_end(Lower *lo, const char *name) {

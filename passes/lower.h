@@ -49,7 +49,7 @@ struct Lower {
     Builder step;        /* of the node that is being lowered */
     Map buffers;         /* value name -> Buffer */
     Buf weights;         /* packed weights, the 64-byte header included */
-    int64_t packing;     /* floats at their end that are being filled in */
+    int64_t packing;     /* floats (or as many bytes) at their end that are being filled in */
     Map packed;          /* hash of packed weights -> Buffer */
     Reg *image;          /* index of the image in a batch loop; NULL outside, and for one image */
     BatchLoop loop;      /* the nodes that share one */
@@ -76,6 +76,9 @@ Addr lower_scratch(Lower *lo, const Node *n);
  * lower_weights_end, which gives their address. Equal weights are kept once. */
 float *lower_weights_begin(Lower *lo, int64_t n);
 Addr lower_weights_end(Lower *lo, const char *name);
+/* The same for n integers that kernels read: offsets and counts. */
+int64_t *lower_table_begin(Lower *lo, int64_t n);
+Addr lower_table_end(Lower *lo, const char *name);
 /* The elements of an f32 constant; NULL with an error where they were elided or aren't f32. */
 const float *lower_constant(Lower *lo, const Node *n, const Value *v);
 /* What convolutions and dense layers compute with. */

@@ -1,35 +1,59 @@
-/* fuse-pad: zeros around height and width go into the padding of the convolution behind them.
+/* fuse-pad: what is around height and width goes into the padding of the op behind it: zeros into
+ * that of a convolution and, as pixels that count, into that of a mean; -inf into that of a
+ * maximum.
  *
  * Needs: fold-constants (pads computed from shapes are attributes by then). Leaves alone: other
- * values than 0, and padding of batch or channels. Each convolution that reads the pad takes it
- * over; the pad stays for other users. */
+ * values, padding of batch or channels, and zeros before a mean with padding that doesn't count.
+ * Each op that reads the pad takes it over; the pad stays for other users. */
 #include "passes/match.h"
+
+#include <math.h>
 
 static bool is_plane_padding(const Node *n) {
     if (n->op != OP_pad)
         return false;
     const PadAttrs *a = pad_attrs(n);
-    return a->value == 0 && a->before.n == 4 && !a->before.v[0] && !a->before.v[1] &&
-           !a->after.v[0] && !a->after.v[1];
+    return a->before.n == 4 && !a->before.v[0] && !a->before.v[1] && !a->after.v[0] &&
+           !a->after.v[1];
 }
 
-static void fuse(Graph *g, Node *conv, const Node *pad) {
-    const PadAttrs *from = pad_attrs(pad);
-    Dim4 *to = &conv_attrs(conv)->pad;
-    to->v[0] += from->before.v[2];
-    to->v[1] += from->before.v[3];
-    to->v[2] += from->after.v[2];
-    to->v[3] += from->after.v[3];
-    conv->origin = origin_join(g, conv->origin, pad->origin);
-    node_set_operand(conv, 0, node_in(pad, 0));
+static bool counts_all(const PoolAttrs *a) {
+    bool all = true;
+    for (int i = 0; i < 4; i++)
+        all &= a->pad.v[i] == a->counted.v[i];
+    return all;
+}
+
+/* Whether n pads with `value` itself. */
+static bool pads_with(const Node *n, double value) {
+    if (n->op == OP_max_pool)
+        return value == -INFINITY;
+    if (n->op == OP_avg_pool)
+        return value == 0 && counts_all(pool_attrs(n));
+    return (n->op == OP_conv2d || n->op == OP_dwconv2d) && value == 0;
+}
+
+static void add_padding(Dim4 *to, const PadAttrs *from) {
+    for (int i = 0; i < 2; i++) {
+        to->v[i] += from->before.v[2 + i];
+        to->v[2 + i] += from->after.v[2 + i];
+    }
+}
+
+static void fuse(Graph *g, Node *n, const Node *pad) {
+    bool is_pool = op_info(n->op)->attrs == ATTRSET_pool;
+    add_padding(is_pool ? &pool_attrs(n)->pad : &conv_attrs(n)->pad, pad_attrs(pad));
+    if (n->op == OP_avg_pool)
+        add_padding(&pool_attrs(n)->counted, pad_attrs(pad));
+    n->origin = origin_join(g, n->origin, pad->origin);
+    node_set_operand(n, 0, node_in(pad, 0));
 }
 
 bool pass_fuse_pad(Graph *g, PassContext *cx) {
     (void)cx;
     FOR_EACH_NODE(g, n) {
-        if (n->op != OP_conv2d && n->op != OP_dwconv2d)
-            continue;
-        for (Node *pad; (pad = node_in(n, 0)->def) && is_plane_padding(pad);)
+        for (Node *pad; n->noperands && node_in(n, 0) && (pad = node_in(n, 0)->def) &&
+                        is_plane_padding(pad) && pads_with(n, pad_attrs(pad)->value);)
             fuse(g, n, pad);
     }
     graph_dce(g);

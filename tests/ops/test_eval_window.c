@@ -1,0 +1,79 @@
+/* Numeric tests of ir/graph_eval_window.c: the oracle's pooling. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "tests/lib/graph_text.h"
+
+static const char maximum[] =
+    "graph @t() -> (f32[1,1,2,2], f32[1,1,2,2], f32[1,1,2,3], f32[1,1,2,3], i8[1,1,1,1], "
+    "i8[1,1,1,1], f32[1,1,1,2], f32[1,1,1,2]) {\n"
+    "  const @x : f32[1,1,3,3] = [1, 2, 3, 4, 9, 6, 7, 8, 5]\n"
+    "  const @i : i8[1,1,2,2] = [-5, -3, -4, -128]\n"
+    "  const @nan : f32[1,1,1,3] = [nan, 2, -inf]\n"
+    "  const @want : f32[1,1,2,2] = [9, 9, 9, 9]\n"
+    "  const @want2 : f32[1,1,2,3] = [-inf, 1, 2, -inf, 7, 8]\n"
+    "  const @want3 : i8[1,1,1,1] = [-3]\n"
+    "  const @want4 : f32[1,1,1,2] = [nan, 2]\n"
+    "  %1 = max_pool @x {kernel=2x2} : f32[1,1,2,2]\n"
+    "  %2 = max_pool @x {kernel=2x1, stride=2x1, pad=1x1x0x0, dilation=2x1} : f32[1,1,1,4]\n"
+    "  %3 = max_pool @x {kernel=1x1, stride=2x1, pad=0x1x0x0} : f32[1,1,2,4]\n"
+    "  %4 = slice %3 {starts=[0, 0, 0, 0], sizes=[1, 1, 2, 3], steps=[1, 1, 1, 1]} : "
+    "f32[1,1,2,3]\n"
+    "  %5 = max_pool @i {kernel=2x2} : i8[1,1,1,1]\n"
+    "  %6 = max_pool @nan {kernel=1x2} : f32[1,1,1,2]\n"
+    "  return %1, @want, %4, @want2, %5, @want3, %6, @want4\n}\n";
+
+static const char mean[] =
+    "graph @t() -> (f32[1,1,2,2], f32[1,1,2,2], f32[1,1,2,2], f32[1,1,2,2], f32[1,1,2,2], "
+    "f32[1,1,2,2], f64[1,1,1,2], f64[1,1,1,2]) {\n"
+    "  const @x : f32[1,1,2,2] = [1, 2, 3, 6]\n"
+    "  const @d : f64[1,1,1,4] = [0.1, 7, 0.3, 9]\n"
+    "  const @inside : f32[1,1,2,2] = [1, 1.5, 2, 3]\n"
+    "  const @all : f32[1,1,2,2] = [0.25, 0.75, 1, 3]\n"
+    "  const @some : f32[1,1,2,2] = [0.5, 1.5, 1, 3]\n"
+    "  const @odd : f64[1,1,1,2] = [0.2, 8]\n"
+    "  %1 = avg_pool @x {kernel=2x2, pad=1x1x0x0} : f32[1,1,2,2]\n"
+    "  %2 = avg_pool @x {kernel=2x2, pad=1x1x0x0, counted=1x1x0x0} : f32[1,1,2,2]\n"
+    "  %3 = avg_pool @x {kernel=2x2, pad=1x1x0x0, counted=0x1x0x0} : f32[1,1,2,2]\n"
+    "  %4 = avg_pool @d {kernel=1x2, dilation=1x2} : f64[1,1,1,2]\n"
+    "  return %1, @inside, %2, @all, %3, @some, %4, @odd\n}\n";
+
+static const struct {
+    const char *name, *text;
+} cases[] = {
+    {"maximum", maximum},
+    {"mean", mean},
+};
+
+static void values_are_right(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        if (!graph_values_match(cases[i].text, 1e-15))
+            fail_msg("%s", cases[i].name);
+}
+
+#define POOL(op, attrs)                                                                            \
+    "graph @t() -> f32[1,1,1,1] {\n  const @x : f32[1,1,2,2] = [1, 2, 3, 4]\n"                     \
+    "  %y = " op " @x {" attrs "} : f32[1,1,1,1]\n  return %y\n}\n"
+
+static void bad_windows_are_refused(void **state) {
+    (void)state;
+    assert_true(parse_fails(POOL("max_pool", "kernel=3x1"), NULL, "larger than the padded input"));
+    assert_true(parse_fails(POOL("max_pool", "kernel=0x1"), NULL, "kernel must be from 1"));
+    assert_true(parse_fails(POOL("max_pool", "kernel=2x2, pad=1x0x0x0, counted=1x0x0x0"), NULL,
+                            "counted is for means"));
+    assert_true(parse_fails(POOL("avg_pool", "kernel=2x2, counted=0x0x0x1"), NULL,
+                            "counted is 1 on a side with a pad of 0"));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(values_are_right),
+        cmocka_unit_test(bad_windows_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
