@@ -35,11 +35,13 @@ static bool has_elements(const Value *v) {
 
 /* What an evaluator reads for each element of its result, where that isn't in node_macs. */
 static int64_t window_elems(const Node *n) {
-    if (op_info(n->op)->attrs != ATTRSET_pool)
-        return 0;
-    const int64_t *kernel = pool_attrs(n)->kernel.v;
-    int64_t elems;
-    return checked_mul(kernel[0], kernel[1], &elems) ? elems : INT64_MAX;
+    int64_t sizes[2] = {0, 0}, elems;
+    for (int i = 0; i < 2; i++)
+        if (op_info(n->op)->attrs == ATTRSET_pool)
+            sizes[i] = pool_attrs(n)->kernel.v[i];
+        else if (n->op == OP_resize)
+            sizes[i] = node_in(n, 1 + i) ? shape_in(n, 1 + i)->dim[1] : 1;
+    return checked_mul(sizes[0], sizes[1], &elems) ? elems : INT64_MAX;
 }
 
 /* Bounds the elements that n's evaluator touches and its multiply-accumulates. */

@@ -1,4 +1,4 @@
-/* graph_infer_window.c: shape rules of pooling. */
+/* graph_infer_window.c: shape rules of pooling and resizing. */
 #include "ir/graph_internal.h"
 
 #include <inttypes.h>
@@ -58,5 +58,38 @@ bool infer_avg_pool(const Node *n, Type *results, Buf *why) {
         if (a->counted.v[i] > a->pad.v[i])
             return refuse(why, "counted is %" PRId64 " on a side with a pad of %" PRId64,
                           a->counted.v[i], a->pad.v[i]);
+    return true;
+}
+
+/* ---- resize ---------------------------------------------------------------------------------- */
+
+/* The table of an axis is a list of elements for each output, the weights are of the same shape. */
+static bool resized_axis(const Node *n, int slot, int64_t *size, Buf *why) {
+    const Value *index = node_in(n, slot), *weight = node_in(n, slot + 2);
+    if (!index)
+        return !weight || refuse(why, "there are weights without elements");
+    DType t = index->type.dtype;
+    const Shape *s = &index->type.shape;
+    if (t != DT_i64 && t != DT_i32)
+        return refuse(why, "operand %s must be i64 or i32, it is %s", op_operand(n->op, slot).name,
+                      dtype_name(t));
+    if (!want_rank(n, slot, 2, why) || !want_shape(n, slot + 2, *s, why))
+        return false;
+    if (weight && (!want_float(n, slot + 2, why) || !want_float(n, 0, why)))
+        return false;
+    if (s->dim[1] < 1 || (!weight && s->dim[1] != 1))
+        return refuse(why, "an output has %" PRId64 " elements", s->dim[1]);
+    *size = s->dim[0];
+    return true;
+}
+
+bool infer_resize(const Node *n, Type *results, Buf *why) {
+    if (!want_rank(n, 0, 4, why))
+        return false;
+    Shape y = *shape_in(n, 0);
+    for (int axis = 0; axis < 2; axis++)
+        if (!resized_axis(n, 1 + axis, &y.dim[2 + axis], why))
+            return false;
+    results[0] = type_plain(node_in(n, 0)->type.dtype, y);
     return true;
 }

@@ -1,4 +1,4 @@
-/* Numeric tests of ir/graph_eval_window.c: the oracle's pooling. */
+/* Numeric tests of ir/graph_eval_window.c: the oracle's pooling and resizing. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -42,11 +42,33 @@ static const char mean[] =
     "  %4 = avg_pool @d {kernel=1x2, dilation=1x2} : f64[1,1,1,2]\n"
     "  return %1, @inside, %2, @all, %3, @some, %4, @odd\n}\n";
 
+static const char resizing[] =
+    "graph @t() -> (i64[1,1,2,4], i64[1,1,2,4], f32[1,1,3,2], f32[1,1,3,2], f64[1,1,2,2], "
+    "f64[1,1,2,2]) {\n"
+    "  const @i : i64[1,1,1,2] = [9007199254740993, 2]\n"
+    "  const @twice : i32[2,1] = [0, 0]\n"
+    "  const @columns : i64[4,1] = [1, 1, 0, 0]\n"
+    "  const @want64 : i64[1,1,2,4] = [2, 2, 9007199254740993, 9007199254740993, 2, 2, "
+    "9007199254740993, 9007199254740993]\n"
+    "  const @x : f32[1,1,2,2] = [1, 2, 3, 4]\n"
+    "  const @rows : i64[3,2] = [0, 0, 0, 1, 1, 1]\n"
+    "  const @halves : f32[3,2] = [0.5, 0.5, 0.5, 0.5, 0.5, 0.5]\n"
+    "  const @want : f32[1,1,3,2] = [1, 2, 2, 3, 3, 4]\n"
+    "  const @d : f64[1,1,2,2] = [1, 2, 3, 4]\n"
+    "  const @out : i64[2,1] = [1, -1]\n"
+    "  const @ones : f64[2,1] = [1, 1]\n"
+    "  const @outside : f64[1,1,2,2] = [3, 4, 7, 7]\n"
+    "  %1 = resize @i, @twice, @columns : i64[1,1,2,4]\n"
+    "  %2 = resize @x, @rows, _, @halves : f32[1,1,3,2]\n"
+    "  %3 = resize @d, @out, _, @ones {outside=7} : f64[1,1,2,2]\n"
+    "  return %1, @want64, %2, @want, %3, @outside\n}\n";
+
 static const struct {
     const char *name, *text;
 } cases[] = {
     {"maximum", maximum},
     {"mean", mean},
+    {"resizing", resizing},
 };
 
 static void values_are_right(void **state) {
@@ -70,10 +92,27 @@ static void bad_windows_are_refused(void **state) {
                             "counted is 1 on a side with a pad of 0"));
 }
 
+#define RESIZE(rows, operands)                                                                     \
+    "graph @t() -> f32[1,1,2,2] {\n  const @x : f32[1,1,2,2] = [1, 2, 3, 4]\n"                     \
+    "  const @rows : " rows "\n  const @w : f32[2,2] = [1, 2, 3, 4]\n"                             \
+    "  %y = resize @x, " operands " : f32[1,1,2,2]\n  return %y\n}\n"
+
+static void bad_tables_are_refused(void **state) {
+    (void)state;
+    assert_true(parse_fails(RESIZE("f32[2,1] = [0, 1]", "@rows"), NULL, "must be i64 or i32"));
+    assert_true(parse_fails(RESIZE("i64[2] = [0, 1]", "@rows"), NULL, "must have rank 2"));
+    assert_true(parse_fails(RESIZE("i64[2,0] = []", "@rows"), NULL, "has 0 elements"));
+    assert_true(parse_fails(RESIZE("i64[2,1] = [0, 1]", "@rows, _, @w"), NULL, "have shape [2,1]"));
+    assert_true(parse_fails(RESIZE("i64[2,1] = [0, 1]", "_, @rows, @w"), NULL, "without elements"));
+    assert_true(graph_eval_fails(RESIZE("i64[2,1] = [0, 2]", "@rows"), "2 is out of range for 2"));
+    assert_true(graph_eval_fails(RESIZE("i64[2,1] = [0, -2]", "@rows"), "-2 is out of range"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_are_right),
         cmocka_unit_test(bad_windows_are_refused),
+        cmocka_unit_test(bad_tables_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

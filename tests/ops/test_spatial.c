@@ -1,5 +1,5 @@
 /* test_spatial.c: kernels that move or join pixels and channels, against the graph interpreter, for
- * every target: pooling. */
+ * every target. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -53,9 +53,55 @@ static void test_pools(void **state) {
     check_all(pool_graph, NSPECIALS, 4);
 }
 
+/* ---- resize ---------------------------------------------------------------------------------- */
+
+/* A table of `taps` elements of `in` for each of `out` outputs, and weights for it. */
+static void add_tables(Graph *g, int64_t in, int64_t out, int64_t taps, bool weighted,
+                       Value **index, Value **weight) {
+    Tensor *t = tensor_new(&g->arena, DT_i64, SHAPE(out, taps));
+    for (int64_t i = 0; i < out * taps; i++)
+        tensor_set_i64(t, i, (i * 7 / 3 + i % taps) % in);
+    *index = out ? graph_constant(g, graph_unique_name(g, "index"), t) : NULL;
+    *weight = out && weighted ? random_constant(g, "weight", SHAPE(out, taps), 1) : NULL;
+}
+
+typedef struct ResizeCase {
+    int64_t x[4], rows, row_taps, columns, column_taps; /* rows, columns: 0 for none */
+    bool row_weights, column_weights;
+} ResizeCase;
+
+static const ResizeCase resize_cases[] = {
+    {{1, 24, 4, 5}, 8, 1, 10, 1, false, false}, {{2, 17, 3, 7}, 5, 2, 3, 2, true, true},
+    {{1, 3, 6, 6}, 7, 4, 5, 4, true, true},     {{1, 40, 2, 9}, 0, 0, 4, 2, false, true},
+    {{1, 16, 5, 1}, 33, 2, 0, 0, true, false},  {{1, 5, 3, 3}, 2, 1, 6, 3, true, true},
+    {{1, 1, 1, 1}, 19, 1, 2, 2, false, true},   {{1, 9, 2, 2}, 0, 0, 0, 0, false, false},
+};
+
+static void add_resize(Graph *g, const ResizeCase *c, bool blocked) {
+    Shape shape = shape_of(4, c->x);
+    Value *operands[5] = {blocked ? blocked_input(g, shape) : new_input(g, "x", shape)};
+    add_tables(g, c->x[2], c->rows, c->row_taps, c->row_weights, &operands[1], &operands[3]);
+    add_tables(g, c->x[3], c->columns, c->column_taps, c->column_weights, &operands[2],
+               &operands[4]);
+    finish(g, node_new(g, OP_resize, NULL, "y", operands, 5));
+}
+
+static Graph *resize_graph(void) {
+    Graph *g = graph_new("resizes");
+    for (size_t i = 0; i < sizeof resize_cases / sizeof *resize_cases; i++)
+        add_resize(g, &resize_cases[i], i % 2);
+    return g;
+}
+
+static void test_resize(void **state) {
+    (void)state;
+    check_all(resize_graph, NSPECIALS, 4);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pools),
+        cmocka_unit_test(test_resize),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -144,6 +144,13 @@ static inline void with_ints(Buf *attrs, const char *name, const char *list) {
     put_message(attrs, 5, &a);
 }
 
+static inline void with_floats(Buf *attrs, const char *name, const float *v, size_t n) {
+    Buf a = attr_begin(name, ATTR_FLOATS);
+    for (size_t i = 0; i < n; i++)
+        put_float(&a, 7, v[i]);
+    put_message(attrs, 5, &a);
+}
+
 static inline void with_tensor(Buf *attrs, const char *name, Buf *tensor) {
     Buf a = attr_begin(name, ATTR_TENSOR);
     put_message(&a, 5, tensor);

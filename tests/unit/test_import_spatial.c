@@ -86,12 +86,148 @@ static void test_bad_pools(void **state) {
     assert_fails(&g, 11, EXIT_UNSUPPORTED, "indices");
 }
 
+/* ---- Resize, Upsample ------------------------------------------------------------------------ */
+
+static Buf resize_model(const char *x, const float *scales, size_t n, const char *sizes,
+                        Buf *attrs) {
+    char count[8];
+    Buf g = with_x(x);
+    snprintf(count, sizeof count, "%d", (int)n);
+    if (n)
+        add_floats(&g, "scales", count, scales, n);
+    if (sizes)
+        add_ints(&g, "sizes", sizes);
+    add_op(&g, "Resize", n ? "x,,scales" : "x,,,sizes", attrs);
+    return g;
+}
+
+/* Four outputs of 2, for each way to see coordinates. */
+static void test_coordinates(void **state) {
+    (void)state;
+    static const struct {
+        const char *mode;
+        double want[4];
+    } cases[] = {
+        {"half_pixel", {0, 1, 3, 4}},           {"pytorch_half_pixel", {0, 1, 3, 4}},
+        {"half_pixel_symmetric", {0, 1, 3, 4}}, {"align_corners", {0, 4. / 3, 8. / 3, 4}},
+        {"asymmetric", {0, 2, 4, 4}},           {"tf_half_pixel_for_nn", {1, 3, 4, 4}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        Buf attrs = {0};
+        with_string(&attrs, "mode", "linear");
+        with_string(&attrs, "coordinate_transformation_mode", cases[i].mode);
+        Buf g = resize_model("1,1,1,2", NULL, 0, "1,1,1,4", &attrs);
+        assert_model(&g, 19, "resize", F(0, 4), "f32[1,1,1,4]", cases[i].want);
+    }
+}
+
+/* Coordinates 0.5, 2.5 and, in the other direction, halves of everything. */
+static void test_nearest_modes(void **state) {
+    (void)state;
+    static const struct {
+        const char *mode;
+        double want[2];
+    } cases[] = {
+        {"round_prefer_floor", {0, 2}},
+        {"round_prefer_ceil", {1, 3}},
+        {"floor", {0, 2}},
+        {"ceil", {1, 3}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        Buf attrs = {0};
+        with_string(&attrs, "nearest_mode", cases[i].mode);
+        Buf g = resize_model("1,1,1,4", F(1, 1, 1, 0.5f), 4, NULL, &attrs);
+        assert_model(&g, 13, "resize", F(0, 1, 2, 3), "f32[1,1,1,2]", cases[i].want);
+    }
+}
+
+static void test_cubic(void **state) {
+    (void)state;
+    Buf attrs = {0};
+    with_string(&attrs, "mode", "cubic");
+    with_float(&attrs, "cubic_coeff_a", -0.5f);
+    with_int(&attrs, "exclude_outside", 1);
+    /* coordinates -0.25 and 0.25 and so on: weights of a = -0.5, divided by those inside */
+    double near = 0.8671875, far = 0.2265625, next = -0.0703125;
+    double want[] = {(1 * near + 2 * next) / (near + next), (1 * near + 2 * far) / (near + far),
+                     (1 * far + 2 * near) / (near + far), (1 * next + 2 * near) / (near + next)};
+    Buf g = resize_model("1,1,1,2", F(1, 1, 1, 2), 4, NULL, &attrs);
+    assert_model(&g, 11, "resize", F(1, 2), "f32[1,1,1,4]", want);
+}
+
+/* Lists for some axes, one scale for both, and a kernel as wide as what an output covers. */
+static void test_resize_18(void **state) {
+    (void)state;
+    Buf attrs = {0};
+    with_string(&attrs, "mode", "linear");
+    with_ints(&attrs, "axes", "3,2");
+    with_int(&attrs, "antialias", 1);
+    with_string(&attrs, "keep_aspect_ratio_policy", "not_larger");
+    Buf g = resize_model("1,1,2,4", NULL, 0, "2,2", &attrs);
+    assert_model(&g, 18, "resize", F(1, 2, 3, 4, 1, 2, 3, 4), "f32[1,1,1,2]",
+                 D((1 + 3 * 1 + 3 * 2 + 3) / 8., (2 + 3 * 3 + 3 * 4 + 4) / 8.));
+}
+
+/* Before opset 11: down for larger results, up for smaller ones. */
+static void test_old_resizes(void **state) {
+    (void)state;
+    Buf g = with_x("1,1,1,4"), attrs = {0};
+    add_floats(&g, "scales", "4", F(1, 1, 1, 0.6f), 4);
+    add_op(&g, "Resize", "x,scales", NULL);
+    assert_model(&g, 10, "resize", F(0, 1, 2, 3), "f32[1,1,1,2]", D(0, 2));
+    g = with_x("1,1,1,2");
+    add_floats(&g, "scales", "4", F(1, 1, 2, 1.5f), 4);
+    add_op(&g, "Upsample", "x,scales", NULL);
+    assert_model(&g, 9, "resize", F(1, 2), "f32[1,1,2,3]", D(1, 1, 2, 1, 1, 2));
+    g = with_x("1,1,1,2");
+    with_floats(&attrs, "scales", F(1, 1, 1, 2), 4);
+    with_string(&attrs, "mode", "linear");
+    add_op(&g, "Upsample", "x", &attrs);
+    assert_model(&g, 7, "resize", F(1, 3), "f32[1,1,1,4]", D(1, 2, 3, 3));
+}
+
+/* Axes that aren't those of planes; nothing to do is nothing. */
+static void test_other_axes(void **state) {
+    (void)state;
+    Buf g = resize_model("2,2", F(2, 1), 2, NULL, NULL);
+    assert_model(&g, 13, "reshape resize reshape identity", F(1, 2, 3, 4), "f32[4,2]",
+                 D(1, 2, 1, 2, 3, 4, 3, 4));
+    g = resize_model("1,3,2", F(1, 1, 1), 3, NULL, NULL);
+    assert_model(&g, 13, "identity", F(1, 2, 3, 4, 5, 6), "f32[1,3,2]", D(1, 2, 3, 4, 5, 6));
+}
+
+static void test_bad_resizes(void **state) {
+    (void)state;
+    Buf attrs = {0}, g = with_x("1,1,2,2");
+    add_op(&g, "Resize", "x", NULL);
+    assert_fails(&g, 13, EXIT_BAD_MODEL, "neither scales nor sizes");
+    g = resize_model("1,1,2,2", F(1, 1, -1, 2), 4, NULL, NULL);
+    assert_fails(&g, 13, EXIT_BAD_MODEL, "dimension 2 becomes -1");
+    g = resize_model("1,1,2,2", F(1, 1, NAN, 2), 4, NULL, NULL);
+    assert_fails(&g, 13, EXIT_BAD_MODEL, "dimension 2 becomes -1");
+    g = resize_model("1,1,2,2", F(1, 1), 2, NULL, NULL);
+    assert_fails(&g, 13, EXIT_BAD_MODEL, "scales must be 4 floats");
+    g = resize_model("1,1,2,2", NULL, 0, "1,1,9000000,9000000", NULL);
+    assert_fails(&g, 13, EXIT_BAD_MODEL, "too large");
+    with_string(&attrs, "mode", "lanczos");
+    g = resize_model("1,1,2,2", F(1, 1, 2, 2), 4, NULL, &attrs);
+    assert_fails(&g, 13, EXIT_BAD_MODEL, "mode is \"lanczos\"");
+    with_string(&attrs, "coordinate_transformation_mode", "tf_crop_and_resize");
+    g = resize_model("1,1,2,2", F(1, 1, 2, 2), 4, NULL, &attrs);
+    assert_fails(&g, 13, EXIT_BAD_MODEL, "needs a region");
+    with_string(&attrs, "nearest_mode", "up");
+    g = resize_model("1,1,2,2", F(1, 1, 2, 2), 4, NULL, &attrs);
+    assert_fails(&g, 13, EXIT_BAD_MODEL, "nearest_mode is \"up\"");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_max_pool),
-        cmocka_unit_test(test_ceil_mode),
-        cmocka_unit_test(test_average_pool),
-        cmocka_unit_test(test_bad_pools),
+        cmocka_unit_test(test_max_pool),     cmocka_unit_test(test_ceil_mode),
+        cmocka_unit_test(test_average_pool), cmocka_unit_test(test_bad_pools),
+        cmocka_unit_test(test_coordinates),  cmocka_unit_test(test_nearest_modes),
+        cmocka_unit_test(test_cubic),        cmocka_unit_test(test_resize_18),
+        cmocka_unit_test(test_old_resizes),  cmocka_unit_test(test_other_axes),
+        cmocka_unit_test(test_bad_resizes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
