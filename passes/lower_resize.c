@@ -188,11 +188,11 @@ static void call_kernel(Lower *lo, const Node *n, const View *x, const View *y, 
                     arg_addr(parts_addr(&s.parts, c, s.by_block ? y->plane : y->row)),
                     arg_addr(parts_addr(rows, t->index[0], t->taps[0])),
                     arg_addr(t->index[1]),
-                    arg_bound(s.by_block ? parts_count(&s.parts) : bound_const(y->blocks)),
+                    arg_bound(s.by_block ? parts_count(lo, &s.parts) : bound_const(y->blocks)),
                     arg_i64(x->plane),
                     arg_i64(y->plane),
                     arg_i64(y->row),
-                    arg_bound(parts_count(rows)),
+                    arg_bound(parts_count(lo, rows)),
                     arg_i64(y->w)};
     int count = 10;
     if (t->weighted[0])

@@ -170,7 +170,7 @@ bool lower_window(Lower *lo, Node *n) {
                         arg_addr(parts_addr(&p, lower_addr(lo, to), y.plane)),
                         arg_addr(rows),
                         arg_addr(columns),
-                        arg_bound(parts_count(&p)),
+                        arg_bound(parts_count(lo, &p)),
                         arg_i64(x.plane),
                         arg_i64(a->dilation.v[0] * x.row),
                         arg_i64(a->dilation.v[1] * x.block),

@@ -194,11 +194,11 @@ static void check(Graph *g, const char *target, const float *specials, size_t ns
     check_fixture(&f, target, specials, nspecials);
 }
 
-const float specials[NSPECIALS] = {NAN, INFINITY, -INFINITY, -0.0f, 100, -100, 1e-40f};
+const float special_values[NSPECIALS] = {NAN, INFINITY, -INFINITY, -0.0f, 100, -100, 1e-40f};
 
 void check_all(Graph *(*make)(void), size_t nspecials, double magnitude) {
     for (size_t i = 0; i < target_count(); i++) {
         check(make(), target_at(i)->name, NULL, 0, magnitude);
-        check(make(), target_at(i)->name, specials, nspecials, magnitude);
+        check(make(), target_at(i)->name, special_values, nspecials, magnitude);
     }
 }

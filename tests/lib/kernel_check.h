@@ -49,7 +49,7 @@ void check_fixture(Fixture *f, const char *target, const float *specials, size_t
 
 /* Not numbers, infinities, -0, large ones; the last one is a denormal number. */
 enum { NSPECIALS = 7, NORMAL = NSPECIALS - 1 };
-extern const float specials[NSPECIALS];
+extern const float special_values[NSPECIALS];
 
 /* The graph for all targets, with and without the first special values among its inputs. */
 void check_all(Graph *(*make)(void), size_t nspecials, double magnitude);

@@ -589,7 +589,7 @@ static void test_batch(void **state) {
     for (size_t i = 0; i < target_count(); i++) {
         for (size_t n = 0; n <= NSPECIALS; n += NSPECIALS) {
             Fixture f = {.p.graph = batch_graph(), .level = 2, .magnitude = 10, .error = 2e-6};
-            check_fixture(&f, target_at(i)->name, specials, n);
+            check_fixture(&f, target_at(i)->name, special_values, n);
         }
         Fixture f = {.p.graph = batch_graph(), .level = 2};
         lower_fixture(&f, target_at(i)->name, false);
