@@ -211,6 +211,41 @@ class Classifiers(unittest.TestCase):
                         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
 
 
+class Planes(unittest.TestCase):
+    """Models whose outputs are planes or lists of boxes: segmentation, detection, features."""
+
+    SKELETONS = ("smp_unet_b0", "smp_deeplabv3p_b0", "effdet_d0")
+    TINY = ("features_op17", "unet_bilinear_op17", "unet_nearest_op13", "unet_nearest_op9")
+
+    def check(self, entry, model, target, folder):
+        out = folder / target
+        result = run(TOOLS["effnetc"], "run", model, *self.input(entry, folder), "--backend", "c",
+                     "--target", target, "--output-dir", out)
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+        for i, reference in enumerate(entry["refs"]):
+            error = run(python_with_numpy(), SOURCE / "tests/models/largest_error.py", out / f"{i}.npy",
+                        SHARED / reference["file"], reference.get("step", 1))
+            self.assertEqual(error.returncode, 0, error.stderr)
+            self.assertLessEqual(float(error.stdout), 1e-4, f"output {i}")
+
+    def input(self, entry, folder):
+        if entry["kind"] == "skeleton":
+            return "--input", folder / f"{entry['name']}.npy"
+        return "--input", SHARED / entry["input"]["file"]
+
+    def test_all(self):
+        entries = shared_models()
+        for name in self.SKELETONS + self.TINY:
+            entry = entries[name]
+            with tempfile.TemporaryDirectory(prefix="effnetc-models-") as text:
+                folder = pathlib.Path(text)
+                skeleton = entry["kind"] == "skeleton"
+                model = make_skeleton(entry, folder).path if skeleton else SHARED / entry["file"]
+                for target in TARGETS:
+                    with self.subTest(model=name, target=target):
+                        self.check(entry, model, target, folder)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--effnetc", required=True)
