@@ -10,7 +10,7 @@ static const InstOp binary_inst[OP_COUNT] = {
     [OP_div] = INST_div, [OP_min] = INST_min, [OP_max] = INST_max,
 };
 static const InstOp unary_inst[OP_COUNT] = {
-    [OP_neg] = INST_neg, [OP_exp] = INST_exp, [OP_abs] = INST_abs};
+    [OP_neg] = INST_neg, [OP_exp] = INST_exp, [OP_sqrt] = INST_sqrt, [OP_abs] = INST_abs};
 
 typedef struct Operand {
     Reg *base, *plane, *row, *pixel; /* of the kernel: pointer, and strides */

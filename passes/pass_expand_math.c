@@ -1,5 +1,5 @@
-/* expand-math: activations and exp become arithmetic that every printer has and that rounds the
- * same everywhere.
+/* expand-math: activations, exp and sqrt become arithmetic that every printer has and that rounds
+ * the same everywhere.
  *
  *   relu, relu6, hard_sigmoid, hard_swish   min, max, mul
  *   sigmoid(x) = 1 / (1 + 2^t), silu(x) = x / (1 + 2^t)    with t = -log2(e) * x
@@ -24,10 +24,13 @@
  * inf and underflows to 0 or to a denormal as it should. Within 2 units in the last place. x is
  * clamped to [-104, 89], where the result is 0 and inf already.
  *
+ *   sqrt(x) = x / sqrt(x), the divisor's reciprocal by Newton's method from the bits of x
+ *
  * Works on f32 scalars and vectors, and leaves other types alone. Constants go to the top of the
  * kernel; temporaries are shared by all expansions of one type in a kernel. */
 #include "passes/passes.h"
 
+#include <math.h>
 #include <string.h>
 
 enum { MAX_CONSTANTS = 48, MAX_TYPES = 7 /* 1, 2, 4, ... MAX_LANES lanes */ };
@@ -324,12 +327,64 @@ static void expand_exp(Expander *e, Reg *d, Reg *x) {
     scale(e, d, e->p);
 }
 
+/* ---- sqrt ------------------------------------------------------------------------------------ */
+
+/* n = 1 / sqrt(t) by Newton's method for a normal t > 0. Half the exponent is a first value with an
+ * error of 3.5 %; each step squares the error, and 1.5 times it. */
+static void inverse_root(Expander *e) {
+    Reg *three_halves = constant(e, "three_halves", 1.5);
+    build_convert_to(&e->b, INST_bitcast, e->m, e->t);
+    build_shift_to(&e->b, INST_shr, e->m, e->m, 1);
+    op(e, INST_sub, e->m, constant_i(e, "root_magic", 0x5f3759df), e->m);
+    build_convert_to(&e->b, INST_bitcast, e->n, e->m);
+    op(e, INST_mul, e->p, e->t, constant(e, "minus_half", -0.5));
+    for (int i = 0; i < 3; i++) {
+        op(e, INST_mul, e->d, e->p, e->n); /* n * n could be denormal */
+        build_op_to(&e->b, INST_fma, e->d, e->d, e->n, three_halves);
+        op(e, INST_mul, e->n, e->n, e->d);
+    }
+}
+
+/* p = t * n, corrected by half of what its square lacks: within 2 units in the last place. */
+static void root_of_normal(Expander *e) {
+    inverse_root(e);
+    op(e, INST_mul, e->p, e->t, e->n);
+    op(e, INST_neg, e->d, e->p, NULL);
+    build_op_to(&e->b, INST_fma, e->d, e->d, e->p, e->t);
+    op(e, INST_mul, e->n, e->n, constant(e, "half", 0.5));
+    build_op_to(&e->b, INST_fma, e->p, e->d, e->n, e->p);
+}
+
+static void select_to(Expander *e, Reg *d, Reg *mask, Reg *a, Reg *b) {
+    build_op_to(&e->b, INST_select, d, mask, a, b);
+}
+
+/* Small numbers, denormal ones too, are scaled by 2^48; 0 has no reciprocal. NaN goes through the
+ * arithmetic. */
+static void expand_sqrt(Expander *e, Reg *d, Reg *x) {
+    Reg *inf = constant(e, "inf", INFINITY);
+    Reg *small = build_op(&e->b, INST_lt, "small", x, constant(e, "small_root", 0x1p-100), NULL);
+    op(e, INST_mul, e->t, x, constant(e, "root_up", 0x1p48));
+    select_to(e, e->t, small, e->t, x);
+    Reg *none = build_op(&e->b, INST_eq, "none", e->t, constant(e, "zero", 0), NULL);
+    root_of_normal(e);
+    select_to(e, e->p, none, e->t, e->p);
+    op(e, INST_mul, e->d, e->p, constant(e, "root_down", 0x1p-24));
+    select_to(e, e->p, small, e->d, e->p);
+    op(e, INST_sub, e->d, inf, inf);
+    Reg *negative = build_op(&e->b, INST_lt, "negative", x, constant(e, "zero", 0), NULL);
+    Reg *infinite = build_op(&e->b, INST_eq, "infinite", x, inf, NULL);
+    select_to(e, e->p, infinite, x, e->p);
+    select_to(e, d, negative, e->d, e->p);
+}
+
 /* ---- the pass -------------------------------------------------------------------------------- */
 
 typedef void Expand(Expander *e, Reg *d, Reg *x);
 
 static Expand *const expansions[INST_COUNT] = {
     [INST_exp] = expand_exp,
+    [INST_sqrt] = expand_sqrt,
 #define ACT(id, expr, keeps_zero, source) [INST_act_##id] = expand_##id,
 #include "ir/acts.def"
 #undef ACT

@@ -363,6 +363,7 @@ static void add_elementwise(Graph *g, Value *x, Value *y, Value *channels, Value
     add_op(g, OP_neg, (Value *[]){x}, 1);
     add_op(g, OP_exp, (Value *[]){x}, 1);
     add_op(g, OP_abs, (Value *[]){x}, 1);
+    add_op(g, OP_sqrt, (Value *[]){x}, 1);
     for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
         add_op(g, ops[i], (Value *[]){x, y}, 2);
         add_op(g, ops[i], (Value *[]){x, channels}, 2);
@@ -664,6 +665,38 @@ static void test_exp_is_accurate(void **state) {
         check_exp(target_at(i)->name);
 }
 
+/* Within 2 units in the last place over the whole range; of denormal numbers it may be zero. */
+static void check_sqrt(const char *target) {
+    enum { COUNT = 40001 };
+    Graph *g = graph_new("sqrt");
+    add_op(g, OP_sqrt, (Value *[]){new_input(g, "x", SHAPE(COUNT))}, 1);
+    Fixture f = {.p.graph = g};
+    make_inputs(&f, NULL, 0);
+    float *x = tensor_mutable(f.in[0]);
+    for (int i = 0; i < COUNT; i++)
+        x[i] = (float)exp2(-140 + 267.9 * i / (COUNT - 1));
+    lower_fixture(&f, target, false);
+    interpret(&f);
+    const float *y = f.interpreted[0]->data;
+    for (int i = 0; i < COUNT; i++) {
+        double want = sqrt((double)x[i]);
+        float near = (float)want;
+        double ulp = (double)nextafterf(near, INFINITY) - (double)near;
+        bool ok = fabs((double)y[i] - want) <= 2 * ulp || (x[i] < 0x1p-126f && y[i] == 0);
+        if (!ok)
+            fail_msg("%s: sqrt(%a) is %a, not %a", target, (double)x[i], (double)y[i], want);
+    }
+    program_free(&f.p);
+    diag_free(&f.diag);
+    arena_free(&f.arena);
+}
+
+static void test_sqrt_is_accurate(void **state) {
+    (void)state;
+    for (size_t i = 0; i < target_count(); i++)
+        check_sqrt(target_at(i)->name);
+}
+
 /* An activation of `count` numbers from lo to hi. */
 typedef struct Sweep {
     Act act;
@@ -776,6 +809,7 @@ int main(void) {
         cmocka_unit_test(test_reductions),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_exp_is_accurate),
+        cmocka_unit_test(test_sqrt_is_accurate),
         cmocka_unit_test(test_activations_are_accurate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
