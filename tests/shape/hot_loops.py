@@ -50,6 +50,8 @@ KNOWN = (
           "12 sums and 3 taps leave one register for what is loaded; gcc wants two"),
     Known("gcc", "x86-64-v3", r"dw3x3_(8|12_t8|s2_12_t8)_silu_exp2_sum", "spill", 2,
           "an address: with the sums of planes the kernel wants more than 15 integer registers"),
+    Known("gcc", "x86-64-v3", r"dense_1x7_sigmoid", "spill", 5,
+          "an address: the panel, row, tile and block of channels want more than 15 integer registers"),
     Known("gcc", "x86-64-v3", r"conv1x1_5x2_t4_silu_exp2", "spill", 3,
           "an address: two tiles, rows and blocks of channels want more than 15 integer registers"),
     Known("gcc", "x86-64-v4", r"conv3x3_s2_planar_14x2_silu_exp2", "spill", 1,
