@@ -1,4 +1,4 @@
-/* op_data.c: operators that move elements: Concat, Slice, Gather, Pad. */
+/* op_data.c: operators that move elements: Concat, Slice, Split, Gather, Pad. */
 #include "frontend/import.h"
 
 #include <string.h>
@@ -138,6 +138,75 @@ void import_slice_10(OnnxNode *n) {
     if (onnx_input(n, 4))
         onnx_ints_input(n, 4, "steps", &a.steps);
     import_slice(n, &a);
+}
+
+/* ---- Split ----------------------------------------------------------------------------------- */
+
+/* The sizes where none are given: equal ones or, where the dimension has too few elements, a
+ * smaller last one (Split-18). */
+static Ints equal_sizes(OnnxNode *n, int64_t dim, bool uneven) {
+    int64_t count = n->noutputs, each = ceil_div(dim, count);
+    int64_t *sizes = ARENA_ARRAY(&n->im->arena, count, int64_t);
+    if (dim % count != 0 && !uneven)
+        onnx_bad(n, "%lld elements have no %lld equal parts", (long long)dim, (long long)count);
+    for (int64_t i = 0, at = 0; i < count; i++, at += each)
+        sizes[i] = clamp(dim - at, 0, each);
+    return (Ints){sizes, (int)count};
+}
+
+static void check_sizes(OnnxNode *n, const Ints *sizes, int64_t dim) {
+    int64_t sum = 0;
+    if (sizes->n != n->noutputs)
+        onnx_bad(n, "there are %d sizes for %d outputs", sizes->n, n->noutputs);
+    for (int i = 0; i < sizes->n && !n->failed; i++)
+        if (sizes->v[i] < 0 || !checked_add(sum, sizes->v[i], &sum) || sum > dim)
+            onnx_bad(n, "its sizes are negative, or more than the %lld elements", (long long)dim);
+    if (!n->failed && sum != dim)
+        onnx_bad(n, "its sizes add up to %lld, and there are %lld elements", (long long)sum,
+                 (long long)dim);
+}
+
+/* One slice for each output. */
+static void split(OnnxNode *n, int axis, const Ints *sizes) {
+    Ranges r;
+    take_all(onnx_shape(n, 0), &r);
+    for (int i = 0; i < sizes->n; i++) {
+        r.sizes[axis] = sizes->v[i];
+        const char *part = arena_printf(&n->im->arena, "part%d", i);
+        if (n->outputs[i])
+            onnx_set_output(n, i, slice(n, i ? part : NULL, onnx_input(n, 0), &r));
+        r.starts[axis] += sizes->v[i];
+    }
+}
+
+static void import_split(OnnxNode *n, bool uneven) {
+    const Shape *s = onnx_shape(n, 0);
+    Ints sizes = {NULL, 0};
+    int axis = onnx_axis(n, attr_int(n, "axis", 0), s->rank);
+    bool given = !n->failed && onnx_ints_arg(n, "split", 1, &sizes);
+    if (n->failed || n->noutputs == 0)
+        return;
+    if (!given)
+        sizes = equal_sizes(n, s->dim[axis], uneven);
+    check_sizes(n, &sizes, s->dim[axis]);
+    if (!n->failed)
+        split(n, axis, &sizes);
+}
+
+/* Split-2 to -13: sizes are an attribute or, since opset 13, an input; else they are equal. */
+void import_split_2(OnnxNode *n) {
+    import_split(n, false);
+}
+
+/* Split-18: num_outputs, and then the last part may be smaller. */
+void import_split_18(OnnxNode *n) {
+    int64_t count = attr_int(n, "num_outputs", n->noutputs);
+    if (count != n->noutputs)
+        onnx_bad(n, "num_outputs is %lld, and there are %d outputs", (long long)count, n->noutputs);
+    if (attr_present(n, "num_outputs") && onnx_input(n, 1))
+        onnx_bad(n, "both num_outputs and sizes are given");
+    if (!n->failed)
+        import_split(n, true);
 }
 
 /* ---- Gather ---------------------------------------------------------------------------------- */

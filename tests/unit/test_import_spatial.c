@@ -220,13 +220,137 @@ static void test_bad_resizes(void **state) {
     assert_fails(&g, 13, EXIT_BAD_MODEL, "nearest_mode is \"up\"");
 }
 
+/* ---- Split ----------------------------------------------------------------------------------- */
+
+/* The parts of x along axis 1, the last one first. */
+static Buf split_model(const char *x, const char *inputs, const char *sizes, Buf *attrs) {
+    Buf g = with_x(x), axis = {0};
+    if (sizes)
+        add_ints(&g, "sizes", sizes);
+    with_int(attrs, "axis", 1);
+    add_node(&g, "Split", inputs, "a,b", attrs);
+    with_int(&axis, "axis", 1);
+    add_op(&g, "Concat", "b,a", &axis);
+    return g;
+}
+
+static void test_split(void **state) {
+    (void)state;
+    const char *ops = "slice slice concat";
+    Buf attrs = {0}, g = split_model("1,4", "x", NULL, &attrs);
+    assert_model(&g, 11, ops, F(1, 2, 3, 4), "f32[1,4]", D(3, 4, 1, 2));
+    with_ints(&attrs, "split", "1,3");
+    g = split_model("1,4", "x", NULL, &attrs);
+    assert_model(&g, 4, ops, F(1, 2, 3, 4), "f32[1,4]", D(2, 3, 4, 1));
+    g = split_model("1,4", "x,sizes", "3,1", &attrs);
+    assert_model(&g, 13, ops, F(1, 2, 3, 4), "f32[1,4]", D(4, 1, 2, 3));
+    with_int(&attrs, "num_outputs", 2);
+    g = split_model("1,3", "x", NULL, &attrs);
+    assert_model(&g, 18, ops, F(1, 2, 3), "f32[1,3]", D(3, 1, 2));
+}
+
+static void test_bad_splits(void **state) {
+    (void)state;
+    Buf attrs = {0}, g = split_model("1,3", "x", NULL, &attrs);
+    assert_fails(&g, 13, EXIT_BAD_MODEL, "3 elements have no 2 equal parts");
+    g = split_model("1,4", "x,sizes", "3,2", &attrs);
+    assert_fails(&g, 13, EXIT_BAD_MODEL, "more than the 4 elements");
+    g = split_model("1,4", "x,sizes", "1,2", &attrs);
+    assert_fails(&g, 13, EXIT_BAD_MODEL, "add up to 3");
+    g = split_model("1,4", "x,sizes", "4", &attrs);
+    assert_fails(&g, 13, EXIT_BAD_MODEL, "1 sizes for 2 outputs");
+    with_int(&attrs, "num_outputs", 3);
+    g = split_model("1,4", "x", NULL, &attrs);
+    assert_fails(&g, 18, EXIT_BAD_MODEL, "num_outputs is 3, and there are 2 outputs");
+    with_int(&attrs, "num_outputs", 2);
+    g = split_model("1,4", "x,sizes", "2,2", &attrs);
+    assert_fails(&g, 18, EXIT_BAD_MODEL, "both num_outputs and sizes");
+}
+
+/* ---- Tile, DepthToSpace, SpaceToDepth -------------------------------------------------------- */
+
+static Buf tile_model(const char *x, const char *repeats) {
+    Buf g = with_x(x);
+    add_ints(&g, "repeats", repeats);
+    add_op(&g, "Tile", "x,repeats", NULL);
+    return g;
+}
+
+static void test_tile(void **state) {
+    (void)state;
+    Buf g = tile_model("2,2", "2,3");
+    assert_model(&g, 13, "reshape expand reshape", F(1, 2, 3, 4), "f32[4,6]",
+                 D(1, 2, 1, 2, 1, 2, 3, 4, 3, 4, 3, 4, 1, 2, 1, 2, 1, 2, 3, 4, 3, 4, 3, 4));
+    g = tile_model("1,2", "1,2");
+    assert_model(&g, 6, "reshape expand reshape", F(1, 2), "f32[1,4]", D(1, 2, 1, 2));
+}
+
+static void test_bad_tiles(void **state) {
+    (void)state;
+    Buf g = tile_model("2,2", "2");
+    assert_fails(&g, 13, EXIT_BAD_MODEL, "1 repeats, and the input has 2 dimensions");
+    g = tile_model("2,2", "2,-1");
+    assert_fails(&g, 13, EXIT_BAD_MODEL, "not negative");
+    g = tile_model("2,2", "9000000000000000000,2");
+    assert_fails(&g, 13, EXIT_BAD_MODEL, "too large");
+    g = tile_model("2,2", "1000000,1000000");
+    assert_fails(&g, 13, EXIT_BAD_MODEL, "too large");
+    g = tile_model("1,1,1,1,2", "2,2,2,2,2");
+    assert_fails(&g, 13, EXIT_UNSUPPORTED, "so many of 5 dimensions");
+}
+
+static Buf block_model(const char *op, const char *x, const char *mode) {
+    Buf g = with_x(x), attrs = {0};
+    with_int(&attrs, "blocksize", 2);
+    if (mode)
+        with_string(&attrs, "mode", mode);
+    add_op(&g, op, "x", &attrs);
+    return g;
+}
+
+static void test_depth_and_space(void **state) {
+    (void)state;
+    const char *ops = "reshape transpose reshape";
+    const float *x = F(0, 1, 2, 3, 4, 5, 6, 7); /* 8 channels of one pixel */
+    Buf g = block_model("DepthToSpace", "1,8,1,1", NULL);
+    assert_model(&g, 11, ops, x, "f32[1,2,2,2]", D(0, 2, 4, 6, 1, 3, 5, 7));
+    g = block_model("DepthToSpace", "1,8,1,1", "CRD");
+    assert_model(&g, 13, ops, x, "f32[1,2,2,2]", D(0, 1, 2, 3, 4, 5, 6, 7));
+    g = block_model("SpaceToDepth", "1,2,2,2", NULL);
+    assert_model(&g, 13, ops, x, "f32[1,8,1,1]", D(0, 4, 1, 5, 2, 6, 3, 7));
+}
+
+static void test_bad_blocks(void **state) {
+    (void)state;
+    Buf g = block_model("DepthToSpace", "1,6,1,1", NULL);
+    assert_fails(&g, 13, EXIT_BAD_MODEL, "6 channels are no blocks of 2x2");
+    g = block_model("DepthToSpace", "1,8,1,1", "RDC");
+    assert_fails(&g, 13, EXIT_BAD_MODEL, "neither DCR nor CRD");
+    g = block_model("SpaceToDepth", "1,2,3,2", NULL);
+    assert_fails(&g, 13, EXIT_BAD_MODEL, "planes of 3x2 are no blocks of 2x2");
+    g = with_x("1,4,2,2");
+    add_op(&g, "SpaceToDepth", "x", NULL);
+    assert_fails(&g, 13, EXIT_BAD_MODEL, "the block size is 0");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_max_pool),     cmocka_unit_test(test_ceil_mode),
-        cmocka_unit_test(test_average_pool), cmocka_unit_test(test_bad_pools),
-        cmocka_unit_test(test_coordinates),  cmocka_unit_test(test_nearest_modes),
-        cmocka_unit_test(test_cubic),        cmocka_unit_test(test_resize_18),
-        cmocka_unit_test(test_old_resizes),  cmocka_unit_test(test_other_axes),
+        cmocka_unit_test(test_split),
+        cmocka_unit_test(test_bad_splits),
+        cmocka_unit_test(test_tile),
+        cmocka_unit_test(test_bad_tiles),
+        cmocka_unit_test(test_depth_and_space),
+        cmocka_unit_test(test_bad_blocks),
+        cmocka_unit_test(test_max_pool),
+        cmocka_unit_test(test_ceil_mode),
+        cmocka_unit_test(test_average_pool),
+        cmocka_unit_test(test_bad_pools),
+        cmocka_unit_test(test_coordinates),
+        cmocka_unit_test(test_nearest_modes),
+        cmocka_unit_test(test_cubic),
+        cmocka_unit_test(test_resize_18),
+        cmocka_unit_test(test_old_resizes),
+        cmocka_unit_test(test_other_axes),
         cmocka_unit_test(test_bad_resizes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
