@@ -268,6 +268,11 @@ typedef struct Window {
  * explicit pads for an input of shape x. */
 bool onnx_window(OnnxNode *n, const Shape *x, Dim2 kernel, Window *w);
 
+/* What Conv and MatMul compute, of floats: of x and w in place of inputs 0 and 1. x is an image as
+ * input 0 is; b may be NULL. NULL after a complaint. */
+Value *onnx_conv(OnnxNode *n, const char *part, Value *x, Value *w, Value *b);
+Value *onnx_matmul(OnnxNode *n, const char *part, Value *x, Value *w);
+
 /* The product of the dimensions before axis, and of the rest. */
 Shape onnx_flat(const Shape *s, int axis);
 

@@ -95,11 +95,10 @@ bool onnx_needs_2d(OnnxNode *n) {
     return !n->failed;
 }
 
-/* Types and ranks of x, w and b. */
-static bool check_conv(OnnxNode *n) {
-    if (!onnx_needs_float(n, 3) || !onnx_needs_2d(n))
+/* Ranks of x and w. */
+static bool check_conv(OnnxNode *n, const Shape *x, const Shape *w) {
+    if (!onnx_needs_2d(n))
         return false;
-    const Shape *x = onnx_shape(n, 0), *w = onnx_shape(n, 1);
     if (w->rank != x->rank)
         onnx_bad(n, "its weights have %d dimensions, and its input %d", w->rank, x->rank);
     else if (w->dim[2] < 1 || w->dim[3] < 1 || w->dim[2] > WINDOW_MAX || w->dim[3] > WINDOW_MAX)
@@ -107,16 +106,14 @@ static bool check_conv(OnnxNode *n) {
     return !n->failed;
 }
 
-/* Conv-1, -11, -22: Y = X * W + B. W is [M, C/group, kH, kW] as in conv2d. */
-void import_conv(OnnxNode *n) {
-    if (!check_conv(n))
-        return;
-    const Shape *w = onnx_shape(n, 1);
-    const Dim2 kernel = {{w->dim[2], w->dim[3]}};
+Value *onnx_conv(OnnxNode *n, const char *part, Value *x, Value *w, Value *b) {
+    if (n->failed || !check_conv(n, &x->type.shape, &w->type.shape))
+        return NULL;
+    const Dim2 kernel = {{w->type.shape.dim[2], w->type.shape.dim[3]}};
     Window win;
     int64_t group = attr_int(n, "group", 1);
-    if (!onnx_window(n, onnx_shape(n, 0), kernel, &win))
-        return;
+    if (!onnx_window(n, &x->type.shape, kernel, &win))
+        return NULL;
     if (win.kernel.v[0] != kernel.v[0] || win.kernel.v[1] != kernel.v[1])
         onnx_bad(n, "kernel_shape is %lldx%lld, and the weights are %lldx%lld",
                  (long long)win.kernel.v[0], (long long)win.kernel.v[1], (long long)kernel.v[0],
@@ -124,14 +121,20 @@ void import_conv(OnnxNode *n) {
     if (group < 1)
         onnx_bad(n, "group is %lld", (long long)group);
     if (n->failed)
-        return;
-    Value *operands[] = {onnx_input(n, 0), onnx_input(n, 1), onnx_input(n, 2)};
-    Node *c = onnx_add(n, OP_conv2d, NULL, operands, operands[2] ? 3 : 2);
+        return NULL;
+    Node *c = onnx_add(n, OP_conv2d, part, (Value *[]){x, w, b}, b ? 3 : 2);
     ConvAttrs *a = conv_attrs(c);
     a->kernel = win.kernel;
     a->stride = win.stride;
     a->dilation = win.dilation;
     a->pad = win.pad;
     a->group = group;
-    onnx_set_output(n, 0, onnx_done(n, c));
+    return onnx_done(n, c);
+}
+
+/* Conv-1, -11, -22: Y = X * W + B. W is [M, C/group, kH, kW] as in conv2d. */
+void import_conv(OnnxNode *n) {
+    if (onnx_needs_float(n, 3))
+        onnx_set_output(n, 0,
+                        onnx_conv(n, NULL, onnx_input(n, 0), onnx_input(n, 1), onnx_input(n, 2)));
 }

@@ -26,9 +26,8 @@ static Value *scaled(OnnxNode *n, const char *part, Value *x, double factor) {
     return onnx_binary(n, OP_mul, part, x, onnx_scalar(n, "factor", x->type.dtype, factor));
 }
 
-/* Input 1 as the weights [N, K] of dense. NULL after a complaint. */
-static Value *dense_weights(OnnxNode *n, bool transpose, double alpha) {
-    Value *w = onnx_input(n, 1);
+/* w as the weights [N, K] of dense. NULL after a complaint. */
+static Value *dense_weights(OnnxNode *n, Value *w, bool transpose, double alpha) {
     if (transpose)
         w = transpose_2d(n, "weights", w);
     return folded(n, scaled(n, "scaled_weights", w, alpha), "second matrix");
@@ -89,7 +88,7 @@ void import_gemm(OnnxNode *n) {
     double alpha = attr_float(n, "alpha", 1), beta = attr_float(n, "beta", 1);
     if (n->failed || !check_gemm(n))
         return;
-    Value *x = onnx_input(n, 0), *w = dense_weights(n, !trans_b, alpha);
+    Value *x = onnx_input(n, 0), *w = dense_weights(n, onnx_input(n, 1), !trans_b, alpha);
     if (!w)
         return;
     if (trans_a)
@@ -111,24 +110,29 @@ static Shape as_matrix(const Shape *s) {
     return SHAPE(shape_elems(&rows), s->dim[s->rank - 1]);
 }
 
-/* MatMul-1 to -13: here of anything by a constant matrix [K, N]. */
-void import_matmul(OnnxNode *n) {
-    Shape s = *onnx_shape(n, 0);
-    if (s.rank < 1 || onnx_shape(n, 1)->rank < 1)
+Value *onnx_matmul(OnnxNode *n, const char *part, Value *x, Value *w) {
+    if (n->failed)
+        return NULL;
+    Shape s = x->type.shape;
+    if (s.rank < 1 || w->type.shape.rank < 1)
         onnx_bad(n, "its inputs must not be scalars");
-    else if (onnx_shape(n, 1)->rank != 2)
+    else if (w->type.shape.rank != 2)
         onnx_unsupported(n, "products are supported with a constant matrix of 2 dimensions alone");
-    if (n->failed || !onnx_needs_float(n, 2))
-        return;
-    Value *x = onnx_input(n, 0), *w = dense_weights(n, true, 1);
+    if (n->failed)
+        return NULL;
+    w = dense_weights(n, w, true, 1);
     if (!w)
-        return;
-    if (s.rank == 2) {
-        onnx_set_output(n, 0, dense(n, NULL, x, w, NULL));
-        return;
-    }
+        return NULL;
+    if (s.rank == 2)
+        return dense(n, part, x, w, NULL);
     Shape matrix = as_matrix(&s);
     Value *y = dense(n, "product", onnx_reshape(n, "rows", x, &matrix), w, NULL);
     s.dim[s.rank - 1] = w->type.shape.dim[0];
-    onnx_set_output(n, 0, onnx_reshape(n, NULL, y, &s));
+    return onnx_reshape(n, part, y, &s);
+}
+
+/* MatMul-1 to -13. */
+void import_matmul(OnnxNode *n) {
+    if (onnx_needs_float(n, 2))
+        onnx_set_output(n, 0, onnx_matmul(n, NULL, onnx_input(n, 0), onnx_input(n, 1)));
 }
