@@ -273,6 +273,10 @@ bool onnx_window(OnnxNode *n, const Shape *x, Dim2 kernel, Window *w);
 Value *onnx_conv(OnnxNode *n, const char *part, Value *x, Value *w, Value *b);
 Value *onnx_matmul(OnnxNode *n, const char *part, Value *x, Value *w);
 
+/* Activations of a float x with parameters. */
+Value *onnx_hard_sigmoid(OnnxNode *n, Value *x, double alpha, double beta);
+Value *onnx_leaky_relu(OnnxNode *n, Value *x, double alpha);
+
 /* The product of the dimensions before axis, and of the rest. */
 Shape onnx_flat(const Shape *s, int axis);
 

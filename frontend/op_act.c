@@ -20,37 +20,46 @@ void import_hard_swish(OnnxNode *n) {
     onnx_float_unary(n, OP_act_hard_swish);
 }
 
-/* HardSigmoid-6: clip(alpha x + beta, 0, 1). The activation hard_sigmoid is that with 1/6 and 1/2;
- * exporters round 1/6 to seven digits or so. The defaults, 0.2 and 0.5, are what Keras once used.
- */
-void import_hard_sigmoid(OnnxNode *n) {
-    double alpha = attr_float(n, "alpha", 0.2), beta = attr_float(n, "beta", 0.5);
-    if (!onnx_needs_float(n, 1))
-        return;
-    if (fabs(alpha - 1.0 / 6) < 1e-6 && beta == 0.5) {
-        onnx_float_unary(n, OP_act_hard_sigmoid);
-        return;
-    }
-    Value *x = onnx_input(n, 0);
-    Value *a = onnx_scalar(n, "alpha", x->type.dtype, alpha);
-    Value *b = onnx_scalar(n, "beta", x->type.dtype, beta);
-    x = onnx_binary(n, OP_mul, "scaled", x, a);
-    x = onnx_binary(n, OP_add, "shifted", x, b);
-    onnx_set_output(n, 0, onnx_clip(n, NULL, x, 0, 1));
+/* clip(alpha x + beta, 0, 1). The activation hard_sigmoid is that with 1/6 and 1/2; exporters round
+ * 1/6 to seven digits or so. */
+Value *onnx_hard_sigmoid(OnnxNode *n, Value *x, double alpha, double beta) {
+    if (fabs(alpha - 1.0 / 6) < 1e-6 && beta == 0.5)
+        return onnx_unary(n, OP_act_hard_sigmoid, NULL, x);
+    x = onnx_by_scalar(n, OP_mul, "scaled", x, alpha);
+    x = onnx_by_scalar(n, OP_add, "shifted", x, beta);
+    return onnx_clip(n, NULL, x, 0, 1);
 }
 
-/* Swish-24: x sigmoid(alpha x). */
-void import_swish(OnnxNode *n) {
-    double alpha = attr_float(n, "alpha", 1);
+/* HardSigmoid-6. The defaults are what Keras once used. */
+void import_hard_sigmoid(OnnxNode *n) {
+    double alpha = attr_float(n, "alpha", 0.2), beta = attr_float(n, "beta", 0.5);
+    if (onnx_needs_float(n, 1))
+        onnx_set_output(n, 0, onnx_hard_sigmoid(n, onnx_input(n, 0), alpha, beta));
+}
+
+/* x sigmoid(alpha x) */
+static void swish(OnnxNode *n, double alpha) {
     if (!onnx_needs_float(n, 1))
         return;
     if (alpha == 1) {
         onnx_float_unary(n, OP_act_silu);
         return;
     }
-    Value *x = onnx_input(n, 0), *a = onnx_scalar(n, "alpha", x->type.dtype, alpha);
-    Value *gate = onnx_unary(n, OP_act_sigmoid, "gate", onnx_binary(n, OP_mul, "scaled", x, a));
+    Value *x = onnx_input(n, 0);
+    Value *gate =
+        onnx_unary(n, OP_act_sigmoid, "gate", onnx_by_scalar(n, OP_mul, "scaled", x, alpha));
     onnx_set_output(n, 0, onnx_binary(n, OP_mul, NULL, x, gate));
+}
+
+/* Swish-24. */
+void import_swish(OnnxNode *n) {
+    swish(n, attr_float(n, "alpha", 1));
+}
+
+/* com.microsoft.QuickGelu-1: what ONNX Runtime's optimiser makes of x sigmoid(alpha x), silu too.
+ */
+void import_quick_gelu(OnnxNode *n) {
+    swish(n, attr_float(n, "alpha", 1.702));
 }
 
 /* Tanh-6, -13. */
@@ -74,12 +83,15 @@ static Value *leaky(OnnxNode *n, Value *x, Value *slope) {
     return onnx_binary(n, OP_add, NULL, above, onnx_binary(n, OP_mul, "scaled", below, slope));
 }
 
+Value *onnx_leaky_relu(OnnxNode *n, Value *x, double alpha) {
+    return leaky(n, x, onnx_scalar(n, "slope", x->type.dtype, alpha));
+}
+
 /* LeakyRelu-6, -16. */
 void import_leaky_relu(OnnxNode *n) {
     double alpha = attr_float(n, "alpha", 0.01);
-    Value *x = onnx_input(n, 0);
     if (onnx_needs_float(n, 1))
-        onnx_set_output(n, 0, leaky(n, x, onnx_scalar(n, "slope", x->type.dtype, alpha)));
+        onnx_set_output(n, 0, onnx_leaky_relu(n, onnx_input(n, 0), alpha));
 }
 
 /* PRelu-7 to -16: the slope is broadcast to x. */
