@@ -268,10 +268,11 @@ typedef struct Window {
  * explicit pads for an input of shape x. */
 bool onnx_window(OnnxNode *n, const Shape *x, Dim2 kernel, Window *w);
 
-/* What Conv and MatMul compute, of floats: of x and w in place of inputs 0 and 1. x is an image as
- * input 0 is; b may be NULL. NULL after a complaint. */
+/* What Conv, MatMul and AveragePool compute of floats x and w, in place of inputs 0 and
+ * 1. x is an image of input 0's shape; b may be NULL. NULL after a complaint. */
 Value *onnx_conv(OnnxNode *n, const char *part, Value *x, Value *w, Value *b);
 Value *onnx_matmul(OnnxNode *n, const char *part, Value *x, Value *w);
+Value *onnx_average_pool(OnnxNode *n, const char *part, Value *x);
 
 /* Activations of a float x with parameters. */
 Value *onnx_hard_sigmoid(OnnxNode *n, Value *x, double alpha, double beta);

@@ -54,15 +54,15 @@ static bool pool_window_of(OnnxNode *n, Window *w, Dim4 *asked) {
     return true;
 }
 
-static void pool(OnnxNode *n, Op op, const Window *w, const Dim4 *counted) {
-    Value *x = onnx_input(n, 0);
-    Node *p = onnx_add(n, op, NULL, &x, 1);
+static Value *pool(OnnxNode *n, Op op, const char *part, Value *x, const Window *w,
+                   const Dim4 *counted) {
+    Node *p = onnx_add(n, op, part, &x, 1);
     *pool_attrs(p) = (PoolAttrs){.kernel = w->kernel,
                                  .stride = w->stride,
                                  .pad = w->pad,
                                  .dilation = w->dilation,
                                  .counted = *counted};
-    onnx_set_output(n, 0, onnx_done(n, p));
+    return onnx_done(n, p);
 }
 
 /* MaxPool-1 to -22. storage_order is about the indices alone. */
@@ -73,19 +73,22 @@ void import_max_pool(OnnxNode *n) {
     if (n->noutputs > 1 && n->outputs[1])
         onnx_unsupported(n, "the indices of the largest elements are not supported");
     else if (pool_window_of(n, &w, &asked))
-        pool(n, OP_max_pool, &w, &(Dim4){{0}});
+        onnx_set_output(n, 0, pool(n, OP_max_pool, NULL, onnx_input(n, 0), &w, &(Dim4){{0}}));
+}
+
+Value *onnx_average_pool(OnnxNode *n, const char *part, Value *x) {
+    Window w;
+    Dim4 asked;
+    bool include = attr_bool(n, "count_include_pad", false);
+    if (!x || !pool_window_of(n, &w, &asked))
+        return NULL;
+    if (whole_plane(&w, &x->type.shape))
+        return onnx_unary(n, OP_global_avg_pool, part, x);
+    return pool(n, OP_avg_pool, part, x, &w, include ? &asked : &(Dim4){{0}});
 }
 
 /* AveragePool-1 to -22. */
 void import_average_pool(OnnxNode *n) {
-    Window w;
-    Dim4 asked;
-    bool include = attr_bool(n, "count_include_pad", false);
-    if (!onnx_needs_float(n, 1) || !pool_window_of(n, &w, &asked))
-        return;
-    if (whole_plane(&w, onnx_shape(n, 0))) {
-        onnx_set_output(n, 0, onnx_unary(n, OP_global_avg_pool, NULL, onnx_input(n, 0)));
-        return;
-    }
-    pool(n, OP_avg_pool, &w, include ? &asked : &(Dim4){{0}});
+    if (onnx_needs_float(n, 1))
+        onnx_set_output(n, 0, onnx_average_pool(n, NULL, onnx_input(n, 0)));
 }

@@ -1,0 +1,333 @@
+/* op_quantize.c: quantised operators.
+ *
+ * Integers become the numbers that they stand for, floats compute with them, and results become
+ * integers again. Products of integers are computed on x - zero_point, which is exact as long as
+ * sums stay below 2^24, and are scaled once. Constant weights fold, and a pass joins what follows
+ * each other. */
+#include "frontend/import.h"
+
+/* ---- parameters ------------------------------------------------------------------------------ */
+
+/* Input i, a scale or a zero point: one number has rank 0, more are a vector. NULL where it is
+ * absent, and after a complaint. */
+static Value *parameter(OnnxNode *n, int i) {
+    Value *v = onnx_input(n, i);
+    if (!v || n->failed)
+        return NULL;
+    if (v->type.shape.rank > 1)
+        onnx_unsupported(n, "input %d has %d dimensions: scales for blocks are not supported", i,
+                         v->type.shape.rank);
+    else if (v->type.shape.rank == 1 && v->type.shape.dim[0] == 1)
+        return onnx_reshape(n, "scalar", v, &(Shape){0});
+    return n->failed ? NULL : v;
+}
+
+/* The same of a scale, as f32. */
+static Value *scale_of(OnnxNode *n, int i) {
+    Value *v = parameter(n, i);
+    if (v && !dtype_is_float(v->type.dtype))
+        onnx_bad(n, "input %d is a scale, and is %s", i, dtype_name(v->type.dtype));
+    return v && v->type.dtype != DT_f32 ? onnx_cast(n, "scale", v, DT_f32) : v;
+}
+
+/* Ones in the shape of a zero point, or a single one. */
+static Value *ones(OnnxNode *n, const Value *zero) {
+    Tensor *t = tensor_new(&n->im->g->arena, DT_f32, zero ? zero->type.shape : (Shape){0});
+    for (int64_t i = 0; i < shape_elems(&t->shape); i++)
+        tensor_set_f64(t, i, 1);
+    return onnx_constant(n, "one", t);
+}
+
+/* ---- building -------------------------------------------------------------------------------- */
+
+static Value *quantize(OnnxNode *n, const char *part, Value *x, Value *scale, Value *zero, DType to,
+                       int axis) {
+    if (!x || !scale || n->failed)
+        return NULL;
+    Node *q = onnx_add(n, OP_quantize, part, (Value *[]){x, scale, zero}, 3);
+    quantize_attrs(q)->to = to;
+    quantize_attrs(q)->axis = axis;
+    return onnx_done(n, q);
+}
+
+static Value *dequantize(OnnxNode *n, const char *part, Value *x, Value *scale, Value *zero,
+                         int axis) {
+    if (!x || !scale || n->failed)
+        return NULL;
+    Node *d = onnx_add(n, OP_dequantize, part, (Value *[]){x, scale, zero}, 3);
+    axis_attrs(d)->axis = axis;
+    return onnx_done(n, d);
+}
+
+/* x - zero as f32. */
+static Value *shifted(OnnxNode *n, const char *part, Value *x, Value *zero, int axis) {
+    return n->failed ? NULL : dequantize(n, part, x, ones(n, zero), zero, axis);
+}
+
+/* The numbers that input i stands for, whose scale and zero point, of the whole tensor, are the two
+ * inputs behind it. */
+static Value *real(OnnxNode *n, int i) {
+    Value *scale = scale_of(n, i + 1), *zero = parameter(n, i + 2);
+    return dequantize(n, "real", onnx_input(n, i), scale, zero, 0);
+}
+
+/* Output 0 is y, quantised by inputs i and i + 1 to the type that the operator's data has where
+ * there is no zero point. */
+static void set_quantized(OnnxNode *n, Value *y, int i, DType dflt) {
+    Value *scale = scale_of(n, i), *zero = parameter(n, i + 1);
+    onnx_set_output(n, 0, quantize(n, NULL, y, scale, zero, zero ? zero->type.dtype : dflt, 0));
+}
+
+/* ---- QuantizeLinear, DequantizeLinear -------------------------------------------------------- */
+
+/* The dimension that the parameters belong to: 0 where they are for the whole tensor. */
+static int axis_of(OnnxNode *n, const Value *scale) {
+    int64_t axis = attr_int(n, "axis", 1);
+    if (attr_int(n, "block_size", 0))
+        onnx_unsupported(n, "scales for blocks are not supported");
+    if (!scale || scale->type.shape.rank == 0 || n->failed)
+        return 0;
+    return onnx_axis(n, axis, onnx_shape(n, 0)->rank);
+}
+
+/* The type that attribute output_dtype asks for; dflt where it is absent. */
+static DType output_dtype(OnnxNode *n, DType dflt) {
+    int64_t onnx = attr_int(n, "output_dtype", 0);
+    if (onnx && (onnx != (int32_t)onnx || !dtype_from_onnx((int32_t)onnx, &dflt)))
+        onnx_unsupported(n, "its output_dtype is %lld", (long long)onnx);
+    return dflt;
+}
+
+/* The quotient is rounded as f32, whatever `precision` says. */
+static Value *as_f32(OnnxNode *n, Value *x) {
+    return x->type.dtype == DT_f32 ? x : onnx_cast(n, "wide", x, DT_f32);
+}
+
+/* QuantizeLinear-10 to -25: saturate(round(x / scale) + zero). */
+void import_quantize_linear(OnnxNode *n) {
+    attr_ignore(n, "saturate"); /* of 8-bit floats */
+    attr_ignore(n, "precision");
+    Value *scale = scale_of(n, 1), *zero = parameter(n, 2);
+    int axis = axis_of(n, scale);
+    DType to = output_dtype(n, zero ? zero->type.dtype : DT_u8);
+    if (!n->failed)
+        onnx_set_output(n, 0,
+                        quantize(n, NULL, as_f32(n, onnx_input(n, 0)), scale, zero, to, axis));
+}
+
+/* DequantizeLinear-10 to -25: (x - zero) * scale. */
+void import_dequantize_linear(OnnxNode *n) {
+    Value *scale = scale_of(n, 1), *zero = parameter(n, 2);
+    int axis = axis_of(n, scale);
+    DType to = output_dtype(n, onnx_input(n, 1)->type.dtype);
+    if (n->failed)
+        return;
+    bool narrow = to != DT_f32;
+    Value *y = dequantize(n, narrow ? "wide" : NULL, onnx_input(n, 0), scale, zero, axis);
+    onnx_set_output(n, 0, narrow ? onnx_cast(n, NULL, y, to) : y);
+}
+
+/* A bound of all elements of x, and of 0, as one number. */
+static Value *extreme(OnnxNode *n, Op reduce, Op with, const char *part, Value *x) {
+    int64_t axes[MAX_RANK];
+    int rank = x->type.shape.rank;
+    for (int i = 0; i < rank; i++)
+        axes[i] = i;
+    Value *y = onnx_reduce(n, reduce, part, x, onnx_keep_ints(n, axes, rank));
+    return onnx_by_scalar(n, with, part, onnx_reshape(n, part, y, &(Shape){0}), 0);
+}
+
+/* DynamicQuantizeLinear-11: u8 with the scale that x takes. Where all of x is 0, so is the scale.
+ */
+void import_dynamic_quantize_linear(OnnxNode *n) {
+    Value *x = onnx_input(n, 0);
+    if (!onnx_needs_float(n, 1))
+        return;
+    Value *min = extreme(n, OP_reduce_min, OP_min, "min", x);
+    Value *max = extreme(n, OP_reduce_max, OP_max, "max", x);
+    Value *range = onnx_binary(n, OP_sub, "range", max, min);
+    Value *scale = onnx_by_scalar(n, OP_div, "scale", range, 255);
+    Value *below = onnx_unary(n, OP_neg, "below", min);
+    Value *zero = quantize(n, "zero", below, scale, NULL, DT_u8, 0);
+    onnx_set_output(n, 0, quantize(n, NULL, x, scale, zero, DT_u8, 0));
+    onnx_set_output(n, 1, scale);
+    onnx_set_output(n, 2, zero);
+}
+
+/* ---- products of integers -------------------------------------------------------------------- */
+
+/* The integers of f32 sums, which algorithms such as Winograd's make a little off. */
+static void set_i32(OnnxNode *n, Value *y) {
+    onnx_set_output(n, 0, onnx_cast(n, NULL, onnx_unary(n, OP_round, "rounded", y), DT_i32));
+}
+
+/* ConvInteger-10. */
+void import_conv_integer(OnnxNode *n) {
+    Value *x = shifted(n, "x", onnx_input(n, 0), parameter(n, 2), 0);
+    Value *w = shifted(n, "w", onnx_input(n, 1), parameter(n, 3), 0);
+    if (x && w)
+        set_i32(n, onnx_conv(n, "sum", x, w, NULL));
+}
+
+/* Zero points of a matrix on the left are for its rows, of one on the right for its columns. */
+static Value *shifted_left(OnnxNode *n, Value *a, Value *zero) {
+    int rank = a->type.shape.rank;
+    return shifted(n, "a", a, zero, rank > 1 ? rank - 2 : 0);
+}
+
+static Value *shifted_right(OnnxNode *n, Value *b, Value *zero) {
+    int rank = b->type.shape.rank;
+    return shifted(n, "b", b, zero, rank > 0 ? rank - 1 : 0);
+}
+
+/* MatMulInteger-10. */
+void import_matmul_integer(OnnxNode *n) {
+    Value *a = shifted_left(n, onnx_input(n, 0), parameter(n, 2));
+    Value *b = shifted_right(n, onnx_input(n, 1), parameter(n, 3));
+    if (a && b)
+        set_i32(n, onnx_matmul(n, "sum", a, b));
+}
+
+/* What a sum of products is multiplied by: the scales of its factors, inputs a and b, and over that
+ * of the result, input y where that is there; as a tensor that broadcasts, its numbers along a
+ * dimension with `behind` more behind it. */
+static Value *factor(OnnxNode *n, int a, int b, int y, int behind) {
+    Value *f = onnx_binary(n, OP_mul, "scales", scale_of(n, a), scale_of(n, b));
+    if (f && onnx_input(n, y))
+        f = onnx_binary(n, OP_div, "factor", f, scale_of(n, y));
+    if (!f || f->type.shape.rank == 0)
+        return f;
+    Shape s = {.rank = 1 + behind, .dim = {f->type.shape.dim[0]}};
+    for (int i = 1; i < s.rank; i++)
+        s.dim[i] = 1;
+    return onnx_reshape(n, "factors", f, &s);
+}
+
+/* Output 0 is sum * by, quantised with the zero point that is input i. */
+static void set_scaled(OnnxNode *n, Value *sum, Value *by, int i) {
+    Value *zero = parameter(n, i), *y = onnx_binary(n, OP_mul, "scaled", sum, by);
+    DType to = zero ? zero->type.dtype : onnx_input(n, 0)->type.dtype;
+    if (y)
+        onnx_set_output(n, 0, quantize(n, NULL, y, ones(n, zero), zero, to, 0));
+}
+
+/* QLinearConv-10: x, w and y each with a scale and a zero point, and a bias of int32. */
+void import_qlinear_conv(OnnxNode *n) {
+    Value *x = shifted(n, "x", onnx_input(n, 0), parameter(n, 2), 0);
+    Value *w = shifted(n, "w", onnx_input(n, 3), parameter(n, 5), 0);
+    Value *b = n->failed ? NULL : onnx_cast(n, "b", onnx_input(n, 8), DT_f32);
+    if (x && w)
+        set_scaled(n, onnx_conv(n, "sum", x, w, b), factor(n, 1, 4, 6, 2), 7);
+}
+
+/* QLinearMatMul-10, -21. */
+void import_qlinear_matmul(OnnxNode *n) {
+    Value *a = shifted_left(n, onnx_input(n, 0), parameter(n, 2));
+    Value *b = shifted_right(n, onnx_input(n, 3), parameter(n, 5));
+    if (onnx_input(n, 1)->type.shape.rank > 0 && shape_elems(onnx_shape(n, 1)) != 1)
+        onnx_unsupported(n, "a scale for each row of the first matrix is not supported");
+    if (a && b)
+        set_scaled(n, onnx_matmul(n, "sum", a, b), factor(n, 1, 4, 6, 0), 7);
+}
+
+static Value *transposed(OnnxNode *n, const char *part, Value *x) {
+    Node *t = onnx_add(n, OP_transpose, part, &x, 1);
+    transpose_attrs(t)->perm = onnx_keep_ints(n, (int64_t[]){1, 0}, 2);
+    return onnx_done(n, t);
+}
+
+/* com.microsoft.QGemm-1: alpha A' B' + C, where ' may transpose; C is of int32, with the scale of
+ * the product. The result is a float where it has no scale. */
+void import_qgemm(OnnxNode *n) {
+    bool trans_a = attr_bool(n, "transA", false), trans_b = attr_bool(n, "transB", false);
+    double alpha = attr_float(n, "alpha", 1);
+    if (onnx_shape(n, 0)->rank != 2 || onnx_shape(n, 3)->rank != 2)
+        onnx_bad(n, "its factors must be matrices");
+    Value *a = shifted(n, "a", onnx_input(n, 0), parameter(n, 2), trans_a ? 1 : 0);
+    Value *b = shifted(n, "b", onnx_input(n, 3), parameter(n, 5), trans_b ? 0 : 1);
+    if (!a || !b)
+        return;
+    a = trans_a ? transposed(n, "a", a) : a;
+    b = trans_b ? transposed(n, "b", b) : b;
+    Value *sum = onnx_matmul(n, "product", a, b);
+    if (sum && onnx_input(n, 6))
+        sum = onnx_binary(n, OP_add, "sum", sum, onnx_cast(n, "c", onnx_input(n, 6), DT_f32));
+    Value *by = factor(n, 1, 4, 7, 0);
+    by = alpha == 1 ? by : onnx_by_scalar(n, OP_mul, "alpha", by, alpha);
+    if (onnx_input(n, 7))
+        set_scaled(n, sum, by, 8);
+    else
+        onnx_set_output(n, 0, onnx_binary(n, OP_mul, NULL, sum, by));
+}
+
+/* ---- com.microsoft: other operators on integers ---------------------------------------------- */
+
+static DType data_type(const OnnxNode *n, int i) {
+    return onnx_input(n, i)->type.dtype;
+}
+
+static void qlinear_binary(OnnxNode *n, Op op) {
+    Value *a = real(n, 0), *b = real(n, 3);
+    set_quantized(n, onnx_binary(n, op, "result", a, b), 6, data_type(n, 0));
+}
+
+/* QLinearAdd-1, QLinearMul-1: a, its scale and zero point, b and its, those of the result. */
+void import_qlinear_add(OnnxNode *n) {
+    qlinear_binary(n, OP_add);
+}
+
+void import_qlinear_mul(OnnxNode *n) {
+    qlinear_binary(n, OP_mul);
+}
+
+/* QLinearSigmoid-1: x, its scale and zero point, those of the result. */
+void import_qlinear_sigmoid(OnnxNode *n) {
+    set_quantized(n, onnx_unary(n, OP_act_sigmoid, "result", real(n, 0)), 3, data_type(n, 0));
+}
+
+/* QLinearLeakyRelu-1. */
+void import_qlinear_leaky_relu(OnnxNode *n) {
+    double alpha = attr_float(n, "alpha", 0.01);
+    Value *x = real(n, 0);
+    if (x)
+        set_quantized(n, onnx_leaky_relu(n, x, alpha), 3, data_type(n, 0));
+}
+
+static bool channels_first(OnnxNode *n) {
+    if (attr_bool(n, "channels_last", false))
+        onnx_unsupported(n, "channels_last is not supported");
+    return !n->failed && onnx_needs_2d(n);
+}
+
+/* QLinearGlobalAveragePool-1. */
+void import_qlinear_global_average_pool(OnnxNode *n) {
+    if (channels_first(n))
+        set_quantized(n, onnx_unary(n, OP_global_avg_pool, "result", real(n, 0)), 3,
+                      data_type(n, 0));
+}
+
+/* QLinearAveragePool-1. */
+void import_qlinear_average_pool(OnnxNode *n) {
+    if (channels_first(n))
+        set_quantized(n, onnx_average_pool(n, "result", real(n, 0)), 3, data_type(n, 0));
+}
+
+/* QLinearConcat-1: scale and zero point of the result, then each operand with its own. */
+void import_qlinear_concat(OnnxNode *n) {
+    if (n->ninputs % 3 != 2)
+        onnx_bad(n, "it has %d inputs; each operand has three, and the result two", n->ninputs);
+    int count = (n->ninputs - 2) / 3;
+    Value **operands = ARENA_ARRAY(&n->im->arena, count, Value *);
+    for (int i = 0; i < count && !n->failed; i++)
+        if (!onnx_input(n, 2 + 3 * i) || !onnx_input(n, 3 + 3 * i))
+            onnx_bad(n, "operand %d or its scale is missing", i);
+        else
+            operands[i] = real(n, 2 + 3 * i);
+    int64_t axis = attr_int(n, "axis", 0);
+    if (n->failed)
+        return;
+    int a = onnx_axis(n, axis, operands[0]->type.shape.rank);
+    Node *c = onnx_add(n, OP_concat, "result", operands, count);
+    axis_attrs(c)->axis = a;
+    set_quantized(n, onnx_done(n, c), 0, data_type(n, 2));
+}

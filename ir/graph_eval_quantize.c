@@ -1,0 +1,78 @@
+/* graph_eval_quantize.c: evaluators of quantize, dequantize and fake_quant. Each step is rounded to
+ * f32, as ONNX defines it: the quotient decides on which side of a tie x is. */
+#include "ir/graph_internal.h"
+
+#include <math.h>
+
+/* How many elements follow each other that have the same scale, and how many scales there are. */
+typedef struct Groups {
+    int64_t inner, count;
+} Groups;
+
+static Groups groups_of(const Tensor *x, const Tensor *scale, int64_t axis) {
+    if (scale->shape.rank == 0)
+        return (Groups){1, 1};
+    return (Groups){dims_product(&x->shape, (int)axis + 1, x->shape.rank), scale->shape.dim[0]};
+}
+
+static int64_t group(const Groups *g, int64_t i) {
+    return i / g->inner % g->count;
+}
+
+static float f32_at(const Tensor *t, int64_t i) {
+    return (float)tensor_f64(t, i);
+}
+
+/* Rounds to nearest, ties to even, and clamps to integers; NaN becomes the smallest, as minps and
+ * maxps have it. No zero is negative: integers have none. */
+static float round_clamped(float x, float lo, float hi) {
+    x = x > lo ? x : lo;
+    x = x < hi ? x : hi;
+    return nearbyintf(x) + 0.0f;
+}
+
+static float smallest(DType dt) {
+    return dtype_is_signed_int(dt) ? -ldexpf(1, 8 * dtype_bytes(dt) - 1) : 0;
+}
+
+static float largest(DType dt) {
+    return ldexpf(1, 8 * dtype_bytes(dt) - (dtype_is_signed_int(dt) ? 1 : 0)) - 1;
+}
+
+bool eval_quantize(const Node *n, const Tensor *const *in, Tensor *const *out, Arena *scratch,
+                   Buf *why) {
+    (void)scratch, (void)why;
+    const QuantizeAttrs *a = quantize_attrs(n);
+    Groups g = groups_of(in[0], in[1], a->axis);
+    float lo = smallest(a->to), hi = largest(a->to);
+    for (int64_t i = 0; i < shape_elems(&out[0]->shape); i++) {
+        float zero = in[2] ? f32_at(in[2], group(&g, i)) : 0;
+        float q = f32_at(in[0], i) / f32_at(in[1], group(&g, i));
+        tensor_set_f64(out[0], i, (double)(round_clamped(q, lo - zero, hi - zero) + zero));
+    }
+    return true;
+}
+
+bool eval_dequantize(const Node *n, const Tensor *const *in, Tensor *const *out, Arena *scratch,
+                     Buf *why) {
+    (void)scratch, (void)why;
+    Groups g = groups_of(in[0], in[1], axis_attrs(n)->axis);
+    float *y = tensor_mutable(out[0]);
+    for (int64_t i = 0; i < shape_elems(&out[0]->shape); i++) {
+        float zero = in[2] ? f32_at(in[2], group(&g, i)) : 0;
+        float d = f32_at(in[0], i) - zero;
+        y[i] = d * f32_at(in[1], group(&g, i));
+    }
+    return true;
+}
+
+bool eval_fake_quant(const Node *n, const Tensor *const *in, Tensor *const *out, Arena *scratch,
+                     Buf *why) {
+    (void)scratch, (void)why;
+    const FakeQuantAttrs *a = fake_quant_attrs(n);
+    float divide = (float)a->divide, times = (float)a->times;
+    float *y = tensor_mutable(out[0]);
+    for (int64_t i = 0; i < shape_elems(&out[0]->shape); i++)
+        y[i] = round_clamped(f32_at(in[0], i) / divide, (float)a->min, (float)a->max) * times;
+    return true;
+}
