@@ -230,6 +230,25 @@ void onnx_axes(OnnxNode *n, const Ints *axes, int limit, bool *set);
 /* A copy of v[0..count) in the graph's arena. */
 Ints onnx_keep_ints(OnnxNode *n, const int64_t *v, int count);
 
+/* ---- onnx_build.c: graph ops that importers compose ------------------------------------------ */
+
+/* Operands may be NULL after a complaint, and then NULL is returned. */
+Value *onnx_where(OnnxNode *n, const char *part, Value *c, Value *a, Value *b);
+Value *onnx_transpose(OnnxNode *n, const char *part, Value *x, const int64_t *perm);
+Value *onnx_concat(OnnxNode *n, const char *part, Value *const *x, int count, int axis);
+/* Of one axis, which may be empty: x[start + i * step] for i < size; `before` and `after` zeros. */
+Value *onnx_slice_axis(OnnxNode *n, const char *part, Value *x, int axis, int64_t start,
+                       int64_t size, int64_t step);
+Value *onnx_pad_axis(OnnxNode *n, const char *part, Value *x, int axis, int64_t before,
+                     int64_t after);
+/* The constant 0, 1, ..., count - 1 along one axis of `rank`. NULL after a complaint. */
+Value *onnx_iota(OnnxNode *n, const char *part, DType dt, int64_t count, int rank, int axis);
+/* A number that input i, of one element, has while compiling; dflt where it is absent. */
+double onnx_number_input(OnnxNode *n, int i, const char *what, double dflt);
+/* A tensor for a constant of the importer's own; NULL, with a complaint, where the model is too
+ * small to ask for so much. */
+Tensor *onnx_new_tensor(OnnxNode *n, DType dt, Shape shape);
+
 /* ---- onnx_attr.c: attributes of a node ------------------------------------------------------- */
 
 /* Each returns the attribute, or dflt where it is absent; a wrong type is complained about. */
@@ -277,6 +296,9 @@ Value *onnx_average_pool(OnnxNode *n, const char *part, Value *x);
 /* Activations of a float x with parameters. */
 Value *onnx_hard_sigmoid(OnnxNode *n, Value *x, double alpha, double beta);
 Value *onnx_leaky_relu(OnnxNode *n, Value *x, double alpha);
+
+/* log(softmax(x)) along an axis, without overflow. */
+Value *onnx_log_softmax(OnnxNode *n, const char *part, Value *x, int axis);
 
 /* The product of the dimensions before axis, and of the rest. */
 Shape onnx_flat(const Shape *s, int axis);

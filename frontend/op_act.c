@@ -191,12 +191,6 @@ void import_softsign(OnnxNode *n) {
 
 /* ---- thresholds ------------------------------------------------------------------------------ */
 
-static Value *where(OnnxNode *n, const char *part, Value *c, Value *a, Value *b) {
-    if (!c || !a || !b)
-        return NULL;
-    return onnx_done(n, onnx_add(n, OP_where, part, (Value *[]){c, a, b}, 3));
-}
-
 /* ThresholdedRelu-10, -22: x where it is more than alpha, else 0. */
 void import_thresholded_relu(OnnxNode *n) {
     double alpha = attr_float(n, "alpha", 1);
@@ -204,7 +198,7 @@ void import_thresholded_relu(OnnxNode *n) {
         return;
     Value *x = onnx_input(n, 0), *limit = onnx_scalar(n, "alpha", x->type.dtype, alpha);
     Value *more = onnx_binary(n, OP_less, "more", limit, x);
-    onnx_set_output(n, 0, where(n, NULL, more, x, onnx_scalar(n, "zero", x->type.dtype, 0)));
+    onnx_set_output(n, 0, onnx_where(n, NULL, more, x, onnx_scalar(n, "zero", x->type.dtype, 0)));
 }
 
 /* Shrink-9: x + bias below -lambd, x - bias above lambd, else 0. */
@@ -217,6 +211,6 @@ void import_shrink(OnnxNode *n) {
     Value *more = onnx_binary(n, OP_less, "more", limit, x);
     Value *up = onnx_by_scalar(n, OP_add, "up", x, bias);
     Value *down = onnx_by_scalar(n, OP_sub, "down", x, bias);
-    Value *low = where(n, "low", less, up, onnx_scalar(n, "zero", x->type.dtype, 0));
-    onnx_set_output(n, 0, where(n, NULL, more, down, low));
+    Value *low = onnx_where(n, "low", less, up, onnx_scalar(n, "zero", x->type.dtype, 0));
+    onnx_set_output(n, 0, onnx_where(n, NULL, more, down, low));
 }

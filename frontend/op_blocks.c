@@ -4,14 +4,6 @@
 
 #include <string.h>
 
-static Value *transposed(OnnxNode *n, Value *x, const int64_t *order) {
-    if (!x)
-        return NULL;
-    Node *t = onnx_add(n, OP_transpose, "transpose", &x, 1);
-    transpose_attrs(t)->perm = onnx_keep_ints(n, order, x->type.shape.rank);
-    return onnx_done(n, t);
-}
-
 /* Output 0 is x in another shape. */
 static void finish_as(OnnxNode *n, Value *x, const Shape *to) {
     if (x)
@@ -89,7 +81,7 @@ void import_depth_to_space(OnnxNode *n) {
     Shape to = SHAPE(s->dim[0], rest, h * b, w * b);
     static const int64_t orders[2][6] = {{0, 3, 4, 1, 5, 2}, {0, 1, 4, 2, 5, 3}};
     Value *v = onnx_reshape(n, "split", onnx_input(n, 0), &six);
-    finish_as(n, transposed(n, v, orders[crd]), &to);
+    finish_as(n, onnx_transpose(n, "transpose", v, orders[crd]), &to);
 }
 
 /* SpaceToDepth-1, -13: channels become [block row, block column, channel]. */
@@ -106,5 +98,5 @@ void import_space_to_depth(OnnxNode *n) {
         return;
     Shape six = SHAPE(s->dim[0], c, h, b, w, b), to = SHAPE(s->dim[0], c * b * b, h, w);
     Value *v = onnx_reshape(n, "split", onnx_input(n, 0), &six);
-    finish_as(n, transposed(n, v, (const int64_t[]){0, 3, 5, 1, 2, 4}), &to);
+    finish_as(n, onnx_transpose(n, "transpose", v, (const int64_t[]){0, 3, 5, 1, 2, 4}), &to);
 }

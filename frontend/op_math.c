@@ -124,22 +124,10 @@ void import_clip_6(OnnxNode *n) {
     onnx_set_output(n, 0, onnx_clip(n, NULL, onnx_input(n, 0), min, max));
 }
 
-/* A bound that is an input of one element, or absent. */
-static double bound(OnnxNode *n, int i, const char *what, double dflt) {
-    if (!onnx_input(n, i))
-        return dflt;
-    const Tensor *t = onnx_const_input(n, i, what, FOLD_LIMIT);
-    if (!t)
-        return dflt;
-    if (shape_elems(&t->shape) == 1)
-        return tensor_f64(t, 0);
-    onnx_bad(n, "its %s must be one number", what);
-    return dflt;
-}
-
 /* Clip-11: bounds are inputs. */
 void import_clip_11(OnnxNode *n) {
-    double min = bound(n, 1, "minimum", -INFINITY), max = bound(n, 2, "maximum", INFINITY);
+    double min = onnx_number_input(n, 1, "minimum", -INFINITY),
+           max = onnx_number_input(n, 2, "maximum", INFINITY);
     if (!n->failed && onnx_same_dtype(n, 3))
         onnx_set_output(n, 0, onnx_clip(n, NULL, onnx_input(n, 0), min, max));
 }

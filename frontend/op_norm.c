@@ -41,7 +41,7 @@ static Value *softmax(OnnxNode *n, const char *part, Value *x, int axis) {
 }
 
 /* x - log(sum(exp(x))) with x shifted by the largest, so that exp can't overflow. */
-static Value *log_softmax(OnnxNode *n, const char *part, Value *x, int axis) {
+Value *onnx_log_softmax(OnnxNode *n, const char *part, Value *x, int axis) {
     if (!x)
         return NULL;
     Ints axes = onnx_keep_ints(n, &(int64_t){axis}, 1);
@@ -50,6 +50,18 @@ static Value *log_softmax(OnnxNode *n, const char *part, Value *x, int axis) {
     Value *e = onnx_unary(n, OP_exp, "exp", shifted);
     Value *sum = onnx_reduce(n, OP_reduce_sum, "sum", e, axes);
     return onnx_binary(n, OP_sub, part, shifted, onnx_unary(n, OP_log, "log", sum));
+}
+
+/* 1 at the first of the largest elements, else 0. */
+static Value *hardmax(OnnxNode *n, const char *part, Value *x, int axis) {
+    if (!x)
+        return NULL;
+    Node *a = onnx_add(n, OP_arg_max, "largest", &x, 1);
+    *arg_attrs(a) = (ArgAttrs){axis, true, false};
+    Value *at = onnx_done(n, a);
+    const Shape *s = &x->type.shape;
+    Value *index = onnx_iota(n, "index", DT_i64, s->dim[axis], s->rank, axis);
+    return onnx_cast(n, part, onnx_binary(n, OP_equal, "is_largest", at, index), x->type.dtype);
 }
 
 typedef Value *AlongAxis(OnnxNode *n, const char *part, Value *x, int axis);
@@ -86,11 +98,20 @@ void import_softmax_13(OnnxNode *n) {
 }
 
 void import_log_softmax_1(OnnxNode *n) {
-    over_rest(n, log_softmax);
+    over_rest(n, onnx_log_softmax);
 }
 
 void import_log_softmax_13(OnnxNode *n) {
-    over_axis(n, log_softmax);
+    over_axis(n, onnx_log_softmax);
+}
+
+/* Hardmax-1, -11, and -13. */
+void import_hardmax_1(OnnxNode *n) {
+    over_rest(n, hardmax);
+}
+
+void import_hardmax_13(OnnxNode *n) {
+    over_axis(n, hardmax);
 }
 
 /* ---- by the statistics of x itself ----------------------------------------------------------- */
@@ -127,16 +148,24 @@ static void scale_and_shift(OnnxNode *n, Value *y, Value *scale, Value *b) {
     onnx_set_output(n, 0, b ? onnx_binary(n, OP_add, NULL, y, b) : y);
 }
 
+static void check_stash_type(OnnxNode *n) {
+    if (attr_int(n, "stash_type", 1) != 1)
+        onnx_unsupported(n, "statistics are computed in float32 alone (stash_type = 1)");
+}
+
+static bool is_narrow(DType dt) {
+    return dt == DT_f16 || dt == DT_bf16;
+}
+
 /* LayerNormalization-17. Statistics of 16-bit floats are those of f32, as stash_type wants. */
 void import_layer_norm(OnnxNode *n) {
     double epsilon = attr_float(n, "epsilon", (double)1e-5f);
     int rank = onnx_shape(n, 0)->rank, axis = onnx_axis(n, attr_int(n, "axis", -1), rank);
-    if (attr_int(n, "stash_type", 1) != 1)
-        onnx_unsupported(n, "statistics are computed in float32 alone (stash_type = 1)");
+    check_stash_type(n);
     if (n->failed || !onnx_needs_float(n, 3))
         return;
     DType dt = onnx_input(n, 0)->type.dtype;
-    bool narrow = dt == DT_f16 || dt == DT_bf16;
+    bool narrow = is_narrow(dt);
     Value *x = narrow ? onnx_cast(n, "wide", onnx_input(n, 0), DT_f32) : onnx_input(n, 0);
     Standardised s = standardise(n, x, axes_from(n, axis, rank), epsilon);
     scale_and_shift(n, narrow ? onnx_cast(n, "narrow", s.y, dt) : s.y, onnx_input(n, 1),
@@ -145,6 +174,24 @@ void import_layer_norm(OnnxNode *n) {
     for (int i = 1; i < n->noutputs; i++)
         if (n->outputs[i] && !n->failed)
             onnx_set_output(n, i, more[i]);
+}
+
+/* RMSNormalization-23: x / sqrt(mean(x^2) + epsilon) over the axes from `axis` on, times scale. */
+void import_rms_norm(OnnxNode *n) {
+    double epsilon = attr_float(n, "epsilon", (double)1e-5f);
+    int rank = onnx_shape(n, 0)->rank, axis = onnx_axis(n, attr_int(n, "axis", -1), rank);
+    check_stash_type(n);
+    if (n->failed || !onnx_needs_float(n, 1))
+        return;
+    DType dt = onnx_input(n, 0)->type.dtype;
+    Value *x = is_narrow(dt) ? onnx_cast(n, "wide", onnx_input(n, 0), DT_f32) : onnx_input(n, 0);
+    Value *square = onnx_binary(n, OP_mul, "square", x, x);
+    Value *mean = onnx_reduce(n, OP_reduce_mean, "mean", square, axes_from(n, axis, rank));
+    Value *root = onnx_unary(n, OP_sqrt, "rms", onnx_by_scalar(n, OP_add, "sum", mean, epsilon));
+    Value *y = onnx_binary(n, OP_div, "normalised", x, root);
+    if (is_narrow(dt))
+        y = onnx_cast(n, "narrow", y, dt);
+    scale_and_shift(n, y, onnx_input(n, 1), NULL);
 }
 
 /* A vector of one number a channel as [C, 1, ...], for x of this rank. */
@@ -166,6 +213,92 @@ void import_instance_norm(OnnxNode *n) {
     Standardised s = standardise(n, onnx_input(n, 0), axes_from(n, 2, rank), epsilon);
     Value *scale = per_channel(n, 1, rank), *b = per_channel(n, 2, rank);
     scale_and_shift(n, s.y, scale, b);
+}
+
+/* GroupNormalization-18 has a scale for each group, -21 for each channel. */
+static void group_norm(OnnxNode *n, bool by_group) {
+    double epsilon = attr_float(n, "epsilon", (double)1e-5f);
+    int64_t groups = attr_int(n, "num_groups", 0);
+    Shape s = *onnx_shape(n, 0), grouped = {.rank = 3}, vector = {.rank = 1};
+    check_stash_type(n);
+    if (s.rank < 2)
+        onnx_bad(n, "its input must have rank 2 or more, it has rank %d", s.rank);
+    else if (groups < 1 || s.dim[1] % groups != 0)
+        onnx_bad(n, "%lld groups don't divide %lld channels", (long long)groups,
+                 (long long)s.dim[1]);
+    if (n->failed || !onnx_needs_float(n, 3))
+        return;
+    vector.dim[0] = by_group ? groups : s.dim[1];
+    for (int i = 1; i < 3; i++)
+        if (!shape_equal(onnx_shape(n, i), &vector))
+            onnx_bad(n, "input %d must be a list of %lld numbers", i, (long long)vector.dim[0]);
+    if (n->failed)
+        return;
+    int64_t channels = s.dim[1] / groups, rest = 1;
+    for (int i = 2; i < s.rank; i++)
+        rest *= s.dim[i];
+    grouped.dim[0] = s.dim[0], grouped.dim[1] = groups, grouped.dim[2] = channels * rest;
+    DType dt = onnx_input(n, 0)->type.dtype;
+    Value *x = is_narrow(dt) ? onnx_cast(n, "wide", onnx_input(n, 0), DT_f32) : onnx_input(n, 0);
+    Value *y =
+        standardise(n, onnx_reshape(n, "groups", x, &grouped), axes_from(n, 2, 3), epsilon).y;
+    if (is_narrow(dt))
+        y = onnx_cast(n, "narrow", y, dt);
+    Shape full = by_group ? grouped : s;
+    Shape each = {.rank = full.rank - 1};
+    for (int i = 0; i < each.rank; i++)
+        each.dim[i] = i ? 1 : vector.dim[0];
+    if (!by_group)
+        y = onnx_reshape(n, "channels", y, &s);
+    y = onnx_binary(n, OP_mul, "scaled", y, onnx_reshape(n, "scale", onnx_input(n, 1), &each));
+    Value *b = onnx_reshape(n, "bias", onnx_input(n, 2), &each);
+    y = onnx_binary(n, OP_add, by_group ? "shifted" : NULL, y, b);
+    onnx_set_output(n, 0, by_group ? onnx_reshape(n, NULL, y, &s) : y);
+}
+
+void import_group_norm_18(OnnxNode *n) {
+    group_norm(n, true);
+}
+
+void import_group_norm_21(OnnxNode *n) {
+    group_norm(n, false);
+}
+
+/* The sum of x over a window of channels: `before` in front of each, itself, `after` behind. */
+static Value *channel_sums(OnnxNode *n, Value *x, int64_t before, int64_t after) {
+    int64_t channels = x->type.shape.dim[1];
+    Value *wide = onnx_pad_axis(n, "padded", x, 1, before, after), *sum = NULL;
+    for (int64_t i = 0; i <= before + after; i++) {
+        Value *tap = onnx_slice_axis(n, "tap", wide, 1, i, channels, 1);
+        sum = i ? onnx_binary(n, OP_add, "sum", sum, tap) : tap;
+    }
+    return sum;
+}
+
+/* LRN-1, -13: x / (bias + alpha / size * the sum of x^2 over `size` channels around)^beta. */
+void import_lrn(OnnxNode *n) {
+    enum { MOST = 256 };
+    double alpha = attr_float(n, "alpha", (double)1e-4f), beta = attr_float(n, "beta", 0.75),
+           bias = attr_float(n, "bias", 1);
+    int64_t size = attr_int(n, "size", 0);
+    const Shape *s = onnx_shape(n, 0);
+    if (size < 1 || s->rank < 2)
+        onnx_bad(n, "its size is %lld, and its input has %d dimensions", (long long)size, s->rank);
+    if (n->failed || !onnx_needs_float(n, 1))
+        return;
+    int64_t most = s->dim[1] > 0 ? s->dim[1] - 1 : 0, before = (size - 1) / 2, after = size / 2;
+    before = before < most ? before : most;
+    after = after < most ? after : most;
+    if (before + after >= MOST) {
+        onnx_unsupported(n, "sums over more than %d channels are not supported", MOST);
+        return;
+    }
+    Value *x = onnx_input(n, 0);
+    Value *sum = channel_sums(n, onnx_binary(n, OP_mul, "square", x, x), before, after);
+    sum = onnx_by_scalar(n, OP_mul, "scaled", sum, alpha / (double)size);
+    sum = onnx_by_scalar(n, OP_add, "biased", sum, bias);
+    onnx_set_output(n, 0,
+                    onnx_binary(n, OP_div, NULL, x, onnx_by_scalar(n, OP_pow, "power", sum, beta)));
 }
 
 /* MeanVarianceNormalization-9, -13: over the given axes, and with 1e-9 added to the deviation. */
@@ -208,8 +341,6 @@ void import_lp_norm(OnnxNode *n) {
     norm = p == 1 ? norm : onnx_unary(n, OP_sqrt, "norm", norm);
     Value *none = onnx_by_scalar(n, OP_equal, "none", norm, 0);
     Value *one = onnx_scalar(n, "one", x->type.dtype, 1);
-    if (!none)
-        return;
-    norm = onnx_done(n, onnx_add(n, OP_where, "divisor", (Value *[]){none, one, norm}, 3));
+    norm = onnx_where(n, "divisor", none, one, norm);
     onnx_set_output(n, 0, onnx_binary(n, OP_div, NULL, x, norm));
 }

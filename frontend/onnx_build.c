@@ -1,0 +1,89 @@
+/* onnx_build.c: graph ops with attributes, and constants, that several importers compose. */
+#include "frontend/import.h"
+
+Value *onnx_where(OnnxNode *n, const char *part, Value *c, Value *a, Value *b) {
+    if (!c || !a || !b)
+        return NULL;
+    return onnx_done(n, onnx_add(n, OP_where, part, (Value *[]){c, a, b}, 3));
+}
+
+Value *onnx_transpose(OnnxNode *n, const char *part, Value *x, const int64_t *perm) {
+    if (!x)
+        return NULL;
+    Node *t = onnx_add(n, OP_transpose, part, &x, 1);
+    transpose_attrs(t)->perm = onnx_keep_ints(n, perm, x->type.shape.rank);
+    return onnx_done(n, t);
+}
+
+Value *onnx_concat(OnnxNode *n, const char *part, Value *const *x, int count, int axis) {
+    for (int i = 0; i < count; i++)
+        if (!x[i])
+            return NULL;
+    Node *c = onnx_add(n, OP_concat, part, x, count);
+    axis_attrs(c)->axis = axis;
+    return onnx_done(n, c);
+}
+
+Value *onnx_slice_axis(OnnxNode *n, const char *part, Value *x, int axis, int64_t start,
+                       int64_t size, int64_t step) {
+    int64_t starts[MAX_RANK] = {0}, sizes[MAX_RANK], steps[MAX_RANK];
+    if (!x)
+        return NULL;
+    int rank = x->type.shape.rank;
+    for (int i = 0; i < rank; i++) {
+        sizes[i] = i == axis ? size : x->type.shape.dim[i];
+        steps[i] = i == axis ? step : 1;
+    }
+    starts[axis] = start;
+    Node *s = onnx_add(n, OP_slice, part, &x, 1);
+    slice_attrs(s)->starts = onnx_keep_ints(n, starts, rank);
+    slice_attrs(s)->sizes = onnx_keep_ints(n, sizes, rank);
+    slice_attrs(s)->steps = onnx_keep_ints(n, steps, rank);
+    return onnx_done(n, s);
+}
+
+Value *onnx_pad_axis(OnnxNode *n, const char *part, Value *x, int axis, int64_t before,
+                     int64_t after) {
+    int64_t front[MAX_RANK] = {0}, back[MAX_RANK] = {0};
+    if (!x)
+        return NULL;
+    front[axis] = before;
+    back[axis] = after;
+    Node *p = onnx_add(n, OP_pad, part, &x, 1);
+    pad_attrs(p)->before = onnx_keep_ints(n, front, x->type.shape.rank);
+    pad_attrs(p)->after = onnx_keep_ints(n, back, x->type.shape.rank);
+    return onnx_done(n, p);
+}
+
+Tensor *onnx_new_tensor(OnnxNode *n, DType dt, Shape shape) {
+    Graph *g = n->im->g;
+    if (n->failed)
+        return NULL;
+    if (!shape_valid(&shape, dt) || !graph_may_grow(g, shape_elems(&shape) * dtype_bytes(dt))) {
+        onnx_unsupported(n, "what it computes with is too large for the size of the model");
+        return NULL;
+    }
+    return tensor_new(&g->arena, dt, shape);
+}
+
+Value *onnx_iota(OnnxNode *n, const char *part, DType dt, int64_t count, int rank, int axis) {
+    Shape s = {.rank = rank};
+    for (int i = 0; i < rank; i++)
+        s.dim[i] = i == axis ? count : 1;
+    Tensor *t = onnx_new_tensor(n, dt, s);
+    for (int64_t i = 0; t && i < count; i++)
+        tensor_set_i64(t, i, i);
+    return t ? onnx_constant(n, part, t) : NULL;
+}
+
+double onnx_number_input(OnnxNode *n, int i, const char *what, double dflt) {
+    if (!onnx_input(n, i))
+        return dflt;
+    const Tensor *t = onnx_const_input(n, i, what, FOLD_LIMIT);
+    if (!t)
+        return dflt;
+    if (shape_elems(&t->shape) == 1)
+        return tensor_f64(t, 0);
+    onnx_bad(n, "its %s must be one number", what);
+    return dflt;
+}
