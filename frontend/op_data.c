@@ -1,4 +1,4 @@
-/* op_data.c: operators that move elements: Concat, Slice, Split, Gather, Pad. */
+/* op_data.c: operators that move elements: Concat, Slice, Split, Pad. */
 #include "frontend/import.h"
 
 #include <string.h>
@@ -207,37 +207,6 @@ void import_split_18(OnnxNode *n) {
         onnx_bad(n, "both num_outputs and sizes are given");
     if (!n->failed)
         import_split(n, true);
-}
-
-/* ---- Gather ---------------------------------------------------------------------------------- */
-
-/* They must be known and inside the dimension, so that generated code need not check them. Negative
- * ones count from the end, in the graph op too. */
-static void check_indices(OnnxNode *n, int64_t dim) {
-    const Tensor *t = onnx_const_input(n, 1, "indices", FOLD_LIMIT);
-    if (!t)
-        return;
-    if (t->dtype != DT_i64 && t->dtype != DT_i32)
-        onnx_bad(n, "its indices must be int64 or int32");
-    for (int64_t i = 0; i < shape_elems(&t->shape) && !n->failed; i++) {
-        int64_t k = tensor_i64(t, i);
-        if (k < -dim || k >= dim)
-            onnx_bad(n, "index %lld is outside [%lld, %lld)", (long long)k, (long long)-dim,
-                     (long long)dim);
-    }
-}
-
-/* Gather-1 to -13. */
-void import_gather(OnnxNode *n) {
-    Value *x = onnx_input(n, 0);
-    int axis = onnx_axis(n, attr_int(n, "axis", 0), x->type.shape.rank);
-    if (!n->failed)
-        check_indices(n, x->type.shape.dim[axis]);
-    if (n->failed)
-        return;
-    Node *g = onnx_add(n, OP_gather, NULL, (Value *[]){x, onnx_input(n, 1)}, 2);
-    axis_attrs(g)->axis = axis;
-    onnx_set_output(n, 0, onnx_done(n, g));
 }
 
 /* ---- Pad ------------------------------------------------------------------------------------- */

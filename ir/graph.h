@@ -18,6 +18,14 @@ typedef struct Node Node;
 typedef struct Value Value;
 typedef struct Use Use;
 
+/* The ops: rows in ops.def; more below. */
+typedef enum Op {
+#define OP(id, results, operands, attrs, infer, eval, flags) OP_##id,
+#include "ir/ops.def"
+#undef OP
+    OP_COUNT
+} Op;
+
 /* ---- graph_attrs.c: attributes, one struct per kind, rows in attrs.def ----------------------- */
 
 typedef struct Dim2 {
@@ -40,9 +48,11 @@ typedef struct Ints {
 #define ATTR_TYPE_ints   Ints
 #define ATTR_TYPE_act    Act
 #define ATTR_TYPE_dtype  DType
+#define ATTR_TYPE_op     Op
 
 typedef enum AttrKind {
-    ATTR_int, ATTR_float, ATTR_bool, ATTR_dim2, ATTR_dim4, ATTR_ints, ATTR_act, ATTR_dtype
+    ATTR_int, ATTR_float, ATTR_bool, ATTR_dim2, ATTR_dim4, ATTR_ints, ATTR_act, ATTR_dtype,
+    ATTR_op
 } AttrKind;
 
 #define ATTRS_BEGIN(Name, name)               typedef struct Name##Attrs {
@@ -83,13 +93,6 @@ typedef struct AttrSetInfo {
 const AttrSetInfo *attrset_info(AttrSet s);
 
 /* ---- graph_ops.c: ops, rows in ops.def ------------------------------------------------------- */
-
-typedef enum Op {
-#define OP(id, results, operands, attrs, infer, eval, flags) OP_##id,
-#include "ir/ops.def"
-#undef OP
-    OP_COUNT
-} Op;
 
 /* The slots of a node; a variadic operand is one slot of the op and any number of the node. */
 enum { MAX_OPERANDS = 8, MAX_RESULTS = 3 };

@@ -181,13 +181,27 @@ static bool equal_dtype(const void *a, const void *b) {
     return *(const DType *)a == *(const DType *)b;
 }
 
+static void print_op(Buf *b, const void *p) {
+    buf_puts(b, op_info(*(const Op *)p)->name);
+}
+
+static bool parse_op(Lexer *l, void *p) {
+    Span w = lex_peek_word(l);
+    return op_parse(w.s, w.n, p) ? lex_word(l, &w, "") : lex_expected(l, "an op");
+}
+
+static bool equal_op(const void *a, const void *b) {
+    return *(const Op *)a == *(const Op *)b;
+}
+
 static const struct {
     void (*print)(Buf *b, const void *p);
     bool (*parse)(Lexer *l, void *p);
     bool (*equal)(const void *a, const void *b);
 } kinds[] = {
 #define KIND(id) [ATTR_##id] = {print_##id, parse_##id, equal_##id}
-    KIND(int), KIND(float), KIND(bool), KIND(dim2), KIND(dim4), KIND(ints), KIND(act), KIND(dtype),
+    KIND(int),  KIND(float), KIND(bool),  KIND(dim2), KIND(dim4),
+    KIND(ints), KIND(act),   KIND(dtype), KIND(op),
 #undef KIND
 };
 

@@ -2,7 +2,6 @@
  */
 #include "ir/graph_internal.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
@@ -165,35 +164,5 @@ bool eval_pad(const Node *n, const Tensor *const *in, Tensor *const *out, Arena 
         to.origin += a->before.v[i] * to.stride[i];
     fill(out[0], a->value);
     copy_strided(x, out[0], &to, in[0], &from);
-    return true;
-}
-
-/* Element k of the indices, with negative ones counted from the end of a dim of size `dim`. */
-static bool read_index(const Tensor *indices, int64_t k, int64_t dim, int64_t *out, Buf *why) {
-    int64_t i = tensor_i64(indices, k);
-    if (i < -dim || i >= dim)
-        return refuse(why, "index %" PRId64 " is out of range for a dim of %" PRId64, i, dim);
-    *out = i < 0 ? i + dim : i;
-    return true;
-}
-
-/* x is [outer][dim][inner], y is [outer][indices][inner]. */
-bool eval_gather(const Node *n, const Tensor *const *in, Tensor *const *out, Arena *scratch,
-                 Buf *why) {
-    (void)scratch;
-    const Shape *x = &in[0]->shape;
-    int axis = (int)axis_attrs(n)->axis;
-    int64_t outer = dims_product(x, 0, axis), dim = x->dim[axis];
-    int64_t count = shape_elems(&in[1]->shape);
-    int64_t inner = dims_product(x, axis + 1, x->rank) * dtype_bytes(in[0]->dtype);
-    const char *src = in[0]->data;
-    char *dst = tensor_mutable(out[0]);
-    for (int64_t k = 0; k < count; k++) {
-        int64_t at = 0;
-        if (!read_index(in[1], k, dim, &at, why))
-            return false;
-        for (int64_t o = 0; o < outer; o++)
-            memcpy(dst + (o * count + k) * inner, src + (o * dim + at) * inner, (size_t)inner);
-    }
     return true;
 }

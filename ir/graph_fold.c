@@ -41,6 +41,8 @@ static int64_t window_elems(const Node *n) {
             sizes[i] = pool_attrs(n)->kernel.v[i];
         else if (n->op == OP_resize)
             sizes[i] = node_in(n, 1 + i) ? shape_in(n, 1 + i)->dim[1] : 1;
+        else if (n->op == OP_non_max_suppression)
+            sizes[i] = i == 0 ? shape_in(n, 0)->dim[1] : 1;
     return checked_mul(sizes[0], sizes[1], &elems) ? elems : INT64_MAX;
 }
 

@@ -126,28 +126,6 @@ bool infer_slice(const Node *n, Type *results, Buf *why) {
     return true;
 }
 
-/* y's shape is x's with dim `axis` replaced by the indices' shape. */
-bool infer_gather(const Node *n, Type *results, Buf *why) {
-    int64_t axis = axis_attrs(n)->axis;
-    const Shape *x = shape_in(n, 0), *indices = shape_in(n, 1);
-    DType t = node_in(n, 1)->type.dtype;
-    if (!want_axis(axis, x->rank, why))
-        return false;
-    if (t != DT_i64 && t != DT_i32)
-        return refuse(why, "operand indices must be i64 or i32, it is %s", dtype_name(t));
-    if (x->rank - 1 + indices->rank > MAX_RANK)
-        return refuse(why, "the result would have more than %d dims", MAX_RANK);
-    Shape y = {0};
-    for (int i = 0; i < axis; i++)
-        y.dim[y.rank++] = x->dim[i];
-    for (int i = 0; i < indices->rank; i++)
-        y.dim[y.rank++] = indices->dim[i];
-    for (int i = (int)axis + 1; i < x->rank; i++)
-        y.dim[y.rank++] = x->dim[i];
-    results[0] = like_x(n, y);
-    return true;
-}
-
 bool infer_pad(const Node *n, Type *results, Buf *why) {
     const PadAttrs *a = pad_attrs(n);
     Shape y = *shape_in(n, 0);

@@ -21,7 +21,7 @@ static const char frame[] =
     "f32[6,1,3,3], %%kh: f32[9,2,3,3],"
     " %%k9: f32[8,6,9,3], %%b8: f32[8], %%d: f32[10,6], %%b10: f32[10], "
     "%%r: f32[3,6,1,1], %%rb: f32[3],"
-    " %%e: f32[6,3,1,1], %%q: f32[262144,65536]) -> () {\n"
+    " %%e: f32[6,3,1,1], %%q: f32[262144,65536], %%j2: i32[2], %%w: f32[2,4,4]) -> () {\n"
     "  %%y = %s\n  return\n}\n";
 
 static const char *const fits[] = {
@@ -103,6 +103,12 @@ static const char *const fits[] = {
     "slice %x {starts=[0, 0, 0, 99], sizes=[2, 6, 5, 0], steps=[1, 1, 1, 1]} : f32[2,6,5,0]",
     "gather %x, %i {axis=1} : f32[2,3,5,7]",
     "gather %i, %j : i64[2,2]",
+    "gather_elements %j, %j {axis=1} : i32[2,2]",
+    "gather_nd %x, %j : f32[2,5,7]",
+    "gather_nd %x, %j {batch_dims=1} : f32[2,7]",
+    "scatter_elements %j, %j, %j {axis=1, combine=mul} : i32[2,2]",
+    "scatter_nd %j, %j, %j2 {combine=add} : i32[2,2]",
+    "non_max_suppression %w, %r3, score=%v1 : i64[0,3]",
     "expand %p {shape=[2, 6, 5, 7]} : f32[2,6,5,7]",
     "expand %s {shape=[3]} : f32[3]",
     "expand %v {shape=[0, 6]} : f32[0,6]",
@@ -226,6 +232,18 @@ static const struct {
      "don't fit"},
     {"gather %x, %v {axis=1} : f32[1]", "operand indices must be i64 or i32, it is f32"},
     {"gather %x, %i {axis=4} : f32[1]", "axis 4 is out of range for rank 4"},
+    {"gather_elements %x, %j : f32[1]", "operand indices must have rank 4, it has rank 2"},
+    {"gather_elements %m, %m : f32[1]", "operand indices must be i64 or i32, it is f32"},
+    {"gather_nd %s, %j : f32[1]", "a tuple has 2 indices, and there are 0 dims"},
+    {"gather_nd %x, %j {batch_dims=2} : f32[1]", "2 common dims are not possible"},
+    {"gather_nd %r, %j {batch_dims=1} : f32[1]", "dim 0 of the indices is 2, and that of x 3"},
+    {"scatter_elements %j, %j, %j {combine=sub} : i32[2,2]", "elements can be combined by"},
+    {"scatter_elements %j, %j, %i : i32[2,2]", "operand updates is i64, but x is i32"},
+    {"scatter_nd %b, %i, %b {combine=add} : bool[2]", "a tuple has 3 indices"},
+    {"scatter_nd %j, %j, %j : i32[2,2]", "operand updates must have shape [2], it has [2,2]"},
+    {"non_max_suppression %r3, %r3 : i64[1]", "operand boxes must have shape [2,4,4]"},
+    {"non_max_suppression %w, %r3 {limit=5} : i64[1]", "limit is 5, and there are 4 boxes"},
+    {"non_max_suppression %w, %r3, iou=%v : i64[1]", "operand iou must be one f32"},
     {"expand %m {shape=[2, 5]} : f32[1]", "operand x of shape [2,6] can't be broadcast to [2,5]"},
     {"expand %m {shape=[6]} : f32[1]", "operand x of shape [2,6] can't be broadcast to [6]"},
     {"expand %s {shape=[9999999999999]} : f32[1]", "shape has a negative dim or is too large"},
