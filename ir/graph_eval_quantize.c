@@ -31,20 +31,12 @@ static float round_clamped(float x, float lo, float hi) {
     return nearbyintf(x) + 0.0f;
 }
 
-static float smallest(DType dt) {
-    return dtype_is_signed_int(dt) ? -ldexpf(1, 8 * dtype_bytes(dt) - 1) : 0;
-}
-
-static float largest(DType dt) {
-    return ldexpf(1, 8 * dtype_bytes(dt) - (dtype_is_signed_int(dt) ? 1 : 0)) - 1;
-}
-
 bool eval_quantize(const Node *n, const Tensor *const *in, Tensor *const *out, Arena *scratch,
                    Buf *why) {
     (void)scratch, (void)why;
     const QuantizeAttrs *a = quantize_attrs(n);
     Groups g = groups_of(in[0], in[1], a->axis);
-    float lo = smallest(a->to), hi = largest(a->to);
+    float lo = (float)dtype_min(a->to), hi = (float)dtype_max(a->to);
     for (int64_t i = 0; i < shape_elems(&out[0]->shape); i++) {
         float zero = in[2] ? f32_at(in[2], group(&g, i)) : 0;
         float q = f32_at(in[0], i) / f32_at(in[1], group(&g, i));

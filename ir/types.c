@@ -2,6 +2,7 @@
 #include "ir/types.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 /* ---- element types -------------------------------------------------------------------------- */
@@ -37,6 +38,15 @@ bool dtype_is_float(DType t) {
 
 bool dtype_is_signed_int(DType t) {
     return dtypes[t].class == CLASS_sint;
+}
+
+double dtype_max(DType t) {
+    ensure(!dtype_is_float(t) && dtype_bytes(t) <= 4);
+    return ldexp(1, 8 * dtype_bytes(t) - dtype_is_signed_int(t)) - 1;
+}
+
+double dtype_min(DType t) {
+    return dtype_is_signed_int(t) ? -dtype_max(t) - 1 : 0;
 }
 
 bool dtype_parse(const char *s, size_t n, DType *out) {

@@ -19,6 +19,9 @@ const char *dtype_c_name(DType t); /* "float", "uint16_t": in generated code */
 int dtype_bytes(DType t);
 bool dtype_is_float(DType t);
 bool dtype_is_signed_int(DType t);
+/* The smallest and the largest number of an integer type of up to 32 bits. */
+double dtype_min(DType t);
+double dtype_max(DType t);
 bool dtype_parse(const char *s, size_t n, DType *out);
 bool dtype_from_onnx(int32_t onnx, DType *out); /* TensorProto.DataType */
 

@@ -291,6 +291,11 @@ bool elementwise_blocks(const Node *n);
 /* An elementwise node or `expand` on plain tensors of any rank, with numpy's broadcasting. */
 void lower_elementwise_plain(Lower *lo, const Node *n);
 
+/* ---- lower_quantize.c ------------------------------------------------------------------------ */
+
+/* Appends what fake_quant computes from x. */
+Reg *fake_quant_result(Builder *b, const FakeQuantAttrs *a, Reg *x);
+
 /* ---- lower_gemm.c: the kernel behind conv2d, dense and se ------------------------------------ */
 
 /* A run of output pixels times panels of output channels:

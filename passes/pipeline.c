@@ -15,6 +15,7 @@ static const char *const level2[] = {
     "canonicalise",
 
     /* few, fused operators */
+    "fuse-quantize",
     "fuse-silu",
     "raise-transpose",
     "fold-batch-norm",

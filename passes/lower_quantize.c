@@ -1,0 +1,143 @@
+/* lower_quantize.c: quantize and dequantize of plain tensors, seen as [outer, groups, inner]: a
+ * group has a scale and a zero point of its own. fake_quant, which is elementwise, takes its
+ * instructions from here. */
+#include "passes/lower.h"
+
+/* 3 * 2^22: near it floats are a distance of 1 apart, so that adding it rounds a number of up to
+ * 2^22, to even where it is between two, and subtracting it is exact. */
+#define ROUNDING (3.0 * (1 << 22))
+
+/* Integer between lo and hi that is nearest to x; lo where x is NaN. */
+static Reg *round_clamped(Builder *b, Reg *x, Reg *lo, Reg *hi) {
+    Reg *magic = build_const_f(b, "magic", x->type, ROUNDING);
+    x = build_op(b, INST_max, "x", x, lo, NULL);
+    x = build_op(b, INST_min, "x", x, hi, NULL);
+    x = build_op(b, INST_add, "x", x, magic, NULL);
+    return build_op(b, INST_sub, "q", x, magic, NULL);
+}
+
+/* Numbers that do nothing are left out. */
+static Reg *with_number(Builder *b, InstOp op, const char *name, Reg *x, double number) {
+    return number == 1 ? x : build_op(b, op, "x", x, build_const_f(b, name, x->type, number), NULL);
+}
+
+Reg *fake_quant_result(Builder *b, const FakeQuantAttrs *a, Reg *x) {
+    x = with_number(b, INST_div, "divide", x, a->divide);
+    Reg *lo = build_const_f(b, "min", x->type, a->min);
+    Reg *hi = build_const_f(b, "max", x->type, a->max);
+    return with_number(b, INST_mul, "times", round_clamped(b, x, lo, hi), a->times);
+}
+
+/* ---- the kernel ------------------------------------------------------------------------------ */
+
+/* What a group's elements are computed with. */
+typedef struct Group {
+    Reg *scale, *zero; /* zero: NULL where there is none */
+    Reg *lo, *hi;      /* of quantize */
+} Group;
+
+static Reg *load_f32(Builder *b, const char *name, Addr a) {
+    Reg *x = build_load(b, name, 1, a);
+    return x->type.dtype == DT_f32 ? x : build_convert(b, INST_convert, name, ltype(DT_f32, 1), x);
+}
+
+static Group load_group(Builder *b, const Node *n, Reg *scale, Reg *zero) {
+    LType f32 = ltype(DT_f32, 1);
+    Group g = {.scale = load_f32(b, "s", addr_of(scale, 0))};
+    if (zero)
+        g.zero = load_f32(b, "z", addr_of(zero, 0));
+    if (n->op != OP_quantize)
+        return g;
+    DType to = quantize_attrs(n)->to;
+    g.lo = build_const_f(b, "lo", f32, dtype_min(to));
+    g.hi = build_const_f(b, "hi", f32, dtype_max(to));
+    if (zero) {
+        g.lo = build_op(b, INST_sub, "lo", g.lo, g.zero, NULL);
+        g.hi = build_op(b, INST_sub, "hi", g.hi, g.zero, NULL);
+    }
+    return g;
+}
+
+static Reg *quantized(Builder *b, const Group *g, Reg *x, DType to) {
+    Reg *q = round_clamped(b, build_op(b, INST_div, "x", x, g->scale, NULL), g->lo, g->hi);
+    q = g->zero ? build_op(b, INST_add, "q", q, g->zero, NULL) : q;
+    return build_convert(b, INST_convert, "y", ltype(to, 1), q);
+}
+
+static Reg *dequantized(Builder *b, const Group *g, Reg *x) {
+    x = g->zero ? build_op(b, INST_sub, "d", x, g->zero, NULL) : x;
+    return build_op(b, INST_mul, "y", x, g->scale, NULL);
+}
+
+/* The types of x and of the zero points in memory; zero_type is NULL where there are none. */
+static Kernel *build_kernel(Lower *lo, const Node *n, DType from, const DType *zero_type) {
+    DType to = node_out(n)->type.dtype;
+    const char *name = arena_printf(&lo->m->arena, "%s_%s", op_info(n->op)->name,
+                                    dtype_name(n->op == OP_quantize ? to : from));
+    Kernel *k = kernel_new(lo->m, name);
+    Reg *a = kernel_param_ptr(k, "a", from), *c = kernel_param_ptr(k, "c", to);
+    Reg *scale = kernel_param_ptr(k, "scale", DT_f32);
+    Reg *zero = zero_type ? kernel_param_ptr(k, "zero", *zero_type) : NULL;
+    Reg *outer = kernel_param_i64(k, "outer"), *groups = kernel_param_i64(k, "groups");
+    Reg *inner = kernel_param_i64(k, "inner");
+    Builder bb = build_begin(k), *b = &bb;
+    Reg *p = copy_pointer(b, "p", a), *q = copy_pointer(b, "q", c);
+    build_for(b, "o", bound_const(0), bound_reg(outer), 1);
+    Reg *s = copy_pointer(b, "s", scale), *z = zero ? copy_pointer(b, "z", zero) : NULL;
+    build_for(b, "g", bound_const(0), bound_reg(groups), 1);
+    Group g = load_group(b, n, s, z);
+    Reg *i = build_for(b, "i", bound_const(0), bound_reg(inner), 1);
+    Reg *x = load_f32(b, "x", addr_plus(addr_of(p, 0), i, 1));
+    build_store(b, addr_plus(addr_of(q, 0), i, 1),
+                n->op == OP_quantize ? quantized(b, &g, x, to) : dequantized(b, &g, x));
+    build_close(b);
+    advance(b, p, inner);
+    advance(b, q, inner);
+    advance_by(b, s, 1);
+    if (z)
+        advance_by(b, z, 1);
+    build_close(b);
+    build_close(b);
+    build_end(b);
+    return k;
+}
+
+/* ---- ops ------------------------------------------------------------------------------------- */
+
+/* Where v is, and its type there: constants are packed as f32. */
+static Addr numbers(Lower *lo, const Value *v, DType *type) {
+    *type = v->constant ? DT_f32 : v->type.dtype;
+    if (!v->constant)
+        return lower_plain(lo, v);
+    int64_t n = shape_elems(&v->type.shape);
+    float *packed = lower_weights_begin(lo, n);
+    for (int64_t i = 0; i < n; i++)
+        packed[i] = (float)tensor_f64(v->constant, i);
+    return lower_weights_end(lo, v->name);
+}
+
+bool lower_quantize(Lower *lo, Node *n) {
+    const Shape *s = &node_out(n)->type.shape;
+    bool one = node_in(n, 1)->type.shape.rank == 0;
+    int64_t axis = n->op == OP_quantize ? quantize_attrs(n)->axis : axis_attrs(n)->axis;
+    int64_t outer = 1, groups = one ? 1 : s->dim[axis], inner = one ? shape_elems(s) : 1;
+    for (int d = 0; d < s->rank && !one; d++) {
+        outer *= d < axis ? s->dim[d] : 1;
+        inner *= d > axis ? s->dim[d] : 1;
+    }
+    if (outer * groups * inner == 0)
+        return true;
+    DType from, zero_type;
+    Arg args[7];
+    int count = 0;
+    args[count++] = arg_addr(numbers(lo, node_in(n, 0), &from));
+    args[count++] = arg_addr(lower_plain(lo, node_out(n)));
+    args[count++] = arg_addr(lower_plain(lo, node_in(n, 1)));
+    if (node_in(n, 2))
+        args[count++] = arg_addr(numbers(lo, node_in(n, 2), &zero_type));
+    args[count++] = arg_i64(outer);
+    args[count++] = arg_i64(groups);
+    args[count++] = arg_i64(inner);
+    lower_call(lo, build_kernel(lo, n, from, node_in(n, 2) ? &zero_type : NULL), args, count);
+    return true;
+}

@@ -1,0 +1,100 @@
+/* fuse-quantize: quantize and a dequantize behind it become fake_quant, which stays in f32 and in
+ * whatever layout its neighbours have; an integer never gets to memory. A reshape, transpose or
+ * slice between the two moves behind them.
+ *
+ * Needs: fold-constants. Leaves alone: parameters that are not one known number each, different
+ * zero points, a quantize that something else reads too, for that reader, and what is moved for
+ * several readers. */
+#include "passes/match.h"
+
+#include <math.h>
+
+/* Operand `slot` as one known number; false where it isn't. An absent one is `dflt`. */
+static bool number(const Node *n, int slot, double dflt, double *out) {
+    const Value *v = node_in(n, slot);
+    *out = dflt;
+    if (!v)
+        return true;
+    if (!v->constant || !v->constant->data || v->type.shape.rank != 0)
+        return false;
+    *out = tensor_f64(v->constant, 0);
+    return !isnan(*out);
+}
+
+/* q and d as one; false where they can't be. */
+static bool joined(const Node *q, const Node *d, FakeQuantAttrs *a) {
+    double zero, same_zero;
+    if (!number(q, 1, 1, &a->divide) || !number(q, 2, 0, &zero) || !number(d, 1, 1, &a->times) ||
+        !number(d, 2, 0, &same_zero) || zero != same_zero)
+        return false;
+    a->min = dtype_min(quantize_attrs(q)->to) - zero;
+    a->max = dtype_max(quantize_attrs(q)->to) - zero;
+    return true;
+}
+
+/* The fake_quant of x that is there already, or NULL. */
+static Node *find(const Value *x, const FakeQuantAttrs *a) {
+    for (const Use *u = x->uses; u; u = u->next) {
+        if (!u->user || u->user->op != OP_fake_quant)
+            continue;
+        const FakeQuantAttrs *b = fake_quant_attrs(u->user);
+        if (a->divide == b->divide && a->times == b->times && a->min == b->min && a->max == b->max)
+            return u->user;
+    }
+    return NULL;
+}
+
+/* In front of q, so that it is there for whatever is behind q. */
+static Node *make(Graph *g, Node *q, const Node *d, const FakeQuantAttrs *a) {
+    Node *f = new_node(g, OP_fake_quant, q, (Value *[]){node_in(q, 0)}, 1);
+    *fake_quant_attrs(f) = *a;
+    f->origin = origin_join(g, q->origin, d->origin);
+    node_infer_or_die(f);
+    return f;
+}
+
+static bool has_one_scale(const Node *n) {
+    return node_in(n, 1)->type.shape.rank == 0;
+}
+
+/* What d reads is moved elements, and nobody else's. */
+static Node *mover(const Node *d) {
+    Node *m = node_in(d, 0)->def;
+    bool moves = m && (m->op == OP_reshape || m->op == OP_transpose || m->op == OP_slice);
+    return moves && value_single_user(node_out(m)) == d ? m : NULL;
+}
+
+/* The dequantize that comes before all that d's elements were moved by. */
+static Node *before_moves(Graph *g, Node *d) {
+    for (Node *m; has_one_scale(d) && (m = mover(d));) {
+        Value *operands[] = {node_in(m, 0), node_in(d, 1), node_in(d, 2)};
+        if (node_in(d, 1)->def || (operands[2] && operands[2]->def))
+            break; /* they might be made behind m */
+        Node *first = new_node(g, OP_dequantize, d, operands, 3);
+        node_infer_or_die(first);
+        node_move_before(g, first, m);
+        value_replace(node_out(d), node_out(m));
+        node_erase(g, d);
+        node_set_operand(m, 0, node_out(first));
+        node_infer_or_die(m);
+        d = first;
+    }
+    return d;
+}
+
+bool pass_fuse_quantize(Graph *g, PassContext *cx) {
+    (void)cx;
+    FOR_EACH_NODE_SAFE(g, d) {
+        if (d->op != OP_dequantize)
+            continue;
+        d = before_moves(g, d);
+        Node *q = node_in(d, 0)->def;
+        FakeQuantAttrs a;
+        if (!q || q->op != OP_quantize || !joined(q, d, &a))
+            continue;
+        Node *f = find(node_in(q, 0), &a);
+        replace_node(g, d, node_out(f ? f : make(g, q, d, &a)));
+    }
+    graph_dce(g);
+    return true;
+}

@@ -1,0 +1,118 @@
+/* test_quantize.c: kernels of quantize, dequantize and fake_quant against the graph interpreter,
+ * for every target. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "tests/lib/kernel_check.h"
+
+static Value *numbers(Graph *g, DType dt, Shape s, double first, double step) {
+    Tensor *t = tensor_new(&g->arena, dt, s);
+    for (int64_t i = 0; i < shape_elems(&s); i++)
+        tensor_set_f64(t, i, first + (double)i * step);
+    return graph_constant(g, graph_unique_name(g, "number"), t);
+}
+
+static Value *quantized(Graph *g, Value *x, Value *scale, Value *zero, DType to, int axis) {
+    Node *q = node_new(g, OP_quantize, NULL, "q", (Value *[]){x, scale, zero}, 3);
+    quantize_attrs(q)->to = to;
+    quantize_attrs(q)->axis = axis;
+    node_infer_or_die(q);
+    return node_out(q);
+}
+
+/* The integers are seen through dequantize. */
+static void add_dequantize(Graph *g, Value *x, Value *scale, Value *zero, int axis) {
+    Node *d = node_new(g, OP_dequantize, NULL, "y", (Value *[]){x, scale, zero}, 3);
+    axis_attrs(d)->axis = axis;
+    finish(g, d);
+}
+
+static const DType types[] = {DT_u8, DT_i8, DT_u16, DT_i16};
+enum { NTYPES = sizeof types / sizeof *types };
+
+/* One scale for all: with and without a zero point; these two become fake_quant. Steps of 1/64 and
+ * inputs of up to 4: there are ties, and what i8 can't hold. */
+static void add_whole(Graph *g, DType dt, Shape s, bool zero) {
+    Value *x = new_input(g, "x", s), *scale = numbers(g, DT_f32, (Shape){0}, 1.0 / 64, 0);
+    Value *z = zero ? numbers(g, dt, (Shape){0}, 3, 0) : NULL;
+    add_dequantize(g, quantized(g, x, scale, z, dt, 0), scale, z, 0);
+}
+
+/* One for each element of a dimension. */
+static void add_along(Graph *g, DType dt, Shape s, int axis) {
+    Shape n = SHAPE(s.dim[axis]);
+    Value *scale = numbers(g, DT_f32, n, 0.01, 0.013), *zero = numbers(g, dt, n, 0, 7);
+    add_dequantize(g, quantized(g, new_input(g, "x", s), scale, zero, dt, axis), scale, zero, axis);
+}
+
+/* Parameters that are computed, and an integer that is read twice. */
+static void add_computed(Graph *g, DType dt, Shape s) {
+    Value *one = numbers(g, DT_f32, (Shape){0}, 1, 0);
+    Value *scale = new_input(g, "scale", (Shape){0}), *at = new_input(g, "at", (Shape){0});
+    Value *zero = quantized(g, at, one, NULL, dt, 0);
+    Value *q = quantized(g, new_input(g, "x", s), scale, zero, dt, 0);
+    add_dequantize(g, q, scale, zero, 0);
+    add_dequantize(g, q, one, NULL, 0);
+}
+
+static void add_constant(Graph *g, DType dt) {
+    Value *scale = new_input(g, "scale", (Shape){0});
+    add_dequantize(g, numbers(g, dt, SHAPE(3, 5), -7, 11), scale, NULL, 0);
+}
+
+static Graph *quantize_graph(void) {
+    Graph *g = graph_new("quantize");
+    for (int i = 0; i < NTYPES; i++) {
+        add_whole(g, types[i], SHAPE(2, 19, 3, 5), i % 2);
+        add_along(g, types[i], SHAPE(2, 5, 3), i % 3);
+        add_computed(g, types[i], SHAPE(3, 7));
+        add_constant(g, types[i]);
+    }
+    add_constant(g, DT_i32);
+    add_along(g, DT_u8, SHAPE(17), 0);
+    add_whole(g, DT_u8, SHAPE(0, 3), true);
+    return g;
+}
+
+static void test_quantize(void **state) {
+    (void)state;
+    check_all(quantize_graph, NSPECIALS, 0);
+}
+
+static void add_fake_quant(Graph *g, Value *x, FakeQuantAttrs a) {
+    Node *n = node_new(g, OP_fake_quant, NULL, "y", &x, 1);
+    *fake_quant_attrs(n) = a;
+    finish(g, n);
+}
+
+static Graph *fake_quant_graph(void) {
+    static const FakeQuantAttrs cases[] = {
+        {.divide = 0.03125, .times = 0.03125, .min = -128, .max = 127},
+        {.divide = 0.017, .times = 0.3, .min = 0, .max = 255},
+        {.divide = 1, .times = 1, .min = -3, .max = 2},
+        {.divide = 1e-6, .times = 1, .min = -65535, .max = 0},
+    };
+    Graph *g = graph_new("fake_quant");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        add_fake_quant(g, new_input(g, "x", SHAPE(3, 7, 2)), cases[i]);
+        add_fake_quant(g, blocked_input(g, SHAPE(1, 19, 5, 3)), cases[i]);
+    }
+    return g;
+}
+
+static void test_fake_quant(void **state) {
+    (void)state;
+    check_all(fake_quant_graph, NSPECIALS, 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_quantize),
+        cmocka_unit_test(test_fake_quant),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
