@@ -72,6 +72,7 @@ static NetBlock new_block(BlockKind kind, const Node *conv, const Value *x, cons
     return (NetBlock){.kind = kind,
                       .kernel = a->kernel.v[0],
                       .stride = a->stride.v[0],
+                      .dilation = a->dilation.v[0],
                       .in = channels(x),
                       .middle = channels(node_out(conv)),
                       .out = channels(y),
@@ -273,10 +274,15 @@ static int64_t scaled_repeats(const Family *f, const Stage *s, double depth) {
     return (int64_t)ceil((double)s->repeats * depth - 1e-9);
 }
 
+/* Backbones of segmentation keep their last planes large: they spread taps instead of striding. */
+static bool stride_fits(const NetBlock *b, int64_t stride) {
+    return b->stride == stride || (b->stride == 1 && b->dilation > 1);
+}
+
 static bool block_fits(const NetBlock *b, const Stage *s, const Family *f, int64_t out,
                        bool first) {
     bool se = s->kind == BLOCK_MBCONV && f->se;
-    return b->kind == s->kind && b->kernel == s->kernel && b->stride == (first ? s->stride : 1) &&
+    return b->kind == s->kind && b->kernel == s->kernel && stride_fits(b, first ? s->stride : 1) &&
            b->out == out && (b->squeezed > 0) == se &&
            (s->expand == 0 || b->middle == b->in * s->expand);
 }
@@ -330,6 +336,8 @@ void network_recognise(Graph *g, Arena *a, Network *out) {
     }
     add_costs(&r);
     find_member(out, a);
+    if (out->member)
+        out->decoder = network_decoder(g, out);
 }
 
 /* "6", "3.2" */

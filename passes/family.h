@@ -15,7 +15,7 @@ typedef enum BlockKind {
 
 typedef struct NetBlock {
     BlockKind kind;
-    int64_t kernel, stride;
+    int64_t kernel, stride, dilation;
     int64_t in, middle, out; /* channels; middle: after the expansion */
     int64_t squeezed;        /* channels of the squeeze; 0: no se */
     bool residual;
@@ -34,6 +34,7 @@ typedef struct Member {
 typedef struct Network {
     VEC(NetBlock) blocks; /* in order of execution */
     const Member *member; /* NULL: none that the table knows */
+    const char *decoder; /* behind a member: "U-Net", "FPN", "DeepLab", "BiFPN"; NULL: none known */
     int64_t height, width;
 } Network;
 
@@ -42,5 +43,10 @@ typedef struct Network {
 void network_recognise(Graph *g, Arena *a, Network *out);
 /* "MBConv6 k5 s2 se 0.25", "FusedMBConv4 k3 s1", "stem k3 s2". */
 const char *block_name(const NetBlock *b, Arena *a);
+
+/* ---- family_decoder.c ------------------------------------------------------------------------ */
+
+/* The decoder of a recognised member, by the marks that network_recognise leaves. */
+const char *network_decoder(const Graph *g, const Network *net);
 
 #endif

@@ -43,6 +43,8 @@ MEMBERS = {
     "timm_tf_v2_b0": ("EfficientNetV2-B0", 1.0, 1.0, 224),
     "tv_v2_s": ("EfficientNetV2-S", 1.0, 1.0, 384),
 }
+# Skeleton: what is behind the member's blocks.
+DECODERS = {"tv_b0": None, "smp_unet_b0": "U-Net", "smp_deeplabv3p_b0": "DeepLab", "effdet_d0": "BiFPN"}
 B0 = (["stem k3 s2", "MBConv1 k3 s1 se 0.25"] + ["MBConv6 k3 s2 se 0.25", "MBConv6 k3 s1 se 0.25"]
       + ["MBConv6 k5 s2 se 0.25", "MBConv6 k5 s1 se 0.25"]
       + ["MBConv6 k3 s2 se 0.25"] + 2 * ["MBConv6 k3 s1 se 0.25"]
@@ -141,6 +143,13 @@ class Blocks(unittest.TestCase):
                                  (name, width, depth))
                 self.assertEqual((network["input_height"], network["input_width"]),
                                  (resolution, resolution))
+
+    def test_decoders(self):
+        """Backbones with dilated stages are members too."""
+        for skeleton, decoder in DECODERS.items():
+            with self.subTest(model=skeleton):
+                network = full(skeleton)["network"]
+                self.assertEqual((network["name"], network["decoder"]), ("EfficientNet-B0", decoder))
 
     def test_strangers(self):
         """Of the family's blocks, but no published member."""
