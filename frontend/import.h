@@ -236,11 +236,12 @@ Ints onnx_keep_ints(OnnxNode *n, const int64_t *v, int count);
 Value *onnx_where(OnnxNode *n, const char *part, Value *c, Value *a, Value *b);
 Value *onnx_transpose(OnnxNode *n, const char *part, Value *x, const int64_t *perm);
 Value *onnx_concat(OnnxNode *n, const char *part, Value *const *x, int count, int axis);
-/* Of one axis, which may be empty: x[start + i * step] for i < size; `before` and `after` zeros. */
+/* Of one axis, which may be empty: x[start + i * step] for i < size; with numbers `before` and
+ * `after` it. */
 Value *onnx_slice_axis(OnnxNode *n, const char *part, Value *x, int axis, int64_t start,
                        int64_t size, int64_t step);
 Value *onnx_pad_axis(OnnxNode *n, const char *part, Value *x, int axis, int64_t before,
-                     int64_t after);
+                     int64_t after, double value);
 /* The constant 0, 1, ..., count - 1 along one axis of `rank`. NULL after a complaint. */
 Value *onnx_iota(OnnxNode *n, const char *part, DType dt, int64_t count, int rank, int axis);
 /* A number that input i, of one element, has while compiling; dflt where it is absent. */

@@ -43,7 +43,7 @@ Value *onnx_slice_axis(OnnxNode *n, const char *part, Value *x, int axis, int64_
 }
 
 Value *onnx_pad_axis(OnnxNode *n, const char *part, Value *x, int axis, int64_t before,
-                     int64_t after) {
+                     int64_t after, double value) {
     int64_t front[MAX_RANK] = {0}, back[MAX_RANK] = {0};
     if (!x)
         return NULL;
@@ -52,6 +52,7 @@ Value *onnx_pad_axis(OnnxNode *n, const char *part, Value *x, int axis, int64_t 
     Node *p = onnx_add(n, OP_pad, part, &x, 1);
     pad_attrs(p)->before = onnx_keep_ints(n, front, x->type.shape.rank);
     pad_attrs(p)->after = onnx_keep_ints(n, back, x->type.shape.rank);
+    pad_attrs(p)->value = value;
     return onnx_done(n, p);
 }
 

@@ -267,7 +267,7 @@ void import_group_norm_21(OnnxNode *n) {
 /* The sum of x over a window of channels: `before` in front of each, itself, `after` behind. */
 static Value *channel_sums(OnnxNode *n, Value *x, int64_t before, int64_t after) {
     int64_t channels = x->type.shape.dim[1];
-    Value *wide = onnx_pad_axis(n, "padded", x, 1, before, after), *sum = NULL;
+    Value *wide = onnx_pad_axis(n, "padded", x, 1, before, after, 0), *sum = NULL;
     for (int64_t i = 0; i <= before + after; i++) {
         Value *tap = onnx_slice_axis(n, "tap", wide, 1, i, channels, 1);
         sum = i ? onnx_binary(n, OP_add, "sum", sum, tap) : tap;

@@ -1,20 +1,22 @@
-/* op_sequence.c: operators along the order of one axis: CumSum, ReverseSequence. */
+/* op_sequence.c: operators along the order of one axis: CumSum, CumProd, ReverseSequence. */
 #include "frontend/import.h"
 
-/* ---- CumSum ---------------------------------------------------------------------------------- */
+/* ---- CumSum, CumProd
+ * ---------------------------------------------------------------------------------- */
 
-/* x moved by `by` elements along the axis, zeros behind it; towards the front where `back` is set.
- */
-static Value *moved(OnnxNode *n, Value *x, int axis, int64_t by, bool back) {
+/* x moved by `by` elements along the axis, and `fill` where it was; towards the front where `back`
+ * is set. */
+static Value *moved(OnnxNode *n, Value *x, int axis, int64_t by, bool back, double fill) {
     if (!x)
         return NULL;
     int64_t size = x->type.shape.dim[axis];
     x = onnx_slice_axis(n, "cut", x, axis, back ? by : 0, size - by, 1);
-    return onnx_pad_axis(n, "moved", x, axis, back ? 0 : by, back ? by : 0);
+    return onnx_pad_axis(n, "moved", x, axis, back ? 0 : by, back ? by : 0, fill);
 }
 
-/* CumSum-11, -14: sums of 2, 4, 8, ... elements, each of two sums of half as many. */
-void import_cum_sum(OnnxNode *n) {
+/* op, with its neutral element, over all elements up to each: over 2, 4, 8, ... elements from two
+ * times half as many. */
+static void scan(OnnxNode *n, Op op, double neutral) {
     bool exclusive = attr_bool(n, "exclusive", false), back = attr_bool(n, "reverse", false);
     Ints axes;
     if (!onnx_ints_input(n, 1, "axis", &axes))
@@ -27,10 +29,20 @@ void import_cum_sum(OnnxNode *n) {
         return;
     int64_t size = x->type.shape.dim[axis];
     if (exclusive && size > 0)
-        x = moved(n, x, axis, 1, back);
+        x = moved(n, x, axis, 1, back, neutral);
     for (int64_t half = 1; half < size; half *= 2)
-        x = onnx_binary(n, OP_add, "sums", x, moved(n, x, axis, half, back));
+        x = onnx_binary(n, op, "scan", x, moved(n, x, axis, half, back, neutral));
     onnx_set_output(n, 0, onnx_unary(n, OP_identity, NULL, x));
+}
+
+/* CumSum-11, -14. */
+void import_cum_sum(OnnxNode *n) {
+    scan(n, OP_add, 0);
+}
+
+/* CumProd-26. */
+void import_cum_prod(OnnxNode *n) {
+    scan(n, OP_mul, 1);
 }
 
 /* ---- ReverseSequence ------------------------------------------------------------------------- */

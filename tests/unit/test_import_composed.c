@@ -165,6 +165,125 @@ static void test_hardmax(void **state) {
     assert_values(&g, 13, x, "f32[2,2,2]", D(0, 1, 0, 0, 1, 0, 1, 1));
 }
 
+static void test_cum_prod(void **state) {
+    (void)state;
+    Buf g = with_x("1,4");
+    add_ints(&g, "axis", "1");
+    add_op(&g, "CumProd", "x,axis", NULL);
+    assert_values(&g, 26, F(2, 3, 0.5f, -1), "f32[1,4]", D(2, 6, 3, -3));
+}
+
+/* ---- bits ------------------------------------------------------------------------------------ */
+
+/* x and y are constants of int64; the result is cast to a float. */
+static void assert_shift(const char *direction, const char *x, const char *by, const double *want) {
+    Buf attrs = {0}, cast = {0}, g = {0};
+    add_ints(&g, "a", x);
+    add_ints(&g, "b", by);
+    with_string(&attrs, "direction", direction);
+    add_node(&g, "BitShift", "a,b", "c", &attrs);
+    with_int(&cast, "to", ONNX_FLOAT);
+    add_op(&g, "Cast", "c", &cast);
+    assert_values(&g, 28, NULL, "f32[4]", want);
+}
+
+static void test_bit_shift(void **state) {
+    (void)state;
+    assert_shift("LEFT", "1,-3,5,7", "0,4,33,64", D(1, -48, 0xap32, 0));
+    assert_shift("RIGHT", "1,-3,4294967296,-9", "0,1,31,64", D(1, -2, 2, -1));
+    assert_shift("RIGHT", "8,-8,8,-8", "-1,-1,3,3", D(0, -1, 1, -1));
+    Buf attrs = {0}, g = with_x("2");
+    with_string(&attrs, "direction", "LEFT");
+    add_op(&g, "BitShift", "x,x", &attrs);
+    assert_fails(&g, 11, EXIT_BAD_MODEL, "must be integers");
+}
+
+/* ---- signals --------------------------------------------------------------------------------- */
+
+static void assert_window(const char *op, bool periodic, const char *size, const double *want) {
+    Buf attrs = {0}, g = {0};
+    with_int(&attrs, "periodic", periodic);
+    add_ints(&g, "n", size);
+    add_op(&g, op, "n", &attrs);
+    char type[16];
+    snprintf(type, sizeof type, "f32[%s]", size);
+    assert_values(&g, 17, NULL, type, want);
+}
+
+static void test_windows(void **state) {
+    (void)state;
+    assert_window("HannWindow", true, "4", D(0, 0.5, 1, 0.5));
+    assert_window("HannWindow", false, "3", D(0, 1, 0));
+    assert_window("HammingWindow", false, "3", D(4.0 / 46, 1, 4.0 / 46));
+    assert_window("BlackmanWindow", true, "2", D(0, 1));
+    assert_window("HannWindow", false, "1", D(0));
+    Buf g = {0};
+    add_ints(&g, "n", "-1");
+    add_op(&g, "HannWindow", "n", NULL);
+    assert_fails(&g, 17, EXIT_BAD_MODEL, "its size is -1");
+    add_ints(&g, "n", "2000000000");
+    add_op(&g, "HannWindow", "n", NULL);
+    assert_fails(&g, 17, EXIT_UNSUPPORTED, "too large for the size of the model");
+}
+
+static void assert_dft(const char *x, bool inverse, bool onesided, const float *v, const char *type,
+                       const double *want) {
+    Buf attrs = {0}, g = with_x(x);
+    with_int(&attrs, "inverse", inverse);
+    with_int(&attrs, "onesided", onesided);
+    add_op(&g, "DFT", "x", &attrs);
+    assert_values(&g, 20, v, type, want);
+}
+
+static void test_dft(void **state) {
+    (void)state;
+    const float *real = F(1, 2, 3, 4);
+    assert_dft("1,4,1", false, false, real, "f32[1,4,2]", D(10, 0, -2, 2, -2, 0, -2, -2));
+    assert_dft("1,4,1", false, true, real, "f32[1,3,2]", D(10, 0, -2, 2, -2, 0));
+    assert_dft("1,4,2", true, false, F(10, 0, -2, 2, -2, 0, -2, -2), "f32[1,4,2]",
+               D(1, 0, 2, 0, 3, 0, 4, 0));
+    assert_dft("1,3,2", true, true, F(10, 0, -2, 2, -2, 0), "f32[1,4,1]", D(1, 2, 3, 4));
+    Buf attrs = {0}, g = with_x("2,2,1"); /* along axis 0, of 4 points: zeros behind */
+    with_int(&attrs, "axis", 0);
+    add_ints(&g, "n", "4");
+    add_op(&g, "DFT", "x,n", &attrs);
+    assert_values(&g, 17, real, "f32[4,2,2]",
+                  D(4, 0, 6, 0, 1, -3, 2, -4, -2, 0, -2, 0, 1, 3, 2, 4));
+    g = with_x("2,3");
+    add_op(&g, "DFT", "x", NULL);
+    assert_fails(&g, 20, EXIT_BAD_MODEL, "must be 1 or 2");
+}
+
+static void test_stft(void **state) {
+    (void)state;
+    Buf g = with_x("1,4,1");
+    add_ints(&g, "step", "2");
+    add_floats(&g, "w", "2", F(1, 2), 2);
+    add_op(&g, "STFT", "x,step,w", NULL);
+    assert_values(&g, 17, F(1, 2, 3, 4), "f32[1,2,2,2]", D(5, 0, -3, 0, 11, 0, -5, 0));
+    g = with_x("1,4,1");
+    add_ints(&g, "step", "0");
+    add_op(&g, "STFT", "x,step", NULL);
+    assert_fails(&g, 17, EXIT_BAD_MODEL, "0 apart");
+}
+
+static void test_dropout(void **state) {
+    (void)state;
+    Buf g = with_x("2"), attrs = {0};
+    add_floats(&g, "ratio", "", F(0), 1);
+    add_ints(&g, "training", "1");
+    add_node(&g, "Dropout", "x,ratio,training", "kept,mask", NULL);
+    with_int(&attrs, "to", ONNX_FLOAT);
+    add_node(&g, "Cast", "mask", "m", &attrs);
+    add_op(&g, "Add", "kept,m", NULL);
+    assert_values(&g, 13, F(1, 2), "f32[2]", D(2, 3));
+    g = with_x("2");
+    add_floats(&g, "ratio", "", F(0.5f), 1);
+    add_ints(&g, "training", "1");
+    add_op(&g, "Dropout", "x,ratio,training", NULL);
+    assert_fails(&g, 13, EXIT_UNSUPPORTED, "training mode");
+}
+
 /* ---- normalisations -------------------------------------------------------------------------- */
 
 static void test_lrn(void **state) {
@@ -219,7 +338,10 @@ int main(void) {
         cmocka_unit_test(test_losses),     cmocka_unit_test(test_softmax_loss),
         cmocka_unit_test(test_bad_losses), cmocka_unit_test(test_trilu),
         cmocka_unit_test(test_eye_like),   cmocka_unit_test(test_det),
-        cmocka_unit_test(test_cum_sum),    cmocka_unit_test(test_reverse_sequence),
+        cmocka_unit_test(test_cum_sum),    cmocka_unit_test(test_cum_prod),
+        cmocka_unit_test(test_bit_shift),  cmocka_unit_test(test_windows),
+        cmocka_unit_test(test_dft),        cmocka_unit_test(test_stft),
+        cmocka_unit_test(test_dropout),    cmocka_unit_test(test_reverse_sequence),
         cmocka_unit_test(test_hardmax),    cmocka_unit_test(test_lrn),
         cmocka_unit_test(test_group_norm), cmocka_unit_test(test_rms_norm),
     };
