@@ -307,8 +307,8 @@ static bool only_planes(const Shape *s, const TapTable *t) {
     return s->rank == 4 && t[0].identity && t[1].identity;
 }
 
-static Value *resize_all(OnnxNode *n, const ResizeAxis *a, const TapTable *t, double outside) {
-    Value *x = onnx_input(n, 0);
+static Value *resize_all(OnnxNode *n, Value *x, const ResizeAxis *a, const TapTable *t,
+                         double outside) {
     int rank = x->type.shape.rank;
     if (only_planes(&x->type.shape, t))
         return resize_planes(n, NULL, x, &t[2], a[2].out, &t[3], a[3].out, outside);
@@ -316,6 +316,13 @@ static Value *resize_all(OnnxNode *n, const ResizeAxis *a, const TapTable *t, do
         if (!t[i].identity)
             x = resize_axis(n, x, i, &t[i], a[i].out, outside);
     return x ? onnx_unary(n, OP_identity, NULL, x) : NULL;
+}
+
+/* Integers are interpolated as f32, and what comes out loses its fraction. */
+static Value *resize_integers(OnnxNode *n, const ResizeAxis *a, const TapTable *t, double outside) {
+    Value *x = onnx_cast(n, "floats", onnx_input(n, 0), DT_f32);
+    x = x ? resize_all(n, x, a, t, outside) : NULL;
+    return x ? onnx_cast(n, NULL, x, onnx_input(n, 0)->type.dtype) : NULL;
 }
 
 static void check_axis(OnnxNode *n, const ResizeAxis *a, int axis) {
@@ -331,8 +338,7 @@ static void import_resized(OnnxNode *n, const ResizeMode *m, const ResizeAxis *a
     const Shape *s = onnx_shape(n, 0);
     TapTable t[MAX_RANK];
     Shape y = {.rank = s->rank};
-    if (m->mode != NEAREST && !onnx_needs_float(n, 1))
-        return;
+    bool as_floats = m->mode != NEAREST && !dtype_is_float(onnx_input(n, 0)->type.dtype);
     for (int i = 0; i < s->rank && !n->failed; i++) {
         check_axis(n, &a[i], i);
         y.dim[i] = a[i].out;
@@ -342,7 +348,9 @@ static void import_resized(OnnxNode *n, const ResizeMode *m, const ResizeAxis *a
     for (int i = 0; i < s->rank && !n->failed; i++)
         make_table(n, m, &a[i], &t[i]);
     if (!n->failed)
-        onnx_set_output(n, 0, resize_all(n, a, t, outside));
+        onnx_set_output(n, 0,
+                        as_floats ? resize_integers(n, a, t, outside)
+                                  : resize_all(n, onnx_input(n, 0), a, t, outside));
 }
 
 /* ---- arguments ------------------------------------------------------------------------------- */

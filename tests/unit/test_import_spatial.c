@@ -186,6 +186,20 @@ static void test_old_resizes(void **state) {
     assert_model(&g, 7, "resize", F(1, 3), "f32[1,1,1,4]", D(1, 2, 3, 3));
 }
 
+/* Between integers: 1, 1.5, 2.5, 3, whose fractions are cut off. */
+static void test_resized_integers(void **state) {
+    (void)state;
+    Buf g = with_x("1,1,1,2"), to = {0}, attrs = {0}, from = {0};
+    add_floats(&g, "scales", "4", F(1, 1, 1, 2), 4);
+    with_int(&to, "to", ONNX_UINT8);
+    add_node(&g, "Cast", "x", "u", &to);
+    with_string(&attrs, "mode", "linear");
+    add_node(&g, "Resize", "u,,scales", "r", &attrs);
+    with_int(&from, "to", ONNX_FLOAT);
+    add_op(&g, "Cast", "r", &from);
+    assert_model(&g, 13, "cast cast resize cast cast", F(1, 3), "f32[1,1,1,4]", D(1, 1, 2, 3));
+}
+
 /* Axes that aren't those of planes; nothing to do is nothing. */
 static void test_other_axes(void **state) {
     (void)state;
@@ -350,6 +364,7 @@ int main(void) {
         cmocka_unit_test(test_cubic),
         cmocka_unit_test(test_resize_18),
         cmocka_unit_test(test_old_resizes),
+        cmocka_unit_test(test_resized_integers),
         cmocka_unit_test(test_other_axes),
         cmocka_unit_test(test_bad_resizes),
     };
