@@ -382,7 +382,7 @@ static bool is_data(const Value *v) {
 }
 
 static bool only_f32(Lower *lo, const Node *n) {
-    if (n->op == OP_quantize || n->op == OP_dequantize)
+    if (n->op == OP_quantize || n->op == OP_dequantize || n->op == OP_cast)
         return true;
     for (int i = 0; i < n->nresults; i++)
         if (n->results[i]->type.dtype != DT_f32)

@@ -291,6 +291,11 @@ bool elementwise_blocks(const Node *n);
 /* An elementwise node or `expand` on plain tensors of any rank, with numpy's broadcasting. */
 void lower_elementwise_plain(Lower *lo, const Node *n);
 
+/* ---- lower_round.c --------------------------------------------------------------------------- */
+
+/* Appends x rounded to the nearest integer. */
+Reg *round_result(Builder *b, Reg *x);
+
 /* ---- lower_quantize.c ------------------------------------------------------------------------ */
 
 /* Appends what fake_quant computes from x. */

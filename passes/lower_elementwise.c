@@ -45,6 +45,8 @@ Reg *elementwise_result(Builder *b, const Node *n, Reg *x, Reg *y) {
         return build_op(b, act_inst(act), "z", x, NULL, NULL);
     if (n->op == OP_clip)
         return clip(b, clip_attrs(n), x);
+    if (n->op == OP_round)
+        return round_result(b, x);
     if (n->op == OP_fake_quant)
         return fake_quant_result(b, fake_quant_attrs(n), x);
     if (unary_inst[n->op])

@@ -5,13 +5,14 @@
 
 /* Needed for lowering whatever the optimisation level: the lowerings expect canonical ops. */
 static const char *const level0[] = {
-    "fold-constants", "canonicalise", "expand-batch-norm", "layout",     "add-scratch",
-    "plan-memory",    "lower",        "expand-math",       "expand-fma",
+    "fold-constants", "widen-floats", "canonicalise", "expand-batch-norm", "layout",
+    "add-scratch",    "plan-memory",  "lower",        "expand-math",       "expand-fma",
 };
 
 static const char *const level2[] = {
     /* the graph as it was meant */
     "fold-constants",
+    "widen-floats",
     "canonicalise",
 
     /* few, fused operators */

@@ -24,13 +24,8 @@ TOOLS = {}  # effnetc, fill_model: paths from the command line
 # Models that are refused so far: a part of what is said.
 UNSUPPORTED = {
     "condconv_op17": "weights must be float32 constants",
-    "dynamic_int8": "no importer for this operator",
     "effdet_d0_nms": "no importer for this operator",
-    "fp16_op17": "only float32 has kernels",
     "keras_unet_op17": "no importer for this operator",
-    "qdq_s8s8_channel": "no importer for this operator",
-    "qdq_u8s8_tensor": "no importer for this operator",
-    "qoperator_u8s8": "no importer for this operator",
 }
 
 
