@@ -73,6 +73,15 @@ CParams c_params(Arena *a, CScopes *scopes, const Module *m, const EmitInfo *inf
     return out;
 }
 
+const CParam *c_count_param(const CParams *params, const Buffer *output) {
+    for (size_t i = 0; i < params->len; i++) {
+        const Buffer *b = params->data[i].buffer;
+        if (b && b->kind == BUF_OUTPUT && b->offset == output->count)
+            return &params->data[i];
+    }
+    die("output %s has no count", output->reg.name);
+}
+
 /* Appends "name(type a, type b)" with the parameters and, where it is not NULL, one more. */
 static void put_signature(Arena *a, Buf *b, const char *head, const CParams *params,
                           const char *more, const char *tail) {
@@ -281,7 +290,7 @@ void c_put_banner(Buf *b, const Module *m, const EmitInfo *info) {
 }
 
 /* "input: f32[1,3,224,224]" as the ONNX file has it, and its ONNX name. */
-static void put_tensor_line(Buf *b, const CParam *p) {
+static void put_tensor_line(Buf *b, const CParams *params, const CParam *p) {
     const Buffer *buf = p->buffer;
     buf_printf(b, " *   %s: %s[", p->name, dtype_name(buf->reg.type.dtype));
     for (int i = 0; i < buf->shape.rank; i++)
@@ -292,6 +301,11 @@ static void put_tensor_line(Buf *b, const CParam *p) {
         c_put_comment(b, buf->onnx_name);
         buf_puts(b, "\" of the model");
     }
+    if (buf->count >= 0)
+        buf_printf(b,
+                   "\n *     *%s says how many are there along axis %d; what is behind has no\n"
+                   " *     meaning",
+                   c_count_param(params, buf)->name, buf->count_axis);
     buf_puts(b, "\n");
 }
 
@@ -318,7 +332,7 @@ static void put_run_comment(Buf *b, const CParams *params, const char *up) {
     else
         buf_puts(b, " *   weights: not used, may be NULL\n");
     for (size_t i = 1; i + 1 < params->len; i++)
-        put_tensor_line(b, &params->data[i]);
+        put_tensor_line(b, params, &params->data[i]);
     if (params->data[params->len - 1].needed)
         buf_printf(b,
                    " *   arena: %s_ARENA_BYTES bytes of scratch memory, %d-byte aligned; contents\n"

@@ -32,6 +32,14 @@ static json_t *shape(const Shape *s) {
     return dims;
 }
 
+/* Which argument says how many elements are there along which axis. */
+static json_t *counted(const CParams *params, const Buffer *b) {
+    json_t *c = json_object();
+    set(c, "by", json_string(c_count_param(params, b)->name));
+    set(c, "axis", json_integer(b->count_axis));
+    return c;
+}
+
 static json_t *tensors(const CParams *params, BufferKind kind) {
     json_t *list = json_array();
     for (size_t i = 0; i < params->len; i++) {
@@ -45,6 +53,8 @@ static json_t *tensors(const CParams *params, BufferKind kind) {
         set(t, "shape", shape(&p->buffer->shape));
         set(t, "layout", json_string("row-major"));
         set(t, "elements", json_integer(p->buffer->elems));
+        if (p->buffer->count >= 0)
+            set(t, "counted", counted(params, p->buffer));
         if (json_array_append_new(list, t))
             die("no JSON for a tensor");
     }

@@ -73,13 +73,21 @@ static void add_output(Outputs *files, const char *path, const Tensor *t, Arena 
     outputs_add(files, path, data, size);
 }
 
-static bool write_outputs(const RunOptions *o, const char *const *path, Tensor *const *out,
-                          size_t n, Context *cx) {
+/* Whether output i says how much of another one is there: that one is cut to it. */
+static bool is_count(const effnetc_model *m, size_t i) {
+    for (size_t k = 0; k < m->outputs.len; k++)
+        if (m->outputs.data[k].count == (int)i)
+            return true;
+    return false;
+}
+
+static bool write_outputs(const RunOptions *o, const effnetc_model *m, const char *const *path,
+                          Tensor *const *out, Context *cx) {
     Outputs files = {0};
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < m->outputs.len; i++) {
         if (path[i])
             add_output(&files, path[i], out[i], &cx->arena);
-        if (o->output_dir)
+        if (o->output_dir && !is_count(m, i))
             add_output(&files, arena_printf(&cx->arena, "%s/%zu.npy", o->output_dir, i), out[i],
                        &cx->arena);
     }
@@ -121,7 +129,8 @@ static void report(const RunOptions *o, effnetc_model *m, Tensor *const *out,
         print_top(out[0], o->top ? o->top : 5, labels);
     else if (!o->output.count && !o->output_dir)
         for (size_t i = 0; i < m->outputs.len; i++)
-            print_summary(&m->outputs.data[i], out[i], a);
+            if (!is_count(m, i))
+                print_summary(&m->outputs.data[i], out[i], a);
 }
 
 static void run_model(const RunOptions *o, effnetc_model *m, const rt_labels *labels, Context *cx) {
@@ -133,7 +142,7 @@ static void run_model(const RunOptions *o, effnetc_model *m, const rt_labels *la
     effnetc_backend backend = backend_by_name(o->backend ? o->backend : "c");
     bool ok = assign_paths("--output", o->output, m->outputs.data, n, path, &cx->diag);
     ok &= inputs_load(m, &o->inputs, in, a);
-    if (ok && run_tensors(m, backend, in, out, a) && write_outputs(o, path, out, n, cx))
+    if (ok && run_tensors(m, backend, in, out, a) && write_outputs(o, m, path, out, cx))
         report(o, m, out, labels, a);
 }
 

@@ -270,6 +270,8 @@ bool assign_paths(const char *option, effnetc_strings args, const effnetc_tensor
 
 DType tensor_dtype(const effnetc_tensor *t);
 Tensor *tensor_for(const effnetc_tensor *t, Arena *a); /* zeroed */
+/* The first `count` elements along an axis. */
+Tensor *tensor_first(const Tensor *t, int axis, int64_t count, Arena *a);
 /* An array from a .npy file; NULL with an error. u2 becomes bf16 where that is wanted. */
 Tensor *npy_decode(const Source *s, const char *path, DType wanted, Arena *a, Diag *d);
 Tensor *npy_load(const char *path, DType wanted, Arena *a, Diag *d);

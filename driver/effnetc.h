@@ -90,6 +90,8 @@ typedef struct effnetc_tensor {
     int rank;
     int64_t dims[EFFNETC_MAX_RANK];
     size_t bytes; /* row-major, no padding */
+    int count;    /* of an output: which one (i64[]) says how many elements of it are there along */
+    int axis;     /* this axis, where that depends on data; -1: all are */
 } effnetc_tensor;
 
 /* After effnetc_load. */

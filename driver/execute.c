@@ -65,6 +65,22 @@ bool effnetc_run(effnetc_model *m, effnetc_backend backend, const void *const *i
     return m->diag->errors == 0 && backends[backend].run(m, in, out);
 }
 
+/* Of an output whose size depends on data, what is there. */
+static bool cut_to_count(effnetc_model *m, size_t i, Tensor **out, Arena *a) {
+    const effnetc_tensor *t = &m->outputs.data[i];
+    if (t->count < 0)
+        return true;
+    int64_t count = tensor_i64(out[t->count], 0);
+    if (count < 0 || count > t->dims[t->axis]) {
+        diag_error(m->diag, EXIT_BAD_MODEL, m->path,
+                   "output %s has %lld elements, its count is %lld", t->name,
+                   (long long)t->dims[t->axis], (long long)count);
+        return false;
+    }
+    out[i] = tensor_first(out[i], t->axis, count, a);
+    return true;
+}
+
 bool run_tensors(effnetc_model *m, effnetc_backend backend, Tensor *const *in, Tensor **out,
                  Arena *a) {
     const void **from = ARENA_ARRAY(a, m->inputs.len + 1, const void *);
@@ -75,5 +91,8 @@ bool run_tensors(effnetc_model *m, effnetc_backend backend, Tensor *const *in, T
         out[i] = tensor_for(&m->outputs.data[i], a);
         to[i] = tensor_mutable(out[i]);
     }
-    return effnetc_run(m, backend, from, to);
+    bool ok = effnetc_run(m, backend, from, to);
+    for (size_t i = 0; i < m->outputs.len; i++)
+        ok = ok && cut_to_count(m, i, out, a);
+    return ok;
 }

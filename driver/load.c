@@ -112,6 +112,7 @@ static effnetc_tensor describe(effnetc_model *m, const char *name, const Type *t
     effnetc_tensor out = {.name = arena_strdup(&m->arena, name),
                           .dtype = dtype_name(t->dtype),
                           .rank = t->shape.rank,
+                          .count = -1,
                           .bytes = (size_t)(shape_elems(&t->shape) * dtype_bytes(t->dtype))};
     memcpy(out.dims, t->shape.dim, sizeof out.dims);
     return out;
@@ -136,6 +137,10 @@ static void describe_source(effnetc_model *m) {
     for (size_t i = 0; i < g->outputs.len; i++)
         vec_push(&m->arena, &m->outputs,
                  describe(m, g->output_names.data[i], &g->outputs.data[i]->value->type));
+    for (size_t i = 0; i < g->counts.len; i++) {
+        m->outputs.data[g->counts.data[i].output].count = (int)g->counts.data[i].count;
+        m->outputs.data[g->counts.data[i].output].axis = g->counts.data[i].axis;
+    }
     m->macs = graph_macs(g);
     m->parameters = count_parameters(g);
 }

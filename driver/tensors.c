@@ -14,6 +14,22 @@ Tensor *tensor_for(const effnetc_tensor *t, Arena *a) {
     return tensor_new(a, tensor_dtype(t), shape_of(t->rank, t->dims));
 }
 
+Tensor *tensor_first(const Tensor *t, int axis, int64_t count, Arena *a) {
+    Shape s = t->shape;
+    ensure(count >= 0 && count <= s.dim[axis]);
+    s.dim[axis] = count;
+    Tensor *y = tensor_new(a, t->dtype, s);
+    size_t outer = 1, inner = (size_t)dtype_bytes(t->dtype);
+    for (int i = 0; i < s.rank; i++) {
+        outer *= i < axis ? (size_t)s.dim[i] : 1;
+        inner *= i > axis ? (size_t)s.dim[i] : 1;
+    }
+    size_t from = inner * (size_t)t->shape.dim[axis], to = inner * (size_t)count;
+    for (size_t i = 0; i < outer && to > 0; i++)
+        memcpy((char *)tensor_mutable(y) + i * to, (const char *)t->data + i * from, to);
+    return y;
+}
+
 void file_error(Diag *d, const char *path, int code, const rt_error *err) {
     diag_error(d,
                code == RT_ERROR_IO         ? EXIT_IO

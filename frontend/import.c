@@ -76,6 +76,7 @@ static void import_node(OnnxNode *n) {
     if (n->failed)
         return;
     row->import(n);
+    counts_check(n);
     attrs_check_all_read(n);
     check_outputs(n);
 }

@@ -74,6 +74,7 @@ typedef struct Importer {
     Map opsets;    /* domain -> const int64_t *: the version imported; "" is ai.onnx */
     Map names;     /* ONNX name -> OnnxName * */
     Map functions; /* "domain:name" of the functions inside the model */
+    Map counts;    /* name of a Value -> what import_counts.c knows of its size */
     Map external;  /* real path -> MappedFile *, all in g->mappings */
     size_t external_mapped, external_used; /* bytes of those files, and of the tensors in them */
     int64_t sparse_stored, sparse_dense;   /* bytes of all sparse tensors, as stored and dense */
@@ -249,6 +250,18 @@ double onnx_number_input(OnnxNode *n, int i, const char *what, double dflt);
 /* A tensor for a constant of the importer's own; NULL, with a complaint, where the model is too
  * small to ask for so much. */
 Tensor *onnx_new_tensor(OnnxNode *n, DType dt, Shape shape);
+
+/* ---- import_counts.c: sizes that depend on data -----------------------------------------------
+ */
+
+/* Says that of v only the first elements along axis are there: as many as count, an i64[]. */
+void onnx_set_count(OnnxNode *n, Value *v, int axis, Value *count);
+/* Carries counts from the operands of a new node to its results, or complains. */
+void counts_carry(OnnxNode *n, const Node *x);
+/* Complains where n's outputs have no counts and its inputs have. */
+void counts_check(OnnxNode *n);
+/* Marks the graph outputs that have counts, and adds these as outputs. */
+void counts_of_outputs(Importer *im);
 
 /* ---- onnx_attr.c: attributes of a node ------------------------------------------------------- */
 

@@ -256,5 +256,6 @@ bool import_outputs(Importer *im) {
                          quoted(im, g->output[i]->name), type_str(&im->arena, &v->type));
         graph_output(im->g, v, arena_strdup(&im->g->arena, g->output[i]->name));
     }
+    counts_of_outputs(im);
     return true;
 }

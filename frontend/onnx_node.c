@@ -115,7 +115,9 @@ Value *onnx_done(OnnxNode *n, Node *x) {
         node_erase(n->im->g, x);
     }
     buf_free(&why);
-    return fits ? node_out(x) : NULL;
+    if (fits)
+        counts_carry(n, x);
+    return fits && !n->failed ? node_out(x) : NULL;
 }
 
 Value *onnx_unary(OnnxNode *n, Op op, const char *part, Value *x) {

@@ -97,6 +97,18 @@ void graph_output(Graph *g, Value *v, const char *onnx_name) {
     vec_push(&g->arena, &g->output_names, arena_strdup(&g->arena, onnx_name));
 }
 
+void graph_count_output(Graph *g, size_t output, int axis, size_t count) {
+    ensure(!g->counts.len || g->counts.data[g->counts.len - 1].output < output);
+    vec_push(&g->arena, &g->counts, ((OutputCount){output, count, axis}));
+}
+
+const OutputCount *graph_output_count(const Graph *g, size_t i) {
+    for (size_t k = 0; k < g->counts.len; k++)
+        if (g->counts.data[k].output == i)
+            return &g->counts.data[k];
+    return NULL;
+}
+
 void graph_set_output(Graph *g, size_t i, Value *v) {
     ensure(i < g->outputs.len);
     use_unlink(g->outputs.data[i]);

@@ -185,12 +185,20 @@ struct Node {
     int mark;           /* scratch of whoever walks the graph */
 };
 
+/* Of graph output `output` only the first elements along `axis` are there: as many as output
+ * `count` says, an i64[]. */
+typedef struct OutputCount {
+    size_t output, count;
+    int axis;
+} OutputCount;
+
 struct Graph {
     Arena arena; /* owns all of it */
     const char *name;
     VEC(Value *) inputs;
     VEC(Use *) outputs;             /* outputs.data[i]->value */
     VEC(const char *) output_names; /* ONNX names, for generated interfaces */
+    VEC(OutputCount) counts;        /* of outputs whose size depends on data; sorted by output */
     VEC(Value *) constants;         /* in order of creation; unused ones are dropped by dce */
     Node *first, *last;
     Map names;                  /* name -> Value *, of the values that live */
@@ -206,6 +214,10 @@ void graph_free(Graph *g);
 Value *graph_input(Graph *g, const char *name, Type t);
 Value *graph_constant(Graph *g, const char *name, Tensor *t);
 void graph_output(Graph *g, Value *v, const char *onnx_name);
+/* Says that output `count` counts what is there of an output along an axis; outputs in order. */
+void graph_count_output(Graph *g, size_t output, int axis, size_t count);
+/* The count of output i; NULL where all of it is there. */
+const OutputCount *graph_output_count(const Graph *g, size_t i);
 /* Makes v the graph's output i; its ONNX name stays. */
 void graph_set_output(Graph *g, size_t i, Value *v);
 

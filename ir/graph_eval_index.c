@@ -155,3 +155,51 @@ bool eval_scatter_nd(const Node *n, const Tensor *const *in, Tensor *const *out,
     }
     return true;
 }
+
+/* ---- as many as there are -------------------------------------------------------------------- */
+
+static bool is_zero(const Tensor *x, int64_t i) {
+    return dtype_is_float(x->dtype) ? tensor_f64(x, i) == 0 : tensor_bits(x, i) == 0;
+}
+
+static void set_count(Tensor *count, int64_t n) {
+    if (count)
+        tensor_set_i64(count, 0, n);
+}
+
+/* Row d has index d of each. */
+bool eval_non_zero(const Node *n, const Tensor *const *in, Tensor *const *out, Arena *scratch,
+                   Buf *why) {
+    const Shape *s = &in[0]->shape;
+    int64_t elems = shape_elems(s), made = 0;
+    (void)n, (void)scratch, (void)why;
+    for (int64_t i = 0; i < elems; i++) {
+        if (is_zero(in[0], i))
+            continue;
+        for (int64_t d = s->rank - 1, rest = i; d >= 0; rest /= s->dim[d], d--)
+            tensor_set_i64(out[0], d * elems + made, rest % s->dim[d]);
+        made++;
+    }
+    set_count(out[1], made);
+    return true;
+}
+
+/* x is [outer][dim][inner]. */
+bool eval_compress(const Node *n, const Tensor *const *in, Tensor *const *out, Arena *scratch,
+                   Buf *why) {
+    const Shape *x = &in[0]->shape;
+    int axis = (int)axis_attrs(n)->axis;
+    int64_t outer = dims_product(x, 0, axis), dim = x->dim[axis], rows = in[1]->shape.dim[0];
+    int64_t inner = dims_product(x, axis + 1, x->rank) * dtype_bytes(in[0]->dtype), made = 0;
+    (void)scratch, (void)why;
+    for (int64_t k = 0; k < rows; k++) {
+        if (is_zero(in[1], k))
+            continue;
+        for (int64_t o = 0; o < outer && inner > 0; o++)
+            memcpy((char *)tensor_mutable(out[0]) + (o * rows + made) * inner,
+                   (const char *)in[0]->data + (o * dim + k) * inner, (size_t)inner);
+        made++;
+    }
+    set_count(out[1], made);
+    return true;
+}

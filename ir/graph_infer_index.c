@@ -114,6 +114,38 @@ bool infer_scatter_nd(const Node *n, Type *results, Buf *why) {
            want_shape(n, 2, named, why);
 }
 
+/* ---- as many as there are -------------------------------------------------------------------- */
+
+static Type count_type(void) {
+    return type_plain(DT_i64, (Shape){0});
+}
+
+/* Room for all elements. */
+bool infer_non_zero(const Node *n, Type *results, Buf *why) {
+    (void)why;
+    results[0] = type_plain(DT_i64, SHAPE(shape_in(n, 0)->rank, shape_elems(shape_in(n, 0))));
+    results[1] = count_type();
+    return true;
+}
+
+/* Room for as many slices as there are conditions. */
+bool infer_compress(const Node *n, Type *results, Buf *why) {
+    int64_t axis = axis_attrs(n)->axis;
+    Shape y = *shape_in(n, 0);
+    if (!want_axis(axis, y.rank, why) || !want_rank(n, 1, 1, why))
+        return false;
+    if (node_in(n, 1)->type.dtype != DT_bool)
+        return refuse(why, "operand condition must be bool, it is %s",
+                      dtype_name(node_in(n, 1)->type.dtype));
+    if (shape_in(n, 1)->dim[0] > y.dim[axis])
+        return refuse(why, "there are %" PRId64 " conditions for %" PRId64 " elements",
+                      shape_in(n, 1)->dim[0], y.dim[axis]);
+    y.dim[axis] = shape_in(n, 1)->dim[0];
+    results[0] = like_x(n, y);
+    results[1] = count_type();
+    return true;
+}
+
 /* ---- boxes ----------------------------------------------------------------------------------- */
 
 static bool want_one(const Node *n, int slot, DType dt, Buf *why) {
@@ -141,6 +173,6 @@ bool infer_non_max_suppression(const Node *n, Type *results, Buf *why) {
     if (!checked_mul(scores->dim[0], scores->dim[1], &rows) || !checked_mul(rows, limit, &rows))
         return refuse(why, "there are too many boxes");
     results[0] = type_plain(DT_i64, SHAPE(rows, 3));
-    results[1] = type_plain(DT_i64, (Shape){0});
+    results[1] = count_type();
     return true;
 }

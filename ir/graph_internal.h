@@ -87,12 +87,21 @@ typedef struct Placed {
 
 typedef VEC(Placed) PlacedTypes;
 
+/* A result of which a count says how much is there. */
+typedef struct CountText {
+    size_t output;
+    Value *count;
+    int64_t axis;
+    const char *at;
+} CountText;
+
 typedef struct Parser {
     Lexer lex;
     Graph *g;
     const char *constant_dir;
     PlacedTypes results; /* of the signature */
-    size_t errors;       /* in d before this text */
+    VEC(CountText) counts;
+    size_t errors; /* in d before this text */
 } Parser;
 
 bool parse_has_errors(const Parser *p);

@@ -108,12 +108,51 @@ static bool check_output(Parser *p, const char *at, const Value *v, size_t i) {
     return false;
 }
 
+static bool parse_keyword(Parser *p, const char *word) {
+    Lexer *l = &p->lex;
+    Span w = lex_peek_word(l);
+    return span_is(w, word) ? lex_word(l, &w, word) : lex_expected(l, word);
+}
+
+/* count %n axis 0): the count is one of the outputs, of which not all may have been read yet. */
+static bool parse_count(Parser *p, size_t i) {
+    Lexer *l = &p->lex;
+    CountText c = {.output = i};
+    if (!parse_keyword(p, "count"))
+        return false;
+    lex_skip_space(l);
+    c.at = l->p;
+    if (!parse_value(p, &c.count) || !parse_keyword(p, "axis") ||
+        !lex_int(l, &c.axis, "the number of an axis"))
+        return false;
+    vec_push(l->arena, &p->counts, c);
+    return lex_expect(l, ")", ") behind the axis");
+}
+
+static bool take_count(Parser *p, const CountText *c) {
+    const Graph *g = p->g;
+    const Type *t = &g->outputs.data[c->output]->value->type, *n = &c->count->type;
+    size_t k = 0;
+    while (k < g->outputs.len && g->outputs.data[k]->value != c->count)
+        k++;
+    if (k == g->outputs.len)
+        return lex_error_at(&p->lex, c->at, "the count is not one of the results");
+    if (n->dtype != DT_i64 || n->shape.rank != 0)
+        return lex_error_at(&p->lex, c->at, "a count must be i64[]");
+    if (c->axis < 0 || c->axis >= t->shape.rank)
+        return lex_error_at(&p->lex, c->at, "axis %lld is out of range for rank %d",
+                            (long long)c->axis, t->shape.rank);
+    graph_count_output(p->g, c->output, (int)c->axis, k);
+    return true;
+}
+
 static bool parse_output(Parser *p, size_t i) {
     Lexer *l = &p->lex;
     Value *v;
     lex_skip_space(l);
     const char *at = l->p;
-    if (!parse_value(p, &v) || !check_output(p, at, v, i))
+    if (!parse_value(p, &v) || !check_output(p, at, v, i) ||
+        (lex_accept(l, "(") && !parse_count(p, i)))
         return false;
     const char *name = v->name;
     if (lex_at(l, "\"") && !lex_string(l, &name))
@@ -122,7 +161,7 @@ static bool parse_output(Parser *p, size_t i) {
     return true;
 }
 
-/* return %a "logits", %b "features" } */
+/* return %a(count %n axis 0) "boxes", %n "boxes_count" } */
 static bool parse_return(Parser *p, const char *at) {
     Lexer *l = &p->lex;
     size_t n = 0;
@@ -134,6 +173,9 @@ static bool parse_return(Parser *p, const char *at) {
     }
     if (n != p->results.len)
         return lex_error_at(l, at, "expected %zu results, found %zu", p->results.len, n);
+    for (size_t i = 0; i < p->counts.len; i++)
+        if (!take_count(p, &p->counts.data[i]))
+            return false;
     if (!lex_expect(l, "}", "} behind the results"))
         return false;
     lex_skip_space(l);

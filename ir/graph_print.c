@@ -130,11 +130,21 @@ static void print_signature(Buf *b, const Graph *g) {
     buf_puts(b, one ? " {\n" : ") {\n");
 }
 
+/* (count %n axis 0) */
+static void print_count(Buf *b, const Graph *g, const OutputCount *c) {
+    if (!c)
+        return;
+    buf_puts(b, "(count ");
+    print_ref(b, g->outputs.data[c->count]->value);
+    buf_printf(b, " axis %d)", c->axis);
+}
+
 static void print_return(Buf *b, const Graph *g) {
     buf_puts(b, "  return");
     for (size_t i = 0; i < g->outputs.len; i++) {
         buf_puts(b, i > 0 ? ", " : " ");
         print_ref(b, g->outputs.data[i]->value);
+        print_count(b, g, graph_output_count(g, i));
         buf_puts(b, " \"");
         buf_put_escaped(b, g->output_names.data[i]);
         buf_putc(b, '"');

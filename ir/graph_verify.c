@@ -217,6 +217,22 @@ static void check_nodes(Verifier *v) {
 
 /* ---- the end -------------------------------------------------------------------------------- */
 
+static void check_count(Verifier *v, const OutputCount *c) {
+    const Graph *g = v->g;
+    if (c->output >= g->outputs.len || c->count >= g->outputs.len) {
+        fault(v, "an output is counted that isn't there");
+        return;
+    }
+    const Value *counted = g->outputs.data[c->output]->value;
+    const Value *count = g->outputs.data[c->count]->value;
+    if (!counted || !count) /* said already */
+        return;
+    if (count->type.dtype != DT_i64 || count->type.shape.rank != 0)
+        fault(v, "the count of output %zu is not i64[]", c->output);
+    if (c->axis < 0 || c->axis >= counted->type.shape.rank)
+        fault(v, "output %zu is counted along axis %d", c->output, c->axis);
+}
+
 static void check_outputs(Verifier *v) {
     const Graph *g = v->g;
     v->index++;
@@ -233,6 +249,8 @@ static void check_outputs(Verifier *v) {
         if (u->value && u->value->type.layout.one_image)
             fault(v, "output %zu has memory for one image", i);
     }
+    for (size_t i = 0; i < g->counts.len; i++)
+        check_count(v, &g->counts.data[i]);
 }
 
 /* The list of uses is as long as there are uses: those that were met are in it, so no other is. */

@@ -213,6 +213,7 @@ Buffer *module_buffer(Module *m, const char *name, BufferKind kind, DType dt, in
     b->kind = kind;
     b->elems = elems;
     b->offset = offset;
+    b->count = -1;
     if (kind == BUF_INPUT || kind == BUF_OUTPUT) {
         b->onnx_name = b->reg.name;
         b->shape = shape_of(1, &elems);

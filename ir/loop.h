@@ -184,6 +184,8 @@ typedef struct Buffer {
     int64_t offset;        /* bytes, in the weights or the arena; inputs and outputs: which one */
     const char *onnx_name; /* inputs and outputs */
     Shape shape;           /* inputs and outputs: as the caller sees it */
+    int64_t count;         /* outputs: which one says how much is there of this one; -1: none */
+    int count_axis;        /* along which axis that is */
 } Buffer;
 
 typedef enum KernelKind {

@@ -456,8 +456,23 @@ static bool buffer_kind(Parser *ps, BufferKind *out) {
     return scan_expected(ps, "input, output, weights or arena");
 }
 
+/* count 1 axis 0: which output says how many elements are there along which axis. */
+static bool count(Parser *ps, int rank, int64_t *number, int *axis) {
+    int64_t at = 0;
+    if (!scan_accept(ps, "count"))
+        return true;
+    const char *start = (scan_space(ps), ps->p);
+    if (!scan_integer(ps, number) || !scan_expect(ps, "axis") || !scan_integer(ps, &at))
+        return false;
+    *axis = (int)at;
+    return (*number >= 0 && at >= 0 && at < rank) ||
+           scan_fault(ps, start, "there is no such output or axis");
+}
+
 static bool buffer(Parser *ps) {
     const char *s, *onnx_name = NULL;
+    int64_t counted = -1;
+    int axis = 0;
     DType dt;
     Shape shape;
     BufferKind kind = BUF_ARENA;
@@ -469,6 +484,8 @@ static bool buffer(Parser *ps) {
     bool is_argument = kind == BUF_INPUT || kind == BUF_OUTPUT;
     if (is_argument && !scan_string(ps, &onnx_name))
         return false;
+    if (kind == BUF_OUTPUT && !count(ps, shape.rank, &counted, &axis))
+        return false;
     if (map_get(&ps->m->buffer_names, s))
         return scan_fault(ps, start, "there are two buffers of this name");
     if (!shape_valid(&shape, dt) || (!is_argument && shape.rank != 1))
@@ -477,6 +494,8 @@ static bool buffer(Parser *ps) {
     if (is_argument) {
         b->onnx_name = onnx_name;
         b->shape = shape;
+        b->count = counted;
+        b->count_axis = axis;
     }
     return true;
 }

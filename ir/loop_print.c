@@ -339,6 +339,8 @@ static void buffer_print(Buf *b, const Buffer *buffer) {
         buf_puts(b, " \"");
         buf_put_escaped(b, buffer->onnx_name ? buffer->onnx_name : "");
         buf_putc(b, '"');
+        if (buffer->count >= 0)
+            buf_printf(b, " count %" PRId64 " axis %d", buffer->count, buffer->count_axis);
     }
     buf_putc(b, '\n');
 }

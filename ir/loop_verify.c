@@ -589,6 +589,20 @@ static void check_place(Verifier *v, const Buffer *b, int64_t size) {
               b->offset);
 }
 
+static bool is_count(const Buffer *b, int64_t number) {
+    return b->kind == BUF_OUTPUT && b->offset == number && b->reg.type.dtype == DT_i64 &&
+           b->elems == 1;
+}
+
+static void check_count(Verifier *v, const Buffer *b) {
+    bool found = false;
+    for (size_t i = 0; i < v->m->buffers.len; i++)
+        found |= is_count(v->m->buffers.data[i], b->count);
+    if (!found || b->count_axis < 0 || b->count_axis >= b->shape.rank)
+        fault(v, "the count of buffer %%%s is not one i64 output, or its axis isn't there",
+              b->reg.name);
+}
+
 static void check_argument(Verifier *v, const Buffer *b, int64_t number) {
     if (b->offset != number)
         fault(v, "buffer %%%s is number %" PRId64 ", not %" PRId64, b->reg.name, number, b->offset);
@@ -599,6 +613,8 @@ static void check_argument(Verifier *v, const Buffer *b, int64_t number) {
     else if (shape_elems(&b->shape) != b->elems)
         fault(v, "buffer %%%s has %" PRId64 " elements, its shape %" PRId64, b->reg.name, b->elems,
               shape_elems(&b->shape));
+    if (b->count >= 0)
+        check_count(v, b);
 }
 
 static void check_buffer(Verifier *v, size_t i, int64_t numbers[2]) {

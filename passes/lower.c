@@ -129,6 +129,11 @@ static void add_outputs(Lower *lo) {
         Buffer *b = new_buffer(lo, v, BUF_OUTPUT, shape_elems(&v->type.shape), (int64_t)i);
         b->onnx_name = arena_strdup(&lo->m->arena, lo->g->output_names.data[i]);
         b->shape = v->type.shape;
+        const OutputCount *c = graph_output_count(lo->g, i);
+        if (c) {
+            b->count = (int64_t)c->count;
+            b->count_axis = c->axis;
+        }
     }
 }
 

@@ -115,12 +115,25 @@ static const char centered[] =
     "i64[]\n"
     "  return %1, @kept, %n, @four\n}\n";
 
+static const char existing[] =
+    "graph @t() -> (i64[2,6], i64[2,6], i64[], i64[], f16[2,2], f16[2,2], i64[], i64[]) {\n"
+    "  const @x : f32[2,3] = [0, 5, -0, nan, 0, 1]\n"
+    "  const @at : i64[2,6] = [0, 1, 1, 0, 0, 0, 1, 0, 2, 0, 0, 0]\n"
+    "  const @three : i64[] = [3]\n"
+    "  const @h : f16[2,3] = [1, 2, 3, 4, 5, 6]\n"
+    "  const @if : bool[2] = [0, 1]\n"
+    "  const @second : f16[2,2] = [2, 0, 5, 0]\n"
+    "  const @one : i64[] = [1]\n"
+    "  %1, %n = non_zero @x : i64[2,6], i64[]\n"
+    "  %2, %m = compress @h, @if {axis=1} : f16[2,2], i64[]\n"
+    "  return %1, @at, %n, @three, %2, @second, %m, @one\n}\n";
+
 static const struct {
     const char *name, *text;
 } cases[] = {
-    {"elements", elements},       {"tuples", tuples},   {"scattering", scattering},
-    {"slices", slices},           {"bounded", bounded}, {"suppressing", suppressing},
-    {"centered boxes", centered},
+    {"elements", elements},       {"tuples", tuples},     {"scattering", scattering},
+    {"slices", slices},           {"bounded", bounded},   {"suppressing", suppressing},
+    {"centered boxes", centered}, {"existing", existing},
 };
 
 static void values_are_right(void **state) {

@@ -62,6 +62,8 @@ static void buffers(void **state) {
                     "  buffer %out.1 : bf16[0,2] output 0 \"a \\\"b\\\" \\\\ \\n \\x7f\\xc3\"\n"
                     "  buffer %t : i8[16] arena 4080\n"
                     "  buffer %w : bool[0] weights 64\n" RUN);
+    assert_fixpoint(HEAD "  buffer %o : f32[9,6] output 0 \"o\" count 1 axis 0\n"
+                         "  buffer %n : i64[] output 1 \"n\"\n" RUN);
     Module *m =
         module_of(HEAD "buffer %a : f16[2,3] input 0 \"x\\x41\" buffer %b : u8[7] arena 3" RUN);
     assert_non_null(m);

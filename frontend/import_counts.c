@@ -1,0 +1,208 @@
+/* import_counts.c: sizes that depend on data. Types are static, so a value of such a size is as
+ * large as it can get, and beside it is known which axis of it is filled up to a count that is
+ * computed. Ops that work on each row by itself carry that on; one that would mix what is there
+ * with what isn't is refused. What is behind the count has values that are safe to compute with. */
+#include "frontend/import.h"
+
+/* Along `axis` the first `count` (i64[]) elements are there. */
+typedef struct Counted {
+    int axis;
+    Value *count;
+} Counted;
+
+static const Counted *counted(const Importer *im, const Value *v) {
+    return v ? map_get(&im->counts, v->name) : NULL;
+}
+
+void onnx_set_count(OnnxNode *n, Value *v, int axis, Value *count) {
+    Counted *c = ARENA_NEW(&n->im->arena, Counted);
+    *c = (Counted){axis, count};
+    map_put(&n->im->arena, &n->im->counts, v->name, c);
+}
+
+/* ---- rules: the axis of the result that axis `axis` of the operand in `slot` becomes, or -1 ----
+ */
+
+typedef int Carry(const Node *x, int slot, int axis);
+
+/* Aligned at the last dimension; a size of 1 that stretches has no rows of its own. */
+static int carry_broadcast(const Node *x, int slot, int axis) {
+    const Shape *from = &node_in(x, slot)->type.shape, *to = &node_out(x)->type.shape;
+    int at = axis + to->rank - from->rank;
+    return to->dim[at] == from->dim[axis] ? at : -1;
+}
+
+static int carry_gather(const Node *x, int slot, int axis) {
+    int at = (int)axis_attrs(x)->axis;
+    if (slot == 1)
+        return at + axis;
+    int added = node_in(x, 1)->type.shape.rank - 1;
+    return axis == at ? -1 : axis < at ? axis : axis + added;
+}
+
+/* A tuple of indices for each row. */
+static int carry_gather_nd(const Node *x, int slot, int axis) {
+    bool is_row = slot == 1 && axis < node_in(x, 1)->type.shape.rank - 1;
+    return is_row && gather_nd_attrs(x)->batch_dims == 0 ? axis : -1;
+}
+
+/* Where as many elements are in front of a dimension of the same size. */
+static int carry_reshape(const Node *x, int slot, int axis) {
+    const Shape *from = &node_in(x, slot)->type.shape, *to = &node_out(x)->type.shape;
+    int64_t before = onnx_flat(from, axis).dim[0];
+    for (int i = 0; i < to->rank; i++)
+        if (to->dim[i] == from->dim[axis] && onnx_flat(to, i).dim[0] == before)
+            return i;
+    return -1;
+}
+
+static int carry_transpose(const Node *x, int slot, int axis) {
+    Ints perm = transpose_attrs(x)->perm;
+    (void)slot;
+    for (int i = 0; i < perm.n; i++)
+        if (perm.v[i] == axis)
+            return i;
+    return -1;
+}
+
+static int carry_slice(const Node *x, int slot, int axis) {
+    const SliceAttrs *a = slice_attrs(x);
+    bool whole =
+        a->steps.v[axis] == 1 && a->sizes.v[axis] == node_in(x, slot)->type.shape.dim[axis];
+    return whole ? axis : -1;
+}
+
+static int carry_pad(const Node *x, int slot, int axis) {
+    const PadAttrs *a = pad_attrs(x);
+    (void)slot;
+    return a->before.v[axis] == 0 && a->after.v[axis] == 0 ? axis : -1;
+}
+
+/* Along another axis than the op's: concat, softmax. */
+static int carry_beside(const Node *x, int slot, int axis) {
+    (void)slot;
+    return axis == axis_attrs(x)->axis ? -1 : axis;
+}
+
+static int carry_top_k(const Node *x, int slot, int axis) {
+    (void)slot;
+    return axis == top_k_attrs(x)->axis ? -1 : axis;
+}
+
+static int carry_arg(const Node *x, int slot, int axis) {
+    const ArgAttrs *a = arg_attrs(x);
+    (void)slot;
+    return axis == a->axis ? -1 : axis - (!a->keepdims && a->axis < axis);
+}
+
+static int carry_reduce(const Node *x, int slot, int axis) {
+    const ReduceAttrs *a = reduce_attrs(x);
+    int gone = 0;
+    (void)slot;
+    for (int i = 0; i < a->axes.n; i++) {
+        if (a->axes.v[i] == axis)
+            return -1;
+        gone += !a->keepdims && a->axes.v[i] < axis;
+    }
+    return axis - gone;
+}
+
+static Carry *carry_of(const Node *x) {
+    static Carry *const rules[OP_COUNT] = {
+        [OP_gather] = carry_gather,      [OP_gather_nd] = carry_gather_nd,
+        [OP_reshape] = carry_reshape,    [OP_transpose] = carry_transpose,
+        [OP_slice] = carry_slice,        [OP_pad] = carry_pad,
+        [OP_expand] = carry_broadcast,   [OP_concat] = carry_beside,
+        [OP_softmax] = carry_beside,     [OP_top_k] = carry_top_k,
+        [OP_arg_max] = carry_arg,        [OP_arg_min] = carry_arg,
+        [OP_reduce_mean] = carry_reduce, [OP_reduce_sum] = carry_reduce,
+        [OP_reduce_prod] = carry_reduce, [OP_reduce_min] = carry_reduce,
+        [OP_reduce_max] = carry_reduce,
+    };
+    return op_info(x->op)->flags & OPF_ELEMENTWISE ? carry_broadcast : rules[x->op];
+}
+
+/* ---- nodes ----------------------------------------------------------------------------------- */
+
+/* Whether an operand that isn't counted has one row for all of those along `axis` of the result, or
+ * nothing to do with it. */
+static bool goes_with_any(const Node *x, int slot, int axis) {
+    if (x->op == OP_concat)
+        return false;
+    if (!(op_info(x->op)->flags & OPF_ELEMENTWISE))
+        return true;
+    const Shape *s = &node_in(x, slot)->type.shape;
+    int at = axis - (node_out(x)->type.shape.rank - s->rank);
+    return at < 0 || s->dim[at] == 1;
+}
+
+/* What all operands together say of the result; axis -1 where they say what can't be. */
+static Counted carry_all(const Importer *im, const Node *x) {
+    Counted y = {-1, NULL};
+    Carry *rule = carry_of(x);
+    for (int i = 0; i < x->noperands && rule; i++) {
+        const Counted *c = counted(im, node_in(x, i));
+        if (!c)
+            continue;
+        int axis = rule(x, i, c->axis);
+        if (axis < 0 || (y.count && (y.count != c->count || y.axis != axis)))
+            return (Counted){-1, c->count};
+        y = (Counted){axis, c->count};
+    }
+    for (int i = 0; i < x->noperands && y.count; i++)
+        if (node_in(x, i) && !counted(im, node_in(x, i)) && !goes_with_any(x, i, y.axis))
+            return (Counted){-1, y.count};
+    return y;
+}
+
+static bool is_any_counted(const Importer *im, const Node *x) {
+    for (int i = 0; i < x->noperands; i++)
+        if (counted(im, node_in(x, i)))
+            return true;
+    return false;
+}
+
+void counts_carry(OnnxNode *n, const Node *x) {
+    if (n->im->counts.len == 0 || !is_any_counted(n->im, x))
+        return;
+    Counted y = carry_all(n->im, x);
+    if (y.axis < 0)
+        onnx_unsupported(n,
+                         "the size of its input depends on data, and it (%s) works across the "
+                         "axis concerned",
+                         op_info(x->op)->name);
+    for (int i = 0; i < x->nresults && !n->failed; i++)
+        onnx_set_count(n, x->results[i], y.axis, y.count);
+}
+
+/* An operator that makes a constant of a shape says what isn't so. */
+void counts_check(OnnxNode *n) {
+    bool any = false;
+    for (int i = 0; i < n->ninputs; i++)
+        any |= counted(n->im, onnx_input(n, i)) != NULL;
+    for (int i = 0; any && i < n->noutputs && !n->failed; i++)
+        if (n->outputs[i] && n->outputs[i]->value && !counted(n->im, n->outputs[i]->value))
+            onnx_unsupported(n, "the size of its input depends on data, and so does its output %d",
+                             i);
+}
+
+/* ---- graph outputs --------------------------------------------------------------------------- */
+
+/* The number of the graph output that is `count`: a new one at the end, where there is none. */
+static size_t count_output(Importer *im, Value *count, const char *name, size_t first) {
+    for (size_t i = first; i < im->g->outputs.len; i++)
+        if (im->g->outputs.data[i]->value == count)
+            return i;
+    graph_output(im->g, count, arena_printf(&im->arena, "%s_count", name));
+    return im->g->outputs.len - 1;
+}
+
+void counts_of_outputs(Importer *im) {
+    size_t own = im->g->outputs.len;
+    for (size_t i = 0; i < own; i++) {
+        const Counted *c = counted(im, im->g->outputs.data[i]->value);
+        if (c)
+            graph_count_output(im->g, i, c->axis,
+                               count_output(im, c->count, im->g->output_names.data[i], own));
+    }
+}

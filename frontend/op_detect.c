@@ -1,0 +1,63 @@
+/* op_detect.c: operators whose result has as many elements as the data make: NonMaxSuppression,
+ * NonZero, Compress. */
+#include "frontend/import.h"
+
+/* Output 0 is x's first result, of which the second one, its count, says how much is there. */
+static void set_counted(OnnxNode *n, Node *x, int axis) {
+    Value *count = node_add_result(n->im->g, x, 1, graph_unique_name(n->im->g, "count"), (Type){0});
+    Value *y = onnx_done(n, x);
+    onnx_set_output(n, 0, y);
+    if (y)
+        onnx_set_count(n, y, axis, count);
+}
+
+/* How many boxes of a class are kept at most: a constant, which makes the result small, or all. */
+static int64_t read_limit(OnnxNode *n, bool *is_known) {
+    int64_t boxes = onnx_shape(n, 0)->rank == 3 ? onnx_shape(n, 0)->dim[1] : 0;
+    Value *v = onnx_input(n, 2);
+    *is_known = true;
+    if (!v)
+        return 0;
+    const Tensor *t = graph_fold_value(n->im->g, v, FOLD_LIMIT);
+    *is_known = t && shape_elems(&t->shape) == 1;
+    int64_t limit = *is_known ? tensor_i64(t, 0) : boxes;
+    return limit < 0 ? 0 : limit < boxes ? limit : boxes;
+}
+
+/* NonMaxSuppression-10, -11. */
+void import_non_max_suppression(OnnxNode *n) {
+    bool is_known;
+    int64_t center = attr_int(n, "center_point_box", 0), limit = read_limit(n, &is_known);
+    if (center != 0 && center != 1)
+        onnx_bad(n, "center_point_box must be 0 or 1");
+    if (n->failed)
+        return;
+    Value *operands[] = {onnx_input(n, 0), onnx_input(n, 1), is_known ? NULL : onnx_input(n, 2),
+                         onnx_input(n, 3), onnx_input(n, 4)};
+    Node *x = onnx_add(n, OP_non_max_suppression, NULL, operands, 5);
+    *nms_attrs(x) = (NmsAttrs){limit, center == 1};
+    set_counted(n, x, 0);
+}
+
+/* NonZero-9, -13. */
+void import_non_zero(OnnxNode *n) {
+    Value *x = onnx_input(n, 0);
+    set_counted(n, onnx_add(n, OP_non_zero, NULL, &x, 1), 1);
+}
+
+/* Compress-9, -11; without an axis of all elements in their order. */
+void import_compress(OnnxNode *n) {
+    Value *x = onnx_input(n, 0), *condition = onnx_input(n, 1);
+    int axis = 0;
+    if (attr_present(n, "axis")) {
+        axis = onnx_axis(n, attr_int(n, "axis", 0), x->type.shape.rank);
+    } else {
+        const Shape flat = SHAPE(shape_elems(&x->type.shape));
+        x = onnx_reshape(n, "flat", x, &flat);
+    }
+    if (n->failed)
+        return;
+    Node *c = onnx_add(n, OP_compress, NULL, (Value *[]){x, condition}, 2);
+    axis_attrs(c)->axis = axis;
+    set_counted(n, c, axis);
+}
