@@ -78,6 +78,7 @@ typedef struct Importer {
     Map external;  /* real path -> MappedFile *, all in g->mappings */
     size_t external_mapped, external_used; /* bytes of those files, and of the tensors in them */
     int64_t sparse_stored, sparse_dense;   /* bytes of all sparse tensors, as stored and dense */
+    int64_t recurrent_steps;               /* of all RNN, GRU and LSTM, which are unrolled */
     OnnxNode *nodes;
     size_t nnodes;
     VEC(OnnxNode *) order; /* of execution */
@@ -272,6 +273,7 @@ double attr_float(OnnxNode *n, const char *name, double dflt);
 const char *attr_string(OnnxNode *n, const char *name, const char *dflt);
 bool attr_ints(OnnxNode *n, const char *name, Ints *out); /* false where absent */
 bool attr_floats(OnnxNode *n, const char *name, const float **out, int *count);
+bool attr_strings(OnnxNode *n, const char *name, const char ***out, int *count);
 const Onnx__TensorProto *attr_tensor(OnnxNode *n, const char *name); /* NULL where absent */
 const Onnx__SparseTensorProto *attr_sparse(OnnxNode *n, const char *name);
 bool attr_present(const OnnxNode *n, const char *name);

@@ -115,6 +115,19 @@ bool attr_floats(OnnxNode *n, const char *name, const float **out, int *count) {
     return true;
 }
 
+bool attr_strings(OnnxNode *n, const char *name, const char ***out, int *count) {
+    const Onnx__AttributeProto *a = get(n, name, TYPE(STRINGS));
+    if (!a || a->n_strings > INT32_MAX)
+        return false;
+    *count = (int)a->n_strings;
+    *out = ARENA_ARRAY(&n->im->arena, *count, const char *);
+    for (int i = 0; i < *count; i++) {
+        const ProtobufCBinaryData *s = &a->strings[i];
+        (*out)[i] = arena_strndup(&n->im->arena, s->len ? (const char *)s->data : "", s->len);
+    }
+    return true;
+}
+
 const Onnx__TensorProto *attr_tensor(OnnxNode *n, const char *name) {
     const Onnx__AttributeProto *a = get(n, name, TYPE(TENSOR));
     return a ? a->t : NULL;
