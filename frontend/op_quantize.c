@@ -22,9 +22,11 @@ static Value *parameter(OnnxNode *n, int i) {
     return n->failed ? NULL : v;
 }
 
-/* The same of a scale, as f32. */
+/* The same of a scale, which must be there, as f32. */
 static Value *scale_of(OnnxNode *n, int i) {
     Value *v = parameter(n, i);
+    if (!onnx_input(n, i))
+        onnx_bad(n, "input %d, a scale, is missing", i);
     if (v && !dtype_is_float(v->type.dtype))
         onnx_bad(n, "input %d is a scale, and is %s", i, dtype_name(v->type.dtype));
     return v && v->type.dtype != DT_f32 ? onnx_cast(n, "scale", v, DT_f32) : v;
@@ -32,10 +34,8 @@ static Value *scale_of(OnnxNode *n, int i) {
 
 /* Ones in the shape of a zero point, or a single one. */
 static Value *ones(OnnxNode *n, const Value *zero) {
-    Tensor *t = tensor_new(&n->im->g->arena, DT_f32, zero ? zero->type.shape : (Shape){0});
-    for (int64_t i = 0; i < shape_elems(&t->shape); i++)
-        tensor_set_f64(t, i, 1);
-    return onnx_constant(n, "one", t);
+    Value *one = onnx_scalar(n, "one", DT_f32, 1);
+    return zero && zero->type.shape.rank ? onnx_expand(n, "ones", one, &zero->type.shape) : one;
 }
 
 /* ---- building -------------------------------------------------------------------------------- */
@@ -67,6 +67,8 @@ static Value *shifted(OnnxNode *n, const char *part, Value *x, Value *zero, int 
 /* The numbers that input i stands for, whose scale and zero point, of the whole tensor, are the two
  * inputs behind it. */
 static Value *real(OnnxNode *n, int i) {
+    if (!onnx_input(n, i))
+        onnx_bad(n, "input %d is missing", i);
     Value *scale = scale_of(n, i + 1), *zero = parameter(n, i + 2);
     return dequantize(n, "real", onnx_input(n, i), scale, zero, 0);
 }

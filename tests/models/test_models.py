@@ -276,6 +276,23 @@ class Tiny(References):
                 self.assertIn(reason, result.stderr)
 
 
+class QuantisedLite0(unittest.TestCase):
+    """The pretrained int8 model, on crops, near ONNX Runtime: a step of an inner value may differ."""
+
+    def test_crops(self):
+        shared_models()
+        with tempfile.TemporaryDirectory(prefix="effnetc-models-") as text:
+            data, reference = pathlib.Path(text) / "x.npy", pathlib.Path(text) / "y.npy"
+            for number, target in ((0, "native"), (1, "native"), (2, "native"), (0, "generic")):
+                with self.subTest(crop=number, target=target):
+                    made = run(python_with_numpy(), SOURCE / "tests/models/lite0_crop.py", SHARED, number, data,
+                               reference)
+                    self.assertEqual(made.returncode, 0, made.stderr)
+                    result = run(TOOLS["effnetc"], "verify", SHARED / "real/efficientnet_lite0_int8.onnx",
+                                 "--input", data, "--expect", reference, "--tolerance", "0.05", "--target", target)
+                    self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--effnetc", required=True)

@@ -1,0 +1,286 @@
+/* Unit tests of the importers of quantised operators: small models, evaluated by the graph
+ * interpreter. Expected values are worked out by hand from the operators' definitions. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "onnx_import_helper.h"
+
+enum { ONNX_I32 = 6, ONNX_I8 = 3, ONNX_U8 = 2 };
+
+static void add_u8(Buf *g, const char *name, const char *dims, const void *v, size_t n) {
+    Buf t = raw_tensor(name, ONNX_U8, dims, v, n);
+    put_message(g, 5, &t);
+}
+
+static void add_i8(Buf *g, const char *name, const char *dims, const void *v, size_t n) {
+    Buf t = raw_tensor(name, ONNX_I8, dims, v, n);
+    put_message(g, 5, &t);
+}
+
+#define U8(...) (uint8_t[]){__VA_ARGS__}, sizeof((uint8_t[]){__VA_ARGS__})
+#define I8(...) (int8_t[]){__VA_ARGS__}, sizeof((int8_t[]){__VA_ARGS__})
+#define N(...)  F(__VA_ARGS__), sizeof(F(__VA_ARGS__)) / sizeof(float)
+
+/* y = op(inputs), of an element type. */
+static void add_op_of(Buf *g, const char *op, const char *inputs, Buf *attrs, int onnx) {
+    add_node(g, op, inputs, "y", attrs);
+    add_output(g, "y", onnx, NULL);
+}
+
+/* A model that imports com.microsoft too. */
+static Buf with_microsoft(Buf *graph, int opset) {
+    Buf m = model_of(graph, opset), import = {0};
+    put_string(&import, 1, "com.microsoft");
+    put_int(&import, 2, 1);
+    put_message(&m, 8, &import);
+    return m;
+}
+
+/* y = com.microsoft.op(inputs) */
+static void add_microsoft(Buf *g, const char *op, const char *inputs, Buf *attrs) {
+    Buf more = {0};
+    if (attrs)
+        buf_write(&more, buf_str(attrs), attrs->len);
+    put_string(&more, 7, "com.microsoft");
+    add_op(g, op, inputs, &more);
+    if (attrs)
+        buf_free(attrs);
+}
+
+static void assert_microsoft(Buf *g, const char *ops, const float *v, const char *type,
+                             const double *want) {
+    Buf model = with_microsoft(g, 17);
+    Imported m = import_bytes(&model, NULL);
+    if (!m.g)
+        show(&m);
+    assert_non_null(m.g);
+    assert_ops(&m, ops);
+    assert_result(&m, v, type, want);
+    imported_free(&m);
+}
+
+/* ---- QuantizeLinear, DequantizeLinear -------------------------------------------------------- */
+
+static void test_quantize(void **state) {
+    (void)state;
+    Buf g = with_x("4"), attrs = {0};
+    add_floats(&g, "s", "", N(2));
+    add_u8(&g, "z", "", U8(128));
+    add_op_of(&g, "QuantizeLinear", "x,s,z", NULL, ONNX_U8);
+    assert_model(&g, 10, "quantize", F(1, 3, -1000, 1000), "u8[4]", D(128, 130, 0, 255));
+    g = with_x("4"); /* no zero point: u8 */
+    add_floats(&g, "s", "1", N(2));
+    add_op_of(&g, "QuantizeLinear", "x,s", NULL, ONNX_U8);
+    assert_model(&g, 13, "reshape quantize", F(1, 3, -4, 5), "u8[4]", D(0, 2, 0, 2));
+    g = with_x("2,2");
+    with_int(&attrs, "axis", -2);
+    with_int(&attrs, "saturate", 0);
+    add_floats(&g, "s", "2", N(1, 2));
+    add_i8(&g, "z", "2", I8(0, -10));
+    add_op_of(&g, "QuantizeLinear", "x,s,z", &attrs, ONNX_I8);
+    assert_model(&g, 19, "quantize", F(1, 2, 3, 400), "i8[2,2]", D(1, 2, -8, 127));
+    g = with_x("2");
+    with_int(&attrs, "output_dtype", 5);
+    add_floats(&g, "s", "", N(1));
+    add_op_of(&g, "QuantizeLinear", "x,s", &attrs, 5);
+    assert_model(&g, 21, "quantize", F(-40000, 7), "i16[2]", D(-32768, 7));
+}
+
+static void test_dequantize(void **state) {
+    (void)state;
+    Buf g = {0}, attrs = {0};
+    add_u8(&g, "q", "2,2", U8(0, 128, 130, 255));
+    add_floats(&g, "s", "2", N(0.5, 2));
+    add_u8(&g, "z", "2", U8(128, 130));
+    add_op(&g, "DequantizeLinear", "q,s,z", NULL); /* axis 1 */
+    assert_model(&g, 13, "dequantize", NULL, "f32[2,2]", D(-64, -4, 1, 250));
+    g = (Buf){0};
+    add_i8(&g, "q", "2", I8(-128, 127));
+    add_floats(&g, "s", "", N(0.5));
+    add_op(&g, "DequantizeLinear", "q,s", NULL);
+    assert_model(&g, 10, "dequantize", NULL, "f32[2]", D(-64, 63.5));
+    g = (Buf){0};
+    with_int(&attrs, "block_size", 2);
+    add_i8(&g, "q", "2", I8(-128, 127));
+    add_floats(&g, "s", "1", N(0.5));
+    add_op(&g, "DequantizeLinear", "q,s", &attrs);
+    assert_fails(&g, 21, EXIT_UNSUPPORTED, "scales for blocks");
+    g = (Buf){0};
+    add_i8(&g, "q", "2", I8(-128, 127));
+    add_i8(&g, "s", "", I8(1));
+    add_op(&g, "DequantizeLinear", "q,s", NULL);
+    assert_fails(&g, 13, EXIT_BAD_MODEL, "is a scale, and is i8");
+}
+
+/* Scale 4 / 255, zero point 64: 255 / 4 is 63.75. */
+static void test_dynamic_quantize(void **state) {
+    (void)state;
+    Buf g = with_x("3");
+    add_node(&g, "DynamicQuantizeLinear", "x", "q,s,z", NULL);
+    add_node(&g, "DequantizeLinear", "q,s,z", "y", NULL);
+    add_y(&g);
+    Imported m = import_ok(&g, 13);
+    assert_result(&m, F(-1, 3, 0), "f32[3]", D(-64 * 4.0 / 255, 191 * 4.0 / 255, 0));
+    imported_free(&m);
+    g = with_x("3");
+    add_node(&g, "DynamicQuantizeLinear", "x", "y,s,z", NULL);
+    add_output(&g, "y", ONNX_U8, NULL);
+    m = import_ok(&g, 11);
+    assert_result(&m, F(-1, 3, 0), "u8[3]", D(0, 255, 64));
+    assert_result(&m, F(0, 0, 0), "u8[3]", D(0, 0, 0));
+    imported_free(&m);
+}
+
+/* ---- products -------------------------------------------------------------------------------- */
+
+static void test_integer_products(void **state) {
+    (void)state;
+    Buf g = {0};
+    add_u8(&g, "x", "1,1,1,2", U8(1, 255));
+    add_u8(&g, "w", "2,1,1,1", U8(3, 5));
+    add_u8(&g, "xz", "", U8(5));
+    add_u8(&g, "wz", "2", U8(1, 7));
+    add_op_of(&g, "ConvInteger", "x,w,xz,wz", NULL, ONNX_I32);
+    assert_model(&g, 10, "dequantize expand dequantize conv2d round cast", NULL, "i32[1,2,1,2]",
+                 D(-8, 500, 8, -500));
+    g = (Buf){0};
+    add_u8(&g, "a", "2,2", U8(1, 2, 3, 4));
+    add_i8(&g, "b", "2,1", I8(-1, 1));
+    add_u8(&g, "az", "2", U8(1, 3)); /* for each row */
+    add_i8(&g, "bz", "1", I8(-1));
+    add_op_of(&g, "MatMulInteger", "a,b,az,bz", NULL, ONNX_I32);
+    Imported m = import_ok(&g, 10);
+    assert_result(&m, NULL, "i32[2,1]", D(2, 2));
+    imported_free(&m);
+}
+
+static void test_qlinear_conv(void **state) {
+    (void)state;
+    static const int32_t bias[] = {4, -4};
+    Buf g = {0};
+    add_u8(&g, "x", "1,1,1,2", U8(10, 20));
+    add_floats(&g, "xs", "", N(0.5));
+    add_u8(&g, "xz", "", U8(10));
+    add_i8(&g, "w", "2,1,1,1", I8(2, -3));
+    add_floats(&g, "ws", "2", N(1, 2));
+    add_i8(&g, "wz", "2", I8(0, 0));
+    add_floats(&g, "ys", "", N(4));
+    add_u8(&g, "yz", "", U8(100));
+    Buf b = raw_tensor("b", ONNX_I32, "2", bias, sizeof bias);
+    put_message(&g, 5, &b);
+    add_op_of(&g, "QLinearConv", "x,xs,xz,w,ws,wz,ys,yz,b", NULL, ONNX_U8);
+    Imported m = import_ok(&g, 10);
+    /* (0 + 4) / 8 is a tie; 24 / 8; (0 - 4) / 4; (-30 - 4) / 4 is one, too */
+    assert_result(&m, NULL, "u8[1,2,1,2]", D(100, 103, 99, 92));
+    imported_free(&m);
+}
+
+static void test_qgemm(void **state) {
+    (void)state;
+    static const int32_t c[] = {1, 2};
+    for (int quantized = 0; quantized < 2; quantized++) {
+        Buf g = {0}, attrs = {0};
+        add_u8(&g, "a", "1,2", U8(130, 126));
+        add_floats(&g, "as", "", N(0.5));
+        add_u8(&g, "az", "", U8(128));
+        add_i8(&g, "b", "2,2", I8(3, 1, -4, 5));
+        add_floats(&g, "bs", "2", N(1, 2));
+        add_i8(&g, "bz", "2", I8(0, 0));
+        Buf t = raw_tensor("c", ONNX_I32, "2", c, sizeof c);
+        put_message(&g, 5, &t);
+        add_floats(&g, "ys", "", N(2));
+        add_u8(&g, "yz", "", U8(7));
+        with_int(&attrs, "transB", 1);
+        with_float(&attrs, "alpha", 1);
+        const char *inputs = quantized ? "a,as,az,b,bs,bz,c,ys,yz" : "a,as,az,b,bs,bz,c";
+        add_microsoft(&g, "QGemm", inputs, &attrs);
+        Buf model = with_microsoft(&g, 17);
+        Imported m = import_bytes(&model, NULL);
+        assert_non_null(m.g);
+        /* sums 2 * 3 - 2 * 1 + 1 and 2 * -4 - 2 * 5 + 2, times 0.5 and 1 */
+        if (quantized)
+            assert_result(&m, NULL, "u8[1,2]", D(8, 0));
+        else
+            assert_result(&m, NULL, "f32[1,2]", D(2.5, -16));
+        imported_free(&m);
+    }
+}
+
+/* ---- com.microsoft --------------------------------------------------------------------------- */
+
+/* a = {-1, 2}, b = {4, 3}: half their integers. */
+static Buf two_operands(void) {
+    Buf g = {0};
+    add_u8(&g, "a", "1,2,1,1", U8(1, 7));
+    add_u8(&g, "b", "1,2,1,1", U8(8, 6));
+    add_floats(&g, "half", "", N(0.5));
+    add_u8(&g, "three", "", U8(3));
+    add_u8(&g, "zero", "", U8(0));
+    return g;
+}
+
+static void test_qlinear_elementwise(void **state) {
+    (void)state;
+    Buf g = two_operands(), attrs = {0};
+    add_microsoft(&g, "QLinearAdd", "a,half,three,b,half,zero,half,three", NULL);
+    assert_microsoft(&g, "dequantize dequantize add quantize", NULL, "u8[1,2,1,1]", D(9, 13));
+    g = two_operands();
+    add_microsoft(&g, "QLinearMul", "a,half,three,b,half,,half,zero", NULL);
+    assert_microsoft(&g, "dequantize dequantize mul quantize", NULL, "u8[1,2,1,1]", D(0, 12));
+    g = two_operands();
+    add_microsoft(&g, "QLinearSigmoid", "a,half,three,half", NULL);
+    assert_microsoft(&g, "dequantize sigmoid quantize", NULL, "u8[1,2,1,1]", D(1, 2));
+    g = two_operands();
+    with_float(&attrs, "alpha", 0.5F);
+    add_microsoft(&g, "QLinearLeakyRelu", "a,half,three,half,three", &attrs);
+    assert_microsoft(&g, "dequantize max min mul add quantize", NULL, "u8[1,2,1,1]", D(2, 7));
+    g = two_operands();
+    with_int(&attrs, "axis", 1);
+    add_microsoft(&g, "QLinearConcat", "half,zero,a,half,three,b,half,zero", &attrs);
+    assert_microsoft(&g, "dequantize dequantize concat quantize", NULL, "u8[1,4,1,1]",
+                     D(0, 4, 8, 6));
+}
+
+static void test_qlinear_pools(void **state) {
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        Buf g = {0}, attrs = {0};
+        add_u8(&g, "x", "1,1,2,2", U8(1, 3, 5, 7));
+        add_floats(&g, "s", "", N(0.5));
+        add_floats(&g, "t", "", N(0.25));
+        add_u8(&g, "z", "", U8(1));
+        if (i)
+            with_ints(&attrs, "kernel_shape", "2,2");
+        add_microsoft(&g, i ? "QLinearAveragePool" : "QLinearGlobalAveragePool", "x,s,z,t,z",
+                      &attrs);
+        assert_microsoft(&g, "dequantize global_avg_pool quantize", NULL, "u8[1,1,1,1]", D(7));
+    }
+    Buf g = {0}, attrs = {0};
+    add_u8(&g, "x", "1,2,2,1", U8(1, 3, 5, 7));
+    add_floats(&g, "s", "", N(0.5));
+    add_u8(&g, "z", "", U8(1));
+    with_int(&attrs, "channels_last", 1);
+    add_microsoft(&g, "QLinearGlobalAveragePool", "x,s,z,s,z", &attrs);
+    Buf model = with_microsoft(&g, 17);
+    Imported m = import_bytes(&model, NULL);
+    assert_complaint(&m, EXIT_UNSUPPORTED, "channels_last");
+    imported_free(&m);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_quantize),
+        cmocka_unit_test(test_dequantize),
+        cmocka_unit_test(test_dynamic_quantize),
+        cmocka_unit_test(test_integer_products),
+        cmocka_unit_test(test_qlinear_conv),
+        cmocka_unit_test(test_qgemm),
+        cmocka_unit_test(test_qlinear_elementwise),
+        cmocka_unit_test(test_qlinear_pools),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
