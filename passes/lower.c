@@ -151,10 +151,14 @@ static void add_arena(Lower *lo) {
     lo->m->arena_bytes = round_up(lo->m->arena_bytes, ARENA_ALIGN);
 }
 
-float *lower_weights_begin(Lower *lo, int64_t n) {
+static void *packing_begin(Lower *lo, int64_t bytes) {
     ensure(!lo->packing);
-    lo->packing = n;
-    return buf_extend(&lo->weights, (size_t)round_up(n * (int64_t)sizeof(float), ARENA_ALIGN));
+    lo->packing = bytes;
+    return buf_extend(&lo->weights, (size_t)round_up(bytes, ARENA_ALIGN));
+}
+
+float *lower_weights_begin(Lower *lo, int64_t n) {
+    return packing_begin(lo, n * (int64_t)sizeof(float));
 }
 
 /* A buffer with the same elements as the n that were packed last, or NULL. `key` is by contents. */
@@ -167,9 +171,9 @@ static Buffer *same_weights(const Lower *lo, const char *key, DType dt, const ch
     return same ? b : NULL;
 }
 
-/* The floats that were packed last, or what else was put in their place. */
+/* What was packed last. */
 static Buffer *packed_as(Lower *lo, DType dt, const char *name) {
-    int64_t size = lo->packing * (int64_t)sizeof(float), bytes = round_up(size, ARENA_ALIGN);
+    int64_t size = lo->packing, bytes = round_up(size, ARENA_ALIGN);
     int64_t offset = (int64_t)lo->weights.len - bytes, n = size / dtype_bytes(dt);
     const char *data = lo->weights.data + offset;
     Arena *a = &lo->m->arena;
@@ -191,8 +195,7 @@ static Buffer *weights_end(Lower *lo, const char *name) {
 }
 
 int64_t *lower_table_begin(Lower *lo, int64_t n) {
-    void *floats = lower_weights_begin(lo, n * (int64_t)(sizeof(int64_t) / sizeof(float)));
-    return floats;
+    return packing_begin(lo, n * (int64_t)sizeof(int64_t));
 }
 
 Addr lower_table_end(Lower *lo, const char *name) {
@@ -271,9 +274,11 @@ Addr lower_plain(Lower *lo, const Value *v) {
     const char *key = arena_printf(&lo->m->arena, "%s, plain", v->name); /* not blocked */
     Buffer *b = map_get(&lo->buffers, key);
     if (!b) {
-        int64_t n = shape_elems(&v->type.shape);
-        memcpy(lower_weights_begin(lo, n), v->constant->data, (size_t)n * sizeof(float));
-        b = weights_end(lo, v->name);
+        int64_t bytes = tensor_bytes(v->constant);
+        void *packed = packing_begin(lo, bytes);
+        if (bytes)
+            memcpy(packed, v->constant->data, (size_t)bytes);
+        b = packed_as(lo, v->type.dtype, v->name);
         map_put(&lo->m->arena, &lo->buffers, key, b);
     }
     return addr_of(&b->reg, 0);
@@ -386,8 +391,16 @@ static bool is_data(const Value *v) {
     return v && (v->type.dtype == DT_f32 || !v->constant);
 }
 
+/* Ops whose kernels take all types that the shape rule lets in. */
+static bool takes_all_types(Op op) {
+    return op == OP_quantize || op == OP_dequantize || op == OP_cast || op == OP_gather ||
+           op == OP_gather_elements || op == OP_gather_nd || op == OP_scatter_elements ||
+           op == OP_scatter_nd || op == OP_non_max_suppression || op == OP_non_zero ||
+           op == OP_compress;
+}
+
 static bool only_f32(Lower *lo, const Node *n) {
-    if (n->op == OP_quantize || n->op == OP_dequantize || n->op == OP_cast)
+    if (takes_all_types(n->op))
         return true;
     for (int i = 0; i < n->nresults; i++)
         if (n->results[i]->type.dtype != DT_f32)

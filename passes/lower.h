@@ -404,4 +404,9 @@ int64_t winograd_scratch(const Gemm *g, const PassContext *cx);
 Addr winograd_pack(Lower *lo, const Gemm *g, const ConvWeights *w);
 void winograd_call(Lower *lo, const Gemm *g, Addr weights);
 
+/* ---- lower_index.c --------------------------------------------------------------------------- */
+
+/* A gather of any type whose indices are read at run time. */
+bool lower_gather_slices(Lower *lo, Node *n);
+
 #endif

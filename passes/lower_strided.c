@@ -270,8 +270,8 @@ static void gather_runs(Lower *lo, const Node *n, const Tensor *indices, int64_t
 bool lower_gather(Lower *lo, Node *n) {
     const Tensor *indices = node_in(n, 1)->constant;
     int64_t dim = node_in(n, 0)->type.shape.dim[axis_attrs(n)->axis];
-    if (!indices)
-        return lower_unsupported(lo, n, "only constant indices have a kernel");
+    if (!indices || node_out(n)->type.dtype != DT_f32)
+        return lower_gather_slices(lo, n);
     for (int64_t k = 0; k < shape_elems(&indices->shape); k++)
         if (index_at(indices, k, dim) < 0)
             return lower_unsupported(lo, n, "an index is out of range");
