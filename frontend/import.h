@@ -313,7 +313,8 @@ Value *onnx_average_pool(OnnxNode *n, const char *part, Value *x);
 Value *onnx_hard_sigmoid(OnnxNode *n, Value *x, double alpha, double beta);
 Value *onnx_leaky_relu(OnnxNode *n, Value *x, double alpha);
 
-/* log(softmax(x)) along an axis, without overflow. */
+/* softmax(x) along an axis, and its logarithm without overflow. */
+Value *onnx_softmax(OnnxNode *n, const char *part, Value *x, int axis);
 Value *onnx_log_softmax(OnnxNode *n, const char *part, Value *x, int axis);
 
 /* The product of the dimensions before axis, and of the rest. */

@@ -243,6 +243,8 @@ static Value *as_matrices(OnnxNode *n, const Einsum *e, const Term *t, const Ter
     Value *v = aligned(n, t, order.label, order.rank);
     if (v && !shape_equal(&v->type.shape, &full))
         v = onnx_expand(n, "spread", v, &full);
+    if (!v)
+        return NULL;
     to = both->rank ? SHAPE(product_of(e, both), product_of(e, rows), product_of(e, columns))
                     : SHAPE(product_of(e, rows), product_of(e, columns));
     return onnx_reshape(n, "matrices", v, &to);

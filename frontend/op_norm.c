@@ -32,7 +32,7 @@ void import_batch_norm_14(OnnxNode *n) {
     batch_norm(n);
 }
 
-static Value *softmax(OnnxNode *n, const char *part, Value *x, int axis) {
+Value *onnx_softmax(OnnxNode *n, const char *part, Value *x, int axis) {
     if (!x)
         return NULL;
     Node *s = onnx_add(n, OP_softmax, part, &x, 1);
@@ -90,11 +90,11 @@ static void over_axis(OnnxNode *n, AlongAxis *f) {
 
 /* Softmax-1 and -11, Softmax-13; LogSoftmax as well. */
 void import_softmax_1(OnnxNode *n) {
-    over_rest(n, softmax);
+    over_rest(n, onnx_softmax);
 }
 
 void import_softmax_13(OnnxNode *n) {
-    over_axis(n, softmax);
+    over_axis(n, onnx_softmax);
 }
 
 void import_log_softmax_1(OnnxNode *n) {
