@@ -38,28 +38,36 @@ void import_hard_sigmoid(OnnxNode *n) {
 }
 
 /* x sigmoid(alpha x) */
-static void swish(OnnxNode *n, double alpha) {
-    if (!onnx_needs_float(n, 1))
-        return;
-    if (alpha == 1) {
-        onnx_float_unary(n, OP_act_silu);
-        return;
-    }
+static Value *swish(OnnxNode *n, const char *part, double alpha) {
     Value *x = onnx_input(n, 0);
+    if (!onnx_needs_float(n, n->ninputs))
+        return NULL;
+    if (alpha == 1)
+        return onnx_unary(n, OP_act_silu, part, x);
     Value *gate =
         onnx_unary(n, OP_act_sigmoid, "gate", onnx_by_scalar(n, OP_mul, "scaled", x, alpha));
-    onnx_set_output(n, 0, onnx_binary(n, OP_mul, NULL, x, gate));
+    return onnx_binary(n, OP_mul, part, x, gate);
 }
 
 /* Swish-24. */
 void import_swish(OnnxNode *n) {
-    swish(n, attr_float(n, "alpha", 1));
+    onnx_set_output(n, 0, swish(n, NULL, attr_float(n, "alpha", 1)));
+}
+
+/* SwiGLU-28: swish(a) b, of one shape. */
+void import_swiglu(OnnxNode *n) {
+    double alpha = attr_float(n, "alpha", 1);
+    if (!shape_equal(onnx_shape(n, 0), onnx_shape(n, 1)))
+        onnx_bad(n, "its inputs must have the same shape");
+    else
+        onnx_set_output(n, 0,
+                        onnx_binary(n, OP_mul, NULL, swish(n, "gate", alpha), onnx_input(n, 1)));
 }
 
 /* com.microsoft.QuickGelu-1: what ONNX Runtime's optimiser makes of x sigmoid(alpha x), silu too.
  */
 void import_quick_gelu(OnnxNode *n) {
-    swish(n, attr_float(n, "alpha", 1.702));
+    onnx_set_output(n, 0, swish(n, NULL, attr_float(n, "alpha", 1.702)));
 }
 
 /* Tanh-6, -13. */

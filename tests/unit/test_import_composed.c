@@ -333,17 +333,102 @@ static void test_rms_norm(void **state) {
     assert_values(&g, 23, F(3, 4, 0, 1), "f32[2,2]", D(3 / a, 8 / a, 0, 2 / b));
 }
 
+/* ---- parts of language models ---------------------------------------------------------------- */
+
+static void assert_rotary(bool interleaved, const double *want) {
+    Buf attrs = {0}, g = with_x("1,1,2,4");
+    with_int(&attrs, "interleaved", interleaved);
+    add_floats(&g, "c", "2,2", F(1, 1, 0, 2), 4);
+    add_floats(&g, "s", "2,2", F(0, 0, 1, 3), 4);
+    Buf t = raw_tensor("at", ONNX_INT64, "1,2", (const int64_t[]){1, 0}, 16);
+    put_message(&g, 5, &t);
+    add_op(&g, "RotaryEmbedding", "x,c,s,at", &attrs);
+    assert_values(&g, 23, F(1, 2, 3, 4, 5, 6, 7, 8), "f32[1,1,2,4]", want);
+}
+
+static void test_rotary_embedding(void **state) {
+    (void)state;
+    assert_rotary(false, D(-3, 2 * 2 - 4 * 3, 1, 2 * 3 + 4 * 2, 5, 6, 7, 8));
+    assert_rotary(true, D(-2, 1, 3 * 2 - 4 * 3, 3 * 3 + 4 * 2, 5, 6, 7, 8));
+    Buf attrs = {0}, g = with_x("1,1,2"); /* two heads of one number */
+    with_int(&attrs, "num_heads", 2);
+    add_floats(&g, "c", "1,1,1", F(1), 1);
+    add_op(&g, "RotaryEmbedding", "x,c,c", &attrs);
+    assert_fails(&g, 23, EXIT_BAD_MODEL, "1 numbers of 1 can't be rotated");
+}
+
+static void test_swiglu(void **state) {
+    (void)state;
+    Buf g = with_x("2");
+    add_floats(&g, "b", "2", F(3, 4), 2);
+    add_op(&g, "SwiGLU", "x,b", NULL);
+    assert_values(&g, 28, F(0, 1), "f32[2]", D(0, 4 / (1 + exp(-1))));
+    g = with_x("2");
+    add_floats(&g, "b", "1", F(3), 1);
+    add_op(&g, "SwiGLU", "x,b", NULL);
+    assert_fails(&g, 28, EXIT_BAD_MODEL, "same shape");
+}
+
+/* ---- into a larger tensor -------------------------------------------------------------------- */
+
+static void test_max_unpool(void **state) {
+    (void)state;
+    for (int larger = 0; larger < 2; larger++) {
+        Buf attrs = {0}, g = with_x("1,1,1,2");
+        Buf t = raw_tensor("i", ONNX_INT64, "1,1,1,2", (const int64_t[]){5, 2}, 16);
+        put_message(&g, 5, &t);
+        with_ints(&attrs, "kernel_shape", "2,2");
+        with_ints(&attrs, "strides", "2,2");
+        add_ints(&g, "to", "1,1,2,5");
+        add_op(&g, "MaxUnpool", larger ? "x,i,to" : "x,i", &attrs);
+        if (larger)
+            assert_values(&g, 11, F(7, 8), "f32[1,1,2,5]", D(0, 0, 8, 0, 0, 0, 7, 0, 0, 0));
+        else
+            assert_values(&g, 11, F(7, 8), "f32[1,1,2,4]", D(0, 0, 8, 0, 0, 7, 0, 0));
+    }
+    Buf g = with_x("1,1,2");
+    add_ints(&g, "i", "0,1");
+    add_op(&g, "MaxUnpool", "x,i", NULL);
+    assert_fails(&g, 11, EXIT_BAD_MODEL, "an int64 index for each element");
+}
+
+static void test_center_crop_pad(void **state) {
+    (void)state;
+    Buf attrs = {0}, g = with_x("1,4");
+    add_ints(&g, "to", "2,3");
+    add_op(&g, "CenterCropPad", "x,to", NULL);
+    assert_values(&g, 18, F(1, 2, 3, 4), "f32[2,3]", D(1, 2, 3, 0, 0, 0));
+    g = with_x("2,2");
+    add_ints(&g, "to", "5");
+    with_ints(&attrs, "axes", "-1");
+    add_op(&g, "CenterCropPad", "x,to", &attrs);
+    assert_values(&g, 18, F(1, 2, 3, 4), "f32[2,5]", D(0, 1, 2, 0, 0, 0, 3, 4, 0, 0));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_losses),     cmocka_unit_test(test_softmax_loss),
-        cmocka_unit_test(test_bad_losses), cmocka_unit_test(test_trilu),
-        cmocka_unit_test(test_eye_like),   cmocka_unit_test(test_det),
-        cmocka_unit_test(test_cum_sum),    cmocka_unit_test(test_cum_prod),
-        cmocka_unit_test(test_bit_shift),  cmocka_unit_test(test_windows),
-        cmocka_unit_test(test_dft),        cmocka_unit_test(test_stft),
-        cmocka_unit_test(test_dropout),    cmocka_unit_test(test_reverse_sequence),
-        cmocka_unit_test(test_hardmax),    cmocka_unit_test(test_lrn),
-        cmocka_unit_test(test_group_norm), cmocka_unit_test(test_rms_norm),
+        cmocka_unit_test(test_losses),
+        cmocka_unit_test(test_softmax_loss),
+        cmocka_unit_test(test_bad_losses),
+        cmocka_unit_test(test_trilu),
+        cmocka_unit_test(test_eye_like),
+        cmocka_unit_test(test_det),
+        cmocka_unit_test(test_cum_sum),
+        cmocka_unit_test(test_cum_prod),
+        cmocka_unit_test(test_rotary_embedding),
+        cmocka_unit_test(test_swiglu),
+        cmocka_unit_test(test_max_unpool),
+        cmocka_unit_test(test_center_crop_pad),
+        cmocka_unit_test(test_bit_shift),
+        cmocka_unit_test(test_windows),
+        cmocka_unit_test(test_dft),
+        cmocka_unit_test(test_stft),
+        cmocka_unit_test(test_dropout),
+        cmocka_unit_test(test_reverse_sequence),
+        cmocka_unit_test(test_hardmax),
+        cmocka_unit_test(test_lrn),
+        cmocka_unit_test(test_group_norm),
+        cmocka_unit_test(test_rms_norm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
