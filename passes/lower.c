@@ -396,7 +396,7 @@ static bool takes_all_types(Op op) {
     return op == OP_quantize || op == OP_dequantize || op == OP_cast || op == OP_gather ||
            op == OP_gather_elements || op == OP_gather_nd || op == OP_scatter_elements ||
            op == OP_scatter_nd || op == OP_non_max_suppression || op == OP_non_zero ||
-           op == OP_compress;
+           op == OP_compress || op == OP_arg_max || op == OP_arg_min || op == OP_top_k;
 }
 
 static bool only_f32(Lower *lo, const Node *n) {
