@@ -15,8 +15,8 @@ static Value *parameter(OnnxNode *n, int i) {
     if (!v || n->failed)
         return NULL;
     if (v->type.shape.rank > 1)
-        onnx_unsupported(n, "input %d has %d dimensions: scales for blocks are not supported", i,
-                         v->type.shape.rank);
+        onnx_bad(n, "input %d has %d dimensions; without block_size it may have one", i,
+                 v->type.shape.rank);
     else if (v->type.shape.rank == 1 && v->type.shape.dim[0] == 1)
         return onnx_reshape(n, "scalar", v, &(Shape){0});
     return n->failed ? NULL : v;
@@ -82,14 +82,75 @@ static void set_quantized(OnnxNode *n, Value *y, int i, DType dflt) {
 
 /* ---- QuantizeLinear, DequantizeLinear -------------------------------------------------------- */
 
-/* The dimension that the parameters belong to: 0 where they are for the whole tensor. */
-static int axis_of(OnnxNode *n, const Value *scale) {
-    int64_t axis = attr_int(n, "axis", 1);
-    if (attr_int(n, "block_size", 0))
-        onnx_unsupported(n, "scales for blocks are not supported");
-    if (!scale || scale->type.shape.rank == 0 || n->failed)
-        return 0;
-    return onnx_axis(n, axis, onnx_shape(n, 0)->rank);
+static Value *as_f32(OnnxNode *n, Value *x) {
+    return !x || x->type.dtype == DT_f32 ? x : onnx_cast(n, "wide", x, DT_f32);
+}
+
+/* What QuantizeLinear and DequantizeLinear work with: the parameters belong to a dimension, 0 where
+ * they are for the whole tensor. Those of blocks are repeated for each element, and x is one row.
+ */
+typedef struct Linear {
+    Value *x, *scale, *zero;
+    int axis;
+    bool flat;
+} Linear;
+
+/* v, with one number for each block of `size` elements along an axis, as one for each element of x,
+ * in a row. */
+static Value *per_element(OnnxNode *n, const char *part, Value *v, int axis, int64_t size) {
+    const Shape *x = onnx_shape(n, 0);
+    if (!v)
+        return NULL;
+    Shape s = v->type.shape, split = s;
+    bool fits = s.rank == x->rank && s.rank < MAX_RANK;
+    for (int d = 0; d < s.rank && fits; d++)
+        fits = s.dim[d] == (d == axis ? ceil_div(x->dim[d], size) : x->dim[d]);
+    if (!fits) {
+        onnx_bad(n, "its %s must have one number for each block of %lld elements", part,
+                 (long long)size);
+        return NULL;
+    }
+    split.rank++;
+    for (int d = axis + 1; d < split.rank; d++)
+        split.dim[d] = d == axis + 1 ? 1 : s.dim[d - 1];
+    v = onnx_reshape(n, part, v, &split);
+    split.dim[axis + 1] = size;
+    v = onnx_expand(n, part, v, &split);
+    s.dim[axis] *= size;
+    v = onnx_reshape(n, part, v, &s);
+    if (s.dim[axis] != x->dim[axis])
+        v = v ? onnx_slice_axis(n, part, v, axis, 0, x->dim[axis], 1) : NULL;
+    return onnx_reshape(n, part, v, &(Shape){1, {shape_elems(x)}});
+}
+
+/* x and its parameters; those of blocks have input 0's rank. */
+static Linear linear_of(OnnxNode *n) {
+    const Shape *s = onnx_shape(n, 0);
+    int64_t size = attr_int(n, "block_size", 0), axis = attr_int(n, "axis", 1);
+    Linear l = {.x = onnx_input(n, 0)};
+    if (!size) {
+        l.scale = scale_of(n, 1);
+        l.zero = parameter(n, 2);
+        if (l.scale && l.scale->type.shape.rank)
+            l.axis = onnx_axis(n, axis, s->rank);
+        return l;
+    }
+    int at = onnx_axis(n, axis, s->rank);
+    if (!n->failed && (size < 1 || size > s->dim[at]))
+        onnx_bad(n, "its block_size is %lld, of %lld elements", (long long)size,
+                 (long long)s->dim[at]);
+    if (n->failed)
+        return l;
+    l.flat = true;
+    l.x = onnx_reshape(n, "row", l.x, &(Shape){1, {shape_elems(s)}});
+    l.scale = per_element(n, "scale", as_f32(n, onnx_input(n, 1)), at, size);
+    l.zero = per_element(n, "zero", onnx_input(n, 2), at, size);
+    return l;
+}
+
+/* y, as a row or as x. */
+static void set_linear(OnnxNode *n, const Linear *l, Value *y) {
+    onnx_set_output(n, 0, l->flat ? onnx_reshape(n, NULL, y, onnx_shape(n, 0)) : y);
 }
 
 /* The type that attribute output_dtype asks for; dflt where it is absent. */
@@ -100,33 +161,24 @@ static DType output_dtype(OnnxNode *n, DType dflt) {
     return dflt;
 }
 
-/* The quotient is rounded as f32, whatever `precision` says. */
-static Value *as_f32(OnnxNode *n, Value *x) {
-    return x->type.dtype == DT_f32 ? x : onnx_cast(n, "wide", x, DT_f32);
-}
-
-/* QuantizeLinear-10 to -25: saturate(round(x / scale) + zero). */
+/* QuantizeLinear-10 to -25: saturate(round(x / scale) + zero). The quotient is rounded as f32,
+ * whatever `precision` says. */
 void import_quantize_linear(OnnxNode *n) {
     attr_ignore(n, "saturate"); /* of 8-bit floats */
     attr_ignore(n, "precision");
-    Value *scale = scale_of(n, 1), *zero = parameter(n, 2);
-    int axis = axis_of(n, scale);
-    DType to = output_dtype(n, zero ? zero->type.dtype : DT_u8);
-    if (!n->failed)
-        onnx_set_output(n, 0,
-                        quantize(n, NULL, as_f32(n, onnx_input(n, 0)), scale, zero, to, axis));
+    Linear l = linear_of(n);
+    DType to = output_dtype(n, l.zero ? l.zero->type.dtype : DT_u8);
+    Value *x = n->failed ? NULL : as_f32(n, l.x);
+    set_linear(n, &l, quantize(n, l.flat ? "quantized" : NULL, x, l.scale, l.zero, to, l.axis));
 }
 
 /* DequantizeLinear-10 to -25: (x - zero) * scale. */
 void import_dequantize_linear(OnnxNode *n) {
-    Value *scale = scale_of(n, 1), *zero = parameter(n, 2);
-    int axis = axis_of(n, scale);
+    Linear l = linear_of(n);
     DType to = output_dtype(n, onnx_input(n, 1)->type.dtype);
-    if (n->failed)
-        return;
     bool narrow = to != DT_f32;
-    Value *y = dequantize(n, narrow ? "wide" : NULL, onnx_input(n, 0), scale, zero, axis);
-    onnx_set_output(n, 0, narrow ? onnx_cast(n, NULL, y, to) : y);
+    Value *y = dequantize(n, narrow || l.flat ? "wide" : NULL, l.x, l.scale, l.zero, l.axis);
+    set_linear(n, &l, narrow ? onnx_cast(n, l.flat ? "narrow" : NULL, y, to) : y);
 }
 
 /* A bound of all elements of x, and of 0, as one number. */
@@ -232,15 +284,10 @@ void import_qlinear_matmul(OnnxNode *n) {
         set_scaled(n, onnx_matmul(n, "sum", a, b), factor(n, 1, 4, 6, 0), 7);
 }
 
-static Value *transposed(OnnxNode *n, const char *part, Value *x) {
-    Node *t = onnx_add(n, OP_transpose, part, &x, 1);
-    transpose_attrs(t)->perm = onnx_keep_ints(n, (int64_t[]){1, 0}, 2);
-    return onnx_done(n, t);
-}
-
 /* com.microsoft.QGemm-1: alpha A' B' + C, where ' may transpose; C is of int32, with the scale of
  * the product. The result is a float where it has no scale. */
 void import_qgemm(OnnxNode *n) {
+    static const int64_t swap[] = {1, 0};
     bool trans_a = attr_bool(n, "transA", false), trans_b = attr_bool(n, "transB", false);
     double alpha = attr_float(n, "alpha", 1);
     if (onnx_shape(n, 0)->rank != 2 || onnx_shape(n, 3)->rank != 2)
@@ -249,8 +296,8 @@ void import_qgemm(OnnxNode *n) {
     Value *b = shifted(n, "b", onnx_input(n, 3), parameter(n, 5), trans_b ? 0 : 1);
     if (!a || !b)
         return;
-    a = trans_a ? transposed(n, "a", a) : a;
-    b = trans_b ? transposed(n, "b", b) : b;
+    a = trans_a ? onnx_transpose(n, "a", a, swap) : a;
+    b = trans_b ? onnx_transpose(n, "b", b, swap) : b;
     Value *sum = onnx_matmul(n, "product", a, b);
     if (sum && onnx_input(n, 6))
         sum = onnx_binary(n, OP_add, "sum", sum, onnx_cast(n, "c", onnx_input(n, 6), DT_f32));

@@ -92,7 +92,7 @@ static void test_quantize(void **state) {
 
 static void test_dequantize(void **state) {
     (void)state;
-    Buf g = {0}, attrs = {0};
+    Buf g = {0};
     add_u8(&g, "q", "2,2", U8(0, 128, 130, 255));
     add_floats(&g, "s", "2", N(0.5, 2));
     add_u8(&g, "z", "2", U8(128, 130));
@@ -104,16 +104,46 @@ static void test_dequantize(void **state) {
     add_op(&g, "DequantizeLinear", "q,s", NULL);
     assert_model(&g, 10, "dequantize", NULL, "f32[2]", D(-64, 63.5));
     g = (Buf){0};
-    with_int(&attrs, "block_size", 2);
-    add_i8(&g, "q", "2", I8(-128, 127));
-    add_floats(&g, "s", "1", N(0.5));
-    add_op(&g, "DequantizeLinear", "q,s", &attrs);
-    assert_fails(&g, 21, EXIT_UNSUPPORTED, "scales for blocks");
-    g = (Buf){0};
     add_i8(&g, "q", "2", I8(-128, 127));
     add_i8(&g, "s", "", I8(1));
     add_op(&g, "DequantizeLinear", "q,s", NULL);
     assert_fails(&g, 13, EXIT_BAD_MODEL, "is a scale, and is i8");
+}
+
+/* Blocks of two rows and, last, of one. */
+static void test_blocks(void **state) {
+    (void)state;
+    Buf g = {0}, attrs = {0};
+    add_i8(&g, "q", "3,2", I8(1, 2, 3, 4, 5, 6));
+    add_floats(&g, "s", "2,2", N(1, 2, 10, 100));
+    add_i8(&g, "z", "2,2", I8(0, 1, 0, -1));
+    with_int(&attrs, "axis", 0);
+    with_int(&attrs, "block_size", 2);
+    add_op(&g, "DequantizeLinear", "q,s,z", &attrs);
+    Imported m = import_ok(&g, 21);
+    assert_result(&m, NULL, "f32[3,2]", D(1, 2, 3, 6, 50, 700));
+    imported_free(&m);
+    g = with_x("1,4");
+    add_floats(&g, "s", "1,2", N(1, 2));
+    with_int(&attrs, "block_size", 2);
+    add_op_of(&g, "QuantizeLinear", "x,s", &attrs, ONNX_U8);
+    m = import_ok(&g, 21);
+    assert_result(&m, F(1, 300, 3, 4), "u8[1,4]", D(1, 255, 2, 2));
+    imported_free(&m);
+    g = with_x("1,4");
+    add_floats(&g, "s", "1,3", N(1, 2, 3));
+    with_int(&attrs, "block_size", 2);
+    add_op_of(&g, "QuantizeLinear", "x,s", &attrs, ONNX_U8);
+    assert_fails(&g, 21, EXIT_BAD_MODEL, "its scale must have one number for each block");
+    g = with_x("1,4");
+    add_floats(&g, "s", "1,1", N(1));
+    with_int(&attrs, "block_size", 5);
+    add_op_of(&g, "QuantizeLinear", "x,s", &attrs, ONNX_U8);
+    assert_fails(&g, 21, EXIT_BAD_MODEL, "block_size is 5, of 4 elements");
+    g = with_x("1,4");
+    add_floats(&g, "s", "1,2", N(1, 2));
+    add_op_of(&g, "QuantizeLinear", "x,s", &attrs, ONNX_U8);
+    assert_fails(&g, 21, EXIT_BAD_MODEL, "without block_size");
 }
 
 /* Scale 4 / 255, zero point 64: 255 / 4 is 63.75. */
@@ -275,6 +305,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_quantize),
         cmocka_unit_test(test_dequantize),
+        cmocka_unit_test(test_blocks),
         cmocka_unit_test(test_dynamic_quantize),
         cmocka_unit_test(test_integer_products),
         cmocka_unit_test(test_qlinear_conv),
