@@ -391,17 +391,43 @@ static bool is_data(const Value *v) {
     return v && (v->type.dtype == DT_f32 || !v->constant);
 }
 
-/* Ops whose kernels take all types that the shape rule lets in. */
-static bool takes_all_types(Op op) {
-    return op == OP_quantize || op == OP_dequantize || op == OP_cast || op == OP_gather ||
-           op == OP_gather_elements || op == OP_gather_nd || op == OP_scatter_elements ||
-           op == OP_scatter_nd || op == OP_non_max_suppression || op == OP_non_zero ||
-           op == OP_compress || op == OP_arg_max || op == OP_arg_min || op == OP_top_k;
-}
+/* Ops other than elementwise ones whose lowerings take every type that the shape rule lets in, or
+ * look at it themselves. */
+static const bool takes_types[OP_COUNT] = {
+    [OP_quantize] = true,
+    [OP_dequantize] = true,
+    [OP_transpose] = true,
+    [OP_slice] = true,
+    [OP_concat] = true,
+    [OP_gather] = true,
+    [OP_gather_elements] = true,
+    [OP_gather_nd] = true,
+    [OP_scatter_elements] = true,
+    [OP_scatter_nd] = true,
+    [OP_non_max_suppression] = true,
+    [OP_non_zero] = true,
+    [OP_compress] = true,
+    [OP_expand] = true,
+    [OP_cast] = true,
+    [OP_reshape] = true,
+    [OP_identity] = true,
+    [OP_reorder] = true,
+    [OP_reduce_sum] = true,
+    [OP_reduce_prod] = true,
+    [OP_reduce_min] = true,
+    [OP_reduce_max] = true,
+    [OP_arg_max] = true,
+    [OP_arg_min] = true,
+    [OP_top_k] = true,
+};
 
-static bool only_f32(Lower *lo, const Node *n) {
-    if (takes_all_types(n->op))
+static bool has_types(Lower *lo, const Node *n) {
+    if (takes_types[n->op])
         return true;
+    if (op_info(n->op)->flags & OPF_ELEMENTWISE) {
+        const char *refusal = elementwise_refusal(n);
+        return !refusal || lower_unsupported(lo, n, refusal);
+    }
     for (int i = 0; i < n->nresults; i++)
         if (n->results[i]->type.dtype != DT_f32)
             return lower_unsupported(lo, n, "only float32 has kernels");
@@ -425,7 +451,7 @@ static bool lower_node(Lower *lo, Node *n) {
     if (!l->lower)
         return lower_unsupported(lo, n, "no kernel for this operator");
     begin_step(lo, n);
-    if (!only_f32(lo, n) || !has_constants(lo, n) || !l->lower(lo, n))
+    if (!has_types(lo, n) || !has_constants(lo, n) || !l->lower(lo, n))
         return false;
     build_end(&lo->step);
     return true;

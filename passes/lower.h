@@ -49,7 +49,7 @@ struct Lower {
     Builder step;        /* of the node that is being lowered */
     Map buffers;         /* value name -> Buffer */
     Buf weights;         /* packed weights, the 64-byte header included */
-    int64_t packing;     /* floats (or as many bytes) at their end that are being filled in */
+    int64_t packing;     /* bytes at their end that are being filled in */
     Map packed;          /* hash of packed weights -> Buffer */
     Reg *image;          /* index of the image in a batch loop; NULL outside, and for one image */
     BatchLoop loop;      /* the nodes that share one */
@@ -278,14 +278,24 @@ double schedule_cycles(int64_t length, int64_t channels, const PassContext *cx);
 /* Cycles of a row of taps, of all tiles of a depthwise output row. */
 double dw_schedule_cycles(int64_t length, int64_t kw, int64_t sw, const PassContext *cx);
 
+/* ---- lower_compute.c: what an elementwise op computes ---------------------------------------- */
+
+/* The bits of x, truncated and saturated to an integer type: for a constant. */
+int64_t int_bound(DType dt, double x);
+/* Appends: x where it is NaN, else z. The instructions min and max of x and y give y then. */
+Reg *keep_nan(Builder *b, Reg *x, Reg *z);
+/* Why elementwise node n has no kernel for its types; NULL where it has one. */
+const char *elementwise_refusal(const Node *n);
+/* Appends what elementwise node n, which isn't refused, computes from its operands: scalars, or
+ * vectors where operands and result are f32. */
+Reg *elementwise_result(Builder *b, const Node *n, Reg *const *x);
+
 /* ---- lower_elementwise.c, lower_strided.c ---------------------------------------------------- */
 
-enum { MAX_ELEMENTWISE = 3 }; /* operands and result of an elementwise op */
+enum { MAX_ELEMENTWISE = 4 }; /* operands and result of an elementwise op */
 
 /* Appends: x where it is NaN, else z. The instructions min and max of x and y give y then. */
 Reg *keep_nan(Builder *b, Reg *x, Reg *z);
-/* Appends what elementwise node n computes from x and, for two operands, y. */
-Reg *elementwise_result(Builder *b, const Node *n, Reg *x, Reg *y);
 /* Whether an elementwise node works on blocks: see LAYOUT_FOLLOW. */
 bool elementwise_blocks(const Node *n);
 /* An elementwise node or `expand` on plain tensors of any rank, with numpy's broadcasting. */
@@ -293,8 +303,10 @@ void lower_elementwise_plain(Lower *lo, const Node *n);
 
 /* ---- lower_round.c --------------------------------------------------------------------------- */
 
-/* Appends x rounded to the nearest integer. */
+/* Appends x, a float, rounded to an integer: to the nearest one, ties to even; down; up. */
 Reg *round_result(Builder *b, Reg *x);
+Reg *floor_result(Builder *b, Reg *x);
+Reg *ceil_result(Builder *b, Reg *x);
 
 /* ---- lower_quantize.c ------------------------------------------------------------------------ */
 

@@ -69,8 +69,6 @@ bool lower_cast(Lower *lo, Node *n) {
     DType from = node_in(n, 0)->type.dtype, to = node_out(n)->type.dtype;
     if (rounds_twice(from, to))
         return lower_unsupported(lo, n, "there is no kernel that rounds once");
-    if (node_in(n, 0)->constant && from != DT_f32)
-        return lower_unsupported(lo, n, "a constant that is too large to be cast at compile time");
     const Arg args[] = {arg_addr(lower_plain(lo, node_in(n, 0))),
                         arg_addr(lower_plain(lo, node_out(n))),
                         arg_i64(shape_elems(&node_out(n)->type.shape))};

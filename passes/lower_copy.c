@@ -5,16 +5,24 @@ enum { COPY_CYCLES = 8 }; /* of a load and a store of what is far away */
 
 /* ---- rows that are contiguous on both sides -------------------------------------------------- */
 
+/* Elements of other types go one by one; C compilers make vectors of them. */
+static int row_lanes(const Lower *lo, DType dt) {
+    return dt == DT_f32 ? lower_lanes(lo) : 1;
+}
+
 /* Copies `planes` planes of `rows` rows of `length` elements: the first `whole` of a row in
  * vectors, the rest one by one. */
-static Kernel *rows_kernel(Lower *lo) {
-    Kernel *k = kernel_new(lo->m, "copy_rows");
-    Reg *a = kernel_param_ptr(k, "a", DT_f32), *c = kernel_param_ptr(k, "c", DT_f32);
+static Kernel *rows_kernel(Lower *lo, DType dt) {
+    const char *name = "copy_rows";
+    if (dt != DT_f32)
+        name = arena_printf(&lo->m->arena, "%s_%s", name, dtype_name(dt));
+    Kernel *k = kernel_new(lo->m, name);
+    Reg *a = kernel_param_ptr(k, "a", dt), *c = kernel_param_ptr(k, "c", dt);
     Reg *planes = kernel_param_i64(k, "planes"), *a_plane = kernel_param_i64(k, "a_plane");
     Reg *c_plane = kernel_param_i64(k, "c_plane"), *rows = kernel_param_i64(k, "rows");
     Reg *a_row = kernel_param_i64(k, "a_row"), *c_row = kernel_param_i64(k, "c_row");
     Reg *whole = kernel_param_i64(k, "whole"), *length = kernel_param_i64(k, "length");
-    int lanes = lower_lanes(lo);
+    int lanes = row_lanes(lo, dt);
     Builder b = build_begin(k);
     Reg *ap = copy_pointer(&b, "ap", a), *cp = copy_pointer(&b, "cp", c);
     build_for(&b, "p", bound_const(0), bound_reg(planes), 1);
@@ -48,7 +56,8 @@ typedef struct Rows {
 
 /* A part has whole planes or, where there are more of them, the same rows of all planes. */
 static void copy_rows(Lower *lo, Rows from, Rows to, int64_t planes, int64_t rows, int64_t length) {
-    int64_t lanes = lower_lanes(lo), whole = lanes == 1 ? 0 : length / lanes * lanes;
+    DType dt = from.at.base->type.dtype;
+    int64_t lanes = row_lanes(lo, dt), whole = lanes == 1 ? 0 : length / lanes * lanes;
     double cycles =
         COPY_CYCLES * (double)(planes * rows) * (double)(whole / lanes + (length - whole));
     bool by_plane = planes >= rows;
@@ -64,7 +73,7 @@ static void copy_rows(Lower *lo, Rows from, Rows to, int64_t planes, int64_t row
                         arg_i64(to.row),
                         arg_i64(whole),
                         arg_i64(length)};
-    lower_call(lo, rows_kernel(lo), args, sizeof args / sizeof *args);
+    lower_call(lo, rows_kernel(lo, dt), args, sizeof args / sizeof *args);
     lower_parts_end(lo, &p);
 }
 
@@ -153,9 +162,19 @@ static bool has_halo(const View *v) {
     return v->plane != v->h * v->w * v->block;
 }
 
+/* Plain to plain. */
+bool lower_copy(Lower *lo, Node *n) {
+    int64_t elems = shape_elems(&node_out(n)->type.shape);
+    copy_rows(lo, (Rows){lower_plain(lo, node_in(n, 0)), 0, 0},
+              (Rows){lower_plain(lo, node_out(n)), 0, 0}, 1, 1, elems);
+    return true;
+}
+
 bool lower_reorder(Lower *lo, Node *n) {
     const Value *from = node_in(n, 0), *to = node_out(n);
     int rank = from->type.shape.rank;
+    if (!from->type.layout.block && !to->type.layout.block)
+        return lower_copy(lo, n);
     if (rank != 2 && rank != 4)
         return lower_unsupported(lo, n, "only tensors of rank 2 and 4 have blocked layouts");
     View x = view_of(&from->type), y = view_of(&to->type);
@@ -171,14 +190,6 @@ bool lower_reorder(Lower *lo, Node *n) {
     lower_zero_spare(lo, to);
     lower_zero_halo(lo, to);
     lower_batch_end(lo);
-    return true;
-}
-
-/* Plain to plain: reshape. */
-bool lower_copy(Lower *lo, Node *n) {
-    int64_t elems = shape_elems(&node_out(n)->type.shape);
-    copy_rows(lo, (Rows){lower_plain(lo, node_in(n, 0)), 0, 0},
-              (Rows){lower_plain(lo, node_out(n)), 0, 0}, 1, 1, elems);
     return true;
 }
 

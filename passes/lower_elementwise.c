@@ -3,15 +3,6 @@
  * Plain ones: lower_strided.c. */
 #include "passes/lower.h"
 
-#include <math.h>
-
-static const InstOp binary_inst[OP_COUNT] = {
-    [OP_add] = INST_add, [OP_sub] = INST_sub, [OP_mul] = INST_mul,
-    [OP_div] = INST_div, [OP_min] = INST_min, [OP_max] = INST_max,
-};
-static const InstOp unary_inst[OP_COUNT] = {
-    [OP_neg] = INST_neg, [OP_exp] = INST_exp, [OP_sqrt] = INST_sqrt, [OP_abs] = INST_abs};
-
 typedef struct Operand {
     Reg *base, *plane, *row, *pixel; /* of the kernel: pointer, and strides */
     Reg *p, *r, *x;                  /* of the loops: plane, row, pixel */
@@ -26,41 +17,12 @@ static Operand declare(Kernel *k, const char *name) {
     return o;
 }
 
-/* Limits that do nothing are left out; max and min give x where x is NaN. */
-static Reg *clip(Builder *b, const ClipAttrs *a, Reg *x) {
-    if (a->min != -INFINITY)
-        x = build_op(b, INST_max, "x", build_const_f(b, "min", x->type, a->min), x, NULL);
-    if (a->max != INFINITY)
-        x = build_op(b, INST_min, "x", build_const_f(b, "max", x->type, a->max), x, NULL);
-    return x;
-}
-
-Reg *keep_nan(Builder *b, Reg *x, Reg *z) {
-    return build_op(b, INST_select, "z", build_op(b, INST_eq, "number", x, x, NULL), z, x);
-}
-
-Reg *elementwise_result(Builder *b, const Node *n, Reg *x, Reg *y) {
-    Act act;
-    if (op_is_act(n->op, &act))
-        return build_op(b, act_inst(act), "z", x, NULL, NULL);
-    if (n->op == OP_clip)
-        return clip(b, clip_attrs(n), x);
-    if (n->op == OP_round)
-        return round_result(b, x);
-    if (n->op == OP_fake_quant)
-        return fake_quant_result(b, fake_quant_attrs(n), x);
-    if (unary_inst[n->op])
-        return build_op(b, unary_inst[n->op], "z", x, NULL, NULL);
-    if (!y)
-        return x;
-    Reg *z = build_op(b, binary_inst[n->op], "z", x, y, NULL);
-    return n->op == OP_min || n->op == OP_max ? keep_nan(b, x, z) : z;
-}
-
 static void compute(Builder *b, const Node *node, const Operand *o, int n, int lanes) {
-    Reg *x = build_load(b, "x", lanes, addr_of(o[0].x, 0));
-    Reg *y = n == 3 ? build_load(b, "y", lanes, addr_of(o[1].x, 0)) : NULL;
-    build_store(b, addr_of(o[n - 1].x, 0), elementwise_result(b, node, x, y));
+    static const char *const names[] = {"x", "y", "z"};
+    Reg *x[MAX_ELEMENTWISE];
+    for (int i = 0; i + 1 < n; i++)
+        x[i] = build_load(b, names[i], lanes, addr_of(o[i].x, 0));
+    build_store(b, addr_of(o[n - 1].x, 0), elementwise_result(b, node, x));
 }
 
 /* Operands o[0..n-1), result o[n-1]. */

@@ -43,6 +43,7 @@ static void merge_all(Strided *s) {
 typedef struct StridedKernel {
     Builder b;
     const Strided *s;
+    const Node *n;
     Reg *size[MAX_RANK], *stride[MAX_ELEMENTWISE][MAX_RANK];
 } StridedKernel;
 
@@ -50,12 +51,18 @@ static int dims_of(const Strided *s, int operand) {
     return operand == s->n - 1 ? s->kept : s->rank;
 }
 
+/* Of an operand, or the result. */
+static DType type_of(const StridedKernel *sk, int operand) {
+    const Value *v = operand == sk->s->n - 1 ? node_out(sk->n) : node_in(sk->n, operand);
+    return v->type.dtype;
+}
+
 static void declare(StridedKernel *sk, Kernel *k, Reg **base) {
-    static const char *const names[MAX_ELEMENTWISE] = {"a", "b", "c"};
+    static const char *const names[MAX_ELEMENTWISE] = {"a", "b", "c", "d"};
     Arena *a = &k->module->arena;
     const Strided *s = sk->s;
     for (int i = 0; i < s->n; i++)
-        base[i] = kernel_param_ptr(k, i == s->n - 1 ? "out" : names[i], DT_f32);
+        base[i] = kernel_param_ptr(k, i == s->n - 1 ? "out" : names[i], type_of(sk, i));
     for (int d = 0; d < s->rank; d++)
         sk->size[d] = kernel_param_i64(k, arena_printf(a, "size%d", d));
     for (int i = 0; i < s->n; i++)
@@ -63,37 +70,48 @@ static void declare(StridedKernel *sk, Kernel *k, Reg **base) {
             sk->stride[i][d] = kernel_param_i64(k, arena_printf(a, "%s%d", base[i]->name, d));
 }
 
+static bool is_copy(const Node *n) {
+    return !(op_info(n->op)->flags & OPF_ELEMENTWISE);
+}
+
 /* The loops from dimension d on, with every operand at `at`. Recursion ends at MAX_RANK. */
-static void loops(StridedKernel *sk, const Node *n, Reg *const *at, int d) {
+static void loops(StridedKernel *sk, Reg *const *at, int d) {
     Builder *b = &sk->b;
     if (d == sk->s->rank) {
-        Reg *x = build_load(b, "x", 1, addr_of(at[0], 0));
-        Reg *y = sk->s->n == 3 ? build_load(b, "y", 1, addr_of(at[1], 0)) : NULL;
-        build_store(b, addr_of(at[sk->s->n - 1], 0), elementwise_result(b, n, x, y));
+        static const char *const names[] = {"x", "y", "z"};
+        Reg *x[MAX_ELEMENTWISE];
+        for (int i = 0; i + 1 < sk->s->n; i++)
+            x[i] = build_load(b, names[i], 1, addr_of(at[i], 0));
+        build_store(b, addr_of(at[sk->s->n - 1], 0),
+                    is_copy(sk->n) ? x[0] : elementwise_result(b, sk->n, x));
         return;
     }
     Reg *p[MAX_ELEMENTWISE];
     for (int i = 0; i < sk->s->n; i++)
         p[i] = copy_pointer(b, "p", at[i]);
     build_for(b, "i", bound_const(0), bound_reg(sk->size[d]), 1);
-    loops(sk, n, p, d + 1);
+    loops(sk, p, d + 1);
     for (int i = 0; i < sk->s->n; i++)
         advance(b, p[i], sk->stride[i][d]);
     build_close(b);
 }
 
-static bool is_copy(const Node *n) {
-    return !(op_info(n->op)->flags & OPF_ELEMENTWISE);
+/* Of a kernel's name: which type it is for, unless that is f32. */
+static const char *type_suffix(Lower *lo, const Value *v) {
+    DType dt = v->type.dtype;
+    return dt == DT_f32 ? "" : arena_printf(&lo->m->arena, "_%s", dtype_name(dt));
 }
 
 static Kernel *build_kernel(Lower *lo, const Node *n, const Strided *s) {
     const char *stem = is_copy(n) ? "copy" : op_info(n->op)->name;
-    Kernel *k = kernel_new(lo->m, arena_printf(&lo->m->arena, "%s_%dd", stem, s->rank));
-    StridedKernel sk = {.s = s};
+    Kernel *k =
+        kernel_new(lo->m, arena_printf(&lo->m->arena, "%s%s_%dd", stem,
+                                       type_suffix(lo, node_in(n, n->noperands - 1)), s->rank));
+    StridedKernel sk = {.s = s, .n = n};
     Reg *base[MAX_ELEMENTWISE];
     declare(&sk, k, base);
     sk.b = build_begin(k);
-    loops(&sk, n, base, 0);
+    loops(&sk, base, 0);
     build_end(&sk.b);
     return k;
 }
@@ -296,7 +314,8 @@ static const Fold folds[OP_COUNT] = {
 
 /* The instructions min and max give `sum` where x is NaN: then x takes its place. */
 static void fold(Builder *b, InstOp inst, Reg *sum, Reg *x) {
-    if (inst == INST_add || inst == INST_mul)
+    bool has_nan = dtype_is_float(x->type.dtype);
+    if (inst == INST_add || inst == INST_mul || !has_nan)
         build_op_to(b, inst, sum, sum, x, NULL);
     else
         build_op_to(b, INST_mov, sum, keep_nan(b, x, build_op(b, inst, "z", x, sum, NULL)), NULL,
@@ -317,11 +336,19 @@ static void sum_loops(StridedKernel *sk, InstOp inst, Reg *sum, Reg *p, int d) {
     build_close(b);
 }
 
+/* Infinities become the smallest and the largest integer. */
+static Reg *start_of(Builder *b, const Fold *f, const Node *n) {
+    LType t = ltype(node_out(n)->type.dtype, 1);
+    if (dtype_is_float(t.dtype))
+        return build_const_f(b, "sum", t, f->start);
+    return build_const_i(b, "sum", t, int_bound(t.dtype, f->start));
+}
+
 /* The loops over the other dimensions, which are the first `kept`. scale: of a mean, else NULL. */
 static void reduce_loops(StridedKernel *sk, const Fold *f, Reg *scale, Reg *from, Reg *to, int d) {
     Builder *b = &sk->b;
     if (d == sk->s->kept) {
-        Reg *sum = build_const_f(b, "sum", ltype(DT_f32, 1), f->start);
+        Reg *sum = start_of(b, f, sk->n);
         sum_loops(sk, f->inst, sum, from, d);
         build_store(b, addr_of(to, 0),
                     scale ? build_op(b, INST_mul, "mean", sum, scale, NULL) : sum);
@@ -335,23 +362,35 @@ static void reduce_loops(StridedKernel *sk, const Fold *f, Reg *scale, Reg *from
     build_close(b);
 }
 
-static Reg *mean_scale(Builder *b, const Strided *s) {
+static Reg *mean_scale(Builder *b, DType t, const Strided *s) {
     double count = 1;
     for (int d = s->kept; d < s->rank; d++)
         count *= (double)s->size[d];
-    return build_const_f(b, "scale", ltype(DT_f32, 1), 1 / count);
+    return build_const_f(b, "scale", ltype(t, 1), 1 / count);
+}
+
+/* Of bool, the smallest is what all and the largest what any of them is. */
+static Fold fold_of(const Node *n) {
+    Fold f = folds[n->op];
+    if (node_out(n)->type.dtype == DT_bool) {
+        f.inst = f.inst == INST_min ? INST_and : INST_or;
+        f.start = f.inst == INST_and;
+    }
+    return f;
 }
 
 static Kernel *build_reduction(Lower *lo, const Node *n, const Strided *s) {
     Arena *a = &lo->m->arena;
     const char *stem = op_info(n->op)->name + strlen("reduce_");
-    Kernel *k = kernel_new(lo->m, arena_printf(a, "%s_%dd_%dd", stem, s->rank, s->kept));
-    StridedKernel sk = {.s = s};
+    Kernel *k = kernel_new(lo->m, arena_printf(a, "%s%s_%dd_%dd", stem,
+                                               type_suffix(lo, node_out(n)), s->rank, s->kept));
+    StridedKernel sk = {.s = s, .n = n};
     Reg *base[MAX_ELEMENTWISE];
     declare(&sk, k, base);
     sk.b = build_begin(k);
-    Reg *scale = n->op == OP_reduce_mean ? mean_scale(&sk.b, s) : NULL;
-    reduce_loops(&sk, &folds[n->op], scale, base[0], base[1], 0);
+    Reg *scale = n->op == OP_reduce_mean ? mean_scale(&sk.b, node_out(n)->type.dtype, s) : NULL;
+    Fold fold = fold_of(n);
+    reduce_loops(&sk, &fold, scale, base[0], base[1], 0);
     build_end(&sk.b);
     return k;
 }
@@ -380,6 +419,8 @@ static int add_dims(Strided *s, const Shape *x, Ints axes, bool reduced) {
 
 bool lower_reduce(Lower *lo, Node *n) {
     const Shape *x = &node_in(n, 0)->type.shape;
+    if (dtype_set(node_out(n)->type.dtype) == TYPES_H)
+        return lower_unsupported(lo, n, "no kernel for this type");
     Ints axes = reduce_attrs(n)->axes;
     Strided s = {.n = 2};
     s.kept = add_dims(&s, x, axes, false);
