@@ -68,7 +68,7 @@ void import_reverse_sequence(OnnxNode *n) {
     int64_t batch_axis = attr_int(n, "batch_axis", 1), time_axis = attr_int(n, "time_axis", 0);
     Value *x = onnx_input(n, 0);
     Shape s = x->type.shape;
-    if (batch_axis + time_axis != 1 || batch_axis * time_axis != 0 || s.rank < 2)
+    if ((batch_axis != 0 && batch_axis != 1) || time_axis != 1 - batch_axis || s.rank < 2)
         onnx_bad(n, "its batch and time axes must be 0 and 1, they are %lld and %lld",
                  (long long)batch_axis, (long long)time_axis);
     const Tensor *lengths = n->failed ? NULL : onnx_const_input(n, 1, "sequence_lens", FOLD_LIMIT);

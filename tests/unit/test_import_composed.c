@@ -148,6 +148,11 @@ static void test_reverse_sequence(void **state) {
     add_ints(&g, "n", "3,4");
     add_op(&g, "ReverseSequence", "x,n", NULL);
     assert_fails(&g, 10, EXIT_BAD_MODEL, "4 elements of 3");
+    g = with_x("3,2");
+    with_int(&attrs, "batch_axis", INT64_MAX);
+    add_ints(&g, "n", "3,2");
+    add_op(&g, "ReverseSequence", "x,n", &attrs);
+    assert_fails(&g, 10, EXIT_BAD_MODEL, "batch and time axes");
 }
 
 static void test_hardmax(void **state) {
