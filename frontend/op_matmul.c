@@ -1,5 +1,5 @@
-/* op_matmul.c: Gemm and MatMul by constant weights become dense: y[M,N] = x[M,K] w[N,K]^T + b[N].
- */
+/* op_matmul.c: Gemm and MatMul. By constant weights they become dense, y[M,N] = x[M,K] w[N,K]^T +
+ * b[N]; where the second matrix is known at run time alone, matmul. */
 #include "frontend/import.h"
 
 /* ---- constants ----------------------------------------------------------------------------------
@@ -82,17 +82,30 @@ static bool check_gemm(OnnxNode *n) {
     return !n->failed && onnx_needs_float(n, 3);
 }
 
+/* alpha a b + beta C. */
+static void gemm_at_run_time(OnnxNode *n, Value *a, Value *b, double alpha, double beta) {
+    bool add = onnx_input(n, 2) && beta != 0;
+    Value *y = onnx_binary(n, OP_matmul, alpha == 1 && !add ? NULL : "product", a, b);
+    y = scaled(n, add ? "scaled_product" : NULL, y, alpha);
+    onnx_set_output(n, 0, add ? add_matrix(n, y, beta) : y);
+}
+
 /* Gemm-7 to -13: alpha A' B' + beta C, where ' may transpose. */
 void import_gemm(OnnxNode *n) {
     bool trans_a = attr_bool(n, "transA", false), trans_b = attr_bool(n, "transB", false);
     double alpha = attr_float(n, "alpha", 1), beta = attr_float(n, "beta", 1);
     if (n->failed || !check_gemm(n))
         return;
-    Value *x = onnx_input(n, 0), *w = dense_weights(n, onnx_input(n, 1), !trans_b, alpha);
-    if (!w)
-        return;
+    Value *x = onnx_input(n, 0), *w = onnx_input(n, 1);
     if (trans_a)
         x = transpose_2d(n, "a", x);
+    if (!graph_fold_value(n->im->g, w, FOLD_LIMIT_WEIGHTS)) {
+        gemm_at_run_time(n, x, trans_b ? transpose_2d(n, "b", w) : w, alpha, beta);
+        return;
+    }
+    w = dense_weights(n, w, !trans_b, alpha);
+    if (!w)
+        return;
     int64_t columns = w->type.shape.dim[0];
     bool has_c = onnx_input(n, 2) && beta != 0, as_bias = has_c && is_bias(n, columns);
     Value *b = as_bias ? bias(n, columns, beta) : NULL;
@@ -110,16 +123,46 @@ static Shape as_matrix(const Shape *s) {
     return SHAPE(shape_elems(&rows), s->dim[s->rank - 1]);
 }
 
+/* A vector becomes a matrix of one row (first) or one column, and that dimension of the result is
+ * taken away again. */
+static Value *general_product(OnnxNode *n, const char *part, Value *x, Value *w) {
+    const Shape a = x->type.shape, b = w->type.shape;
+    const Shape row = SHAPE(1, a.dim[0]), column = SHAPE(b.dim[0], 1);
+    bool vectors = a.rank == 1 || b.rank == 1;
+    if (a.rank == 1)
+        x = onnx_reshape(n, "row", x, &row);
+    if (b.rank == 1)
+        w = onnx_reshape(n, "column", w, &column);
+    Value *y = onnx_binary(n, OP_matmul, vectors ? "product" : part, x, w);
+    if (!y || !vectors)
+        return y;
+    Shape s = y->type.shape;
+    if (b.rank == 1)
+        s.rank--;
+    if (a.rank == 1) {
+        if (b.rank > 1)
+            s.dim[s.rank - 2] = s.dim[s.rank - 1];
+        s.rank--;
+    }
+    return onnx_reshape(n, part, y, &s);
+}
+
+/* Whether w is weights: a constant matrix. */
+static bool is_dense(OnnxNode *n, const Value *x, Value *w) {
+    return x->type.shape.rank >= 1 && w->type.shape.rank == 2 &&
+           graph_fold_value(n->im->g, w, FOLD_LIMIT_WEIGHTS);
+}
+
 Value *onnx_matmul(OnnxNode *n, const char *part, Value *x, Value *w) {
     if (n->failed)
         return NULL;
     Shape s = x->type.shape;
     if (s.rank < 1 || w->type.shape.rank < 1)
         onnx_bad(n, "its inputs must not be scalars");
-    else if (w->type.shape.rank != 2)
-        onnx_unsupported(n, "products are supported with a constant matrix of 2 dimensions alone");
     if (n->failed)
         return NULL;
+    if (!is_dense(n, x, w))
+        return general_product(n, part, x, w);
     w = dense_weights(n, w, true, 1);
     if (!w)
         return NULL;

@@ -119,8 +119,7 @@ static bool broadcast(const Shape *a, const Shape *b, Shape *out) {
     return true;
 }
 
-/* The shape that both operands broadcast to. */
-static bool common_shape(const Shape *a, const Shape *b, Shape *y, Buf *why) {
+bool want_broadcast(const Shape *a, const Shape *b, Shape *y, Buf *why) {
     if (broadcast(a, b, y))
         return true;
     buf_puts(why, "shapes ");
@@ -132,7 +131,7 @@ static bool common_shape(const Shape *a, const Shape *b, Shape *y, Buf *why) {
 
 static bool broadcast_to(const Node *n, DType dt, Type *y, Buf *why) {
     Shape s;
-    if (!want_same_dtypes(n, why) || !common_shape(shape_in(n, 0), shape_in(n, 1), &s, why))
+    if (!want_same_dtypes(n, why) || !want_broadcast(shape_in(n, 0), shape_in(n, 1), &s, why))
         return false;
     *y = type_plain(dt, s);
     return true;
@@ -172,8 +171,8 @@ bool infer_where(const Node *n, Type *results, Buf *why) {
     if (dtype_in(n, 1) != dtype_in(n, 2))
         return refuse(why, "operand b is %s, but a is %s", dtype_name(dtype_in(n, 2)),
                       dtype_name(dtype_in(n, 1)));
-    if (!common_shape(shape_in(n, 1), shape_in(n, 2), &ab, why) ||
-        !common_shape(shape_in(n, 0), &ab, &y, why))
+    if (!want_broadcast(shape_in(n, 1), shape_in(n, 2), &ab, why) ||
+        !want_broadcast(shape_in(n, 0), &ab, &y, why))
         return false;
     results[0] = type_plain(dtype_in(n, 1), y);
     return true;

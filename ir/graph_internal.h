@@ -140,6 +140,8 @@ bool want_rank(const Node *n, int slot, int rank, Buf *why);
 bool want_same_dtypes(const Node *n, Buf *why); /* all operands that are there */
 /* The operand is absent or has exactly this shape. */
 bool want_shape(const Node *n, int slot, Shape want, Buf *why);
+/* The shape that both broadcast to. */
+bool want_broadcast(const Shape *a, const Shape *b, Shape *y, Buf *why);
 bool want_axis(int64_t axis, int rank, Buf *why);
 /* An attribute with one entry for each of `rank` dims. */
 bool want_entries(const char *attr, Ints v, int rank, Buf *why);

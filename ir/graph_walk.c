@@ -92,9 +92,15 @@ static int64_t se_macs(const Node *n) {
     return saturated_mul(shape_in(n, 0)->dim[0], weights);
 }
 
+static int64_t matmul_macs(const Node *n) {
+    const Shape *a = shape_in(n, 0);
+    return saturated_mul(shape_elems(&node_out(n)->type.shape), a->dim[a->rank - 1]);
+}
+
 static int64_t (*const macs[OP_COUNT])(const Node *n) = {
     [OP_conv2d] = weight_macs,           [OP_conv2d_mean] = mean_macs, [OP_dwconv2d] = weight_macs,
     [OP_conv2d_dwconv2d] = conv_dw_macs, [OP_dense] = weight_macs,     [OP_se] = se_macs,
+    [OP_matmul] = matmul_macs,
 };
 
 int64_t node_macs(const Node *n) {

@@ -5,8 +5,8 @@
 
 /* Needed for lowering whatever the optimisation level: the lowerings expect canonical ops. */
 static const char *const level0[] = {
-    "fold-constants", "widen-floats", "canonicalise", "expand-batch-norm", "layout",
-    "add-scratch",    "plan-memory",  "lower",        "expand-math",       "expand-fma",
+    "fold-constants", "widen-floats", "canonicalise", "expand-conv", "expand-batch-norm", "layout",
+    "add-scratch",    "plan-memory",  "lower",        "expand-math", "expand-fma",
 };
 
 static const char *const level2[] = {
@@ -17,6 +17,7 @@ static const char *const level2[] = {
 
     /* few, fused operators */
     "fuse-quantize",
+    "expand-conv",
     "fuse-silu",
     "raise-transpose",
     "fold-batch-norm",

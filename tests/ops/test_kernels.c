@@ -749,7 +749,7 @@ static void test_activations_are_accurate(void **state) {
             check_sweep(&sweeps[k], target_at(i)->name);
 }
 
-/* Every group of several channels, a depthwise kernel that is too wide: a clean refusal. */
+/* Groups of several channels with a residual, which expand-conv leaves alone: a clean refusal. */
 static void test_refusals(void **state) {
     (void)state;
     Graph *g = graph_new("groups");
@@ -757,6 +757,7 @@ static void test_refusals(void **state) {
                          random_constant(g, "w", SHAPE(8, 4, 1, 1), 1)};
     Node *n = node_new(g, OP_conv2d, NULL, "y", operands, 2);
     conv_attrs(n)->group = 2;
+    node_set_operand(n, node_slot(n, "residual"), operands[0]);
     node_infer_or_die(n);
     graph_output(g, node_out(n), "y");
     Fixture f = {.p.graph = g};

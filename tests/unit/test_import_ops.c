@@ -663,11 +663,26 @@ static void test_gemm_with_a_transposed_and_a_computed_c(void **state) {
     assert_model(&g, 13, "transpose dense", F(5, 7), "f32[1,1]", D(31));
 }
 
+static void test_gemm_at_run_time(void **state) {
+    (void)state;
+    Buf attrs = {0}, g = with_x("1,2");
+    with_int(&attrs, "transA", 1);
+    with_float(&attrs, "alpha", 2);
+    add_op(&g, "Gemm", "x,x", &attrs);
+    assert_model(&g, 13, "transpose matmul mul", F(3, 5), "f32[2,2]", D(18, 30, 30, 50));
+    g = with_x("1,2");
+    with_int(&attrs, "transB", 1);
+    with_float(&attrs, "beta", 3);
+    add_floats(&g, "c", "1", F(7), 1);
+    add_op(&g, "Gemm", "x,x,c", &attrs);
+    assert_model(&g, 13, "transpose matmul mul add", F(3, 5), "f32[1,1]", D(55));
+}
+
 static void test_bad_gemms(void **state) {
     (void)state;
     Buf g = with_x("1,2");
     add_op(&g, "Gemm", "x,x", NULL);
-    assert_fails(&g, 13, EXIT_UNSUPPORTED, "its second matrix must be constant");
+    assert_fails(&g, 13, EXIT_BAD_MODEL, "a has 2 columns, and b 1 rows");
     g = with_x("1,2,1");
     add_floats(&g, "b", "2,1", F(1, 2), 2);
     add_op(&g, "Gemm", "x,b", NULL);
@@ -698,7 +713,30 @@ static void test_matmul(void **state) {
     g = with_x("2,2");
     add_floats(&g, "b", "1,2,1", F(1, 10), 2);
     add_op(&g, "MatMul", "x,b", NULL);
-    assert_fails(&g, 13, EXIT_UNSUPPORTED, "constant matrix of 2 dimensions");
+    assert_model(&g, 13, "matmul", F(1, 2, 3, 4), "f32[1,2,1]", D(21, 43));
+}
+
+static void test_matmul_of_vectors(void **state) {
+    (void)state;
+    Buf g = with_x("2");
+    add_op(&g, "MatMul", "x,x", NULL);
+    assert_model(&g, 13, "reshape reshape matmul reshape", F(3, 4), "f32[]", D(25));
+    g = with_x("2");
+    add_floats(&g, "b", "2,2,3", F(1, 2, 3, 4, 5, 6, 10, 20, 30, 40, 50, 60), 12);
+    add_op(&g, "MatMul", "x,b", NULL);
+    assert_model(&g, 13, "reshape matmul reshape", F(1, 2), "f32[2,3]", D(9, 12, 15, 90, 120, 150));
+    g = with_x("2,2");
+    add_floats(&g, "b", "2", F(1, 10), 2);
+    add_op(&g, "MatMul", "x,b", NULL);
+    assert_model(&g, 13, "reshape matmul reshape", F(1, 2, 3, 4), "f32[2]", D(21, 43));
+    g = with_x("2,2");
+    add_floats(&g, "b", "3", F(1, 2, 3), 3);
+    add_op(&g, "MatMul", "x,b", NULL);
+    assert_fails(&g, 13, EXIT_BAD_MODEL, "a has 2 columns, and b 3 rows");
+    g = with_x("2,1,2");
+    add_floats(&g, "b", "3,2,1", F(1, 2, 3, 4, 5, 6), 6);
+    add_op(&g, "MatMul", "x,b", NULL);
+    assert_fails(&g, 13, EXIT_BAD_MODEL, "can't be broadcast");
 }
 
 int main(void) {
@@ -736,8 +774,10 @@ int main(void) {
         cmocka_unit_test(test_reduce_mean),
         cmocka_unit_test(test_gemm),
         cmocka_unit_test(test_gemm_with_a_transposed_and_a_computed_c),
+        cmocka_unit_test(test_gemm_at_run_time),
         cmocka_unit_test(test_bad_gemms),
         cmocka_unit_test(test_matmul),
+        cmocka_unit_test(test_matmul_of_vectors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
