@@ -26,15 +26,16 @@ static Node *add_same(OnnxNode *n, Op op, int count) {
     return n->failed ? NULL : onnx_add(n, op, NULL, operands, count);
 }
 
-static int axis_of(OnnxNode *n, Op op) {
+/* The axis that the indices, input 1, are of. */
+static int axis_of(OnnxNode *n) {
     int axis = onnx_axis(n, attr_int(n, "axis", 0), onnx_shape(n, 0)->rank);
-    if (!n->failed && op != OP_scatter_nd)
+    if (!n->failed)
         check_indices(n, onnx_shape(n, 0)->dim[axis]);
     return axis;
 }
 
 static void gather(OnnxNode *n, Op op) {
-    int axis = axis_of(n, op);
+    int axis = axis_of(n);
     Node *g = add_same(n, op, 2);
     if (!g)
         return;
@@ -80,7 +81,7 @@ static Op combine_op(OnnxNode *n) {
 /* Scatter-9, ScatterElements-11 to -18. */
 void import_scatter_elements(OnnxNode *n) {
     Op combine = combine_op(n);
-    int axis = axis_of(n, OP_scatter_elements);
+    int axis = axis_of(n);
     Node *s = add_same(n, OP_scatter_elements, 3);
     if (!s)
         return;

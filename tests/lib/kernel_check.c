@@ -54,6 +54,21 @@ void finish(Graph *g, Node *n) {
     graph_output(g, node_out(n), node_out(n)->name);
 }
 
+Value *as_type(Graph *g, Value *v, DType to) {
+    if (v->type.dtype == to)
+        return v;
+    Node *n = node_new(g, OP_cast, NULL, "cast", (Value *[]){v}, 1);
+    cast_attrs(n)->to = to;
+    node_infer_or_die(n);
+    return node_out(n);
+}
+
+void finish_as_float(Graph *g, Node *n) {
+    node_infer_or_die(n);
+    for (int i = 0; i < n->nresults; i++)
+        finish(g, node_new(g, OP_cast, NULL, "y", (Value *[]){n->results[i]}, 1));
+}
+
 /* ---- running --------------------------------------------------------------------------------- */
 
 static void fail_with(Diag *d, const char *what) {

@@ -21,6 +21,10 @@ Value *blocked_input(Graph *g, Shape shape);
 Ints ints(Graph *g, Shape s);
 /* Infers n and makes its first result an output. */
 void finish(Graph *g, Node *n);
+/* v cast to a type, where it hasn't it. */
+Value *as_type(Graph *g, Value *v, DType to);
+/* Infers n and makes all its results outputs, cast to float32. */
+void finish_as_float(Graph *g, Node *n);
 
 /* ---- running --------------------------------------------------------------------------------- */
 

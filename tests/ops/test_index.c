@@ -12,26 +12,8 @@
 
 #include "tests/lib/kernel_check.h"
 
-static Value *cast(Graph *g, Value *x, DType to) {
-    if (x->type.dtype == to)
-        return x;
-    Node *n = node_new(g, OP_cast, NULL, "cast", (Value *[]){x}, 1);
-    cast_attrs(n)->to = to;
-    node_infer_or_die(n);
-    return node_out(n);
-}
-
 static Value *input(Graph *g, DType dt, Shape s) {
-    return cast(g, new_input(g, "x", s), dt);
-}
-
-/* Results are seen as float32. */
-static void finish_as_float(Graph *g, Node *n) {
-    node_infer_or_die(n);
-    for (int i = 0; i < n->nresults; i++) {
-        Node *y = node_new(g, OP_cast, NULL, "y", (Value *[]){n->results[i]}, 1);
-        finish(g, y);
-    }
+    return as_type(g, new_input(g, "x", s), dt);
 }
 
 static void add_gather(Graph *g, Op op, DType dt, DType index, Shape x, Shape indices, int axis) {
@@ -151,7 +133,7 @@ static Graph *count_graph(void) {
     Graph *g = graph_new("counts");
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         add_nms(g, &cases[i]);
-    add_counted(g, OP_non_zero, cast(g, input(g, DT_i8, SHAPE(3, 5)), DT_f32), NULL, 0);
+    add_counted(g, OP_non_zero, as_type(g, input(g, DT_i8, SHAPE(3, 5)), DT_f32), NULL, 0);
     add_counted(g, OP_non_zero, new_input(g, "x", SHAPE(2, 1, 3)), NULL, 0);
     add_counted(g, OP_non_zero, new_input(g, "x", (Shape){0}), NULL, 0);
     add_counted(g, OP_compress, new_input(g, "x", SHAPE(2, 6, 3)), input(g, DT_bool, SHAPE(5)), 1);
@@ -163,7 +145,7 @@ static Graph *integer_graph(void) {
     Graph *g = graph_new("integers");
     add_counted(g, OP_non_zero, input(g, DT_i8, SHAPE(3, 5)), NULL, 0);
     add_counted(g, OP_non_zero, input(g, DT_bool, SHAPE(4)), NULL, 0);
-    Value *wanted = cast(g, input(g, DT_i32, SHAPE(4)), DT_bool);
+    Value *wanted = as_type(g, input(g, DT_i32, SHAPE(4)), DT_bool);
     add_counted(g, OP_compress, input(g, DT_i64, SHAPE(4)), wanted, 0);
     return g;
 }

@@ -9,31 +9,15 @@
 
 #include "tests/lib/kernel_check.h"
 
-static Value *cast(Graph *g, Value *x, DType to) {
-    if (x->type.dtype == to)
-        return x;
-    Node *n = node_new(g, OP_cast, NULL, "cast", (Value *[]){x}, 1);
-    cast_attrs(n)->to = to;
-    node_infer_or_die(n);
-    return node_out(n);
-}
-
-/* Results are seen as float32. */
-static void finish_as_float(Graph *g, Node *n) {
-    node_infer_or_die(n);
-    for (int i = 0; i < n->nresults; i++)
-        finish(g, node_new(g, OP_cast, NULL, "y", (Value *[]){n->results[i]}, 1));
-}
-
 static void add_arg(Graph *g, Op op, DType dt, Shape s, int axis, bool last) {
-    Value *x = cast(g, new_input(g, "x", s), dt);
+    Value *x = as_type(g, new_input(g, "x", s), dt);
     Node *n = node_new(g, op, NULL, "arg", &x, 1);
     *arg_attrs(n) = (ArgAttrs){axis, false, last};
     finish_as_float(g, n);
 }
 
 static void add_top_k(Graph *g, DType dt, Shape s, int axis, int64_t k, bool largest) {
-    Value *x = cast(g, new_input(g, "x", s), dt);
+    Value *x = as_type(g, new_input(g, "x", s), dt);
     Node *n = node_new(g, OP_top_k, NULL, "top", &x, 1);
     *top_k_attrs(n) = (TopKAttrs){axis, k, largest};
     node_add_result(g, n, 1, graph_unique_name(g, "indices"), (Type){0});
