@@ -24,7 +24,6 @@ TOOLS = {}  # effnetc, fill_model: paths from the command line
 # Models that are refused so far: a part of what is said.
 UNSUPPORTED = {
     "condconv_op17": "weights must be float32 constants",
-    "effdet_d0_nms": "no importer for this operator",
     "keras_unet_op17": "no importer for this operator",
 }
 
@@ -253,6 +252,24 @@ class Planes(References):
     def test_all(self):
         self.check_all(lambda m: m["kind"] == "skeleton" and m["name"] not in UNSUPPORTED
                        and any(len(o["shape"]) != 2 for o in m["outputs"]))
+
+
+class Detections(unittest.TestCase):
+    """A full-size model that ends in NonMaxSuppression: as many boxes as the picture has."""
+
+    def test_boxes(self):
+        entry = shared_models()["effdet_d0_nms"]
+        with tempfile.TemporaryDirectory(prefix="effnetc-models-") as text:
+            folder = pathlib.Path(text)
+            model = make_skeleton(entry, folder)
+            result = run(TOOLS["effnetc"], "run", model.path, *model.input, "--backend", "c", "--output-dir",
+                         folder / "out")
+            self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+            self.assertEqual([f.name for f in (folder / "out").iterdir()], ["0.npy"])
+            error = run(python_with_numpy(), SOURCE / "tests/models/rows_error.py", folder / "out/0.npy",
+                        model.reference)
+            self.assertEqual(error.returncode, 0, error.stderr)
+            self.assertLessEqual(float(error.stdout), entry["tolerance"]["rel_to_absmax"])
 
 
 class Tiny(References):
