@@ -14,14 +14,14 @@ static bool is_folded(int64_t uses, const Target *t) {
 }
 
 /* Cycles of one step along K for a tile of m pixels by v vectors, the last of which may be half a
- * register wide: then each input is spread to both widths. Two FMAs and two loads a cycle, about
- * six instructions a cycle in all, and an FMA latency of four: a step can't be faster than that,
- * since it adds once to each accumulator. A fraction more for the step itself (its branch, and the
- * tile's share of prologue and epilogue) makes large tiles win where the rest is equal. */
+ * register wide: the half of an input is part of its register. Two FMAs and two loads a cycle,
+ * about six instructions a cycle in all, and an FMA latency of four: a step can't be faster than
+ * that, since it adds once to each accumulator. A fraction more for the step itself (its branch,
+ * and the tile's share of prologue and epilogue) makes large tiles win where the rest is equal. */
 static double step_cycles(int64_t m, int64_t v, bool half, const Target *t) {
-    int64_t spread = half && v > 1 ? 2 * m : m, weights = is_folded(m, t) ? m * v : v;
+    int64_t weights = is_folded(m, t) ? m * v : v;
     double fma = 0.5 * (double)m * ((double)v - (half ? 0.5 : 0));
-    double load = 0.5 * (double)(spread + weights), issue = (double)(m * v + spread + v + 4) / 6;
+    double load = 0.5 * (double)(m + weights), issue = (double)(m * v + m + v + 4) / 6;
     return fmax(fmax(fma, load), fmax(issue, 4)) + 0.25;
 }
 
