@@ -60,16 +60,22 @@ static int64_t block_size(OnnxNode *n) {
     return n->failed ? 0 : b;
 }
 
-/* DepthToSpace-1, -11, -13: channels are [block row, block column, rest], or with mode CRD [rest,
- * block row, block column]. */
-void import_depth_to_space(OnnxNode *n) {
+/* Where `mode` says that the rest of the channels comes before the block, not behind it. */
+static bool rest_first(OnnxNode *n) {
     const char *mode = attr_string(n, "mode", "DCR");
-    int64_t b = block_size(n);
-    if (!b)
-        return;
     bool crd = strcmp(mode, "CRD") == 0;
     if (!crd && strcmp(mode, "DCR") != 0)
         onnx_bad(n, "mode %s is neither DCR nor CRD", quoted(n->im, mode));
+    return crd;
+}
+
+/* DepthToSpace-1, -11, -13: channels are [block row, block column, rest], or with mode CRD [rest,
+ * block row, block column]. */
+void import_depth_to_space(OnnxNode *n) {
+    bool crd = rest_first(n);
+    int64_t b = block_size(n);
+    if (!b)
+        return;
     const Shape *s = onnx_shape(n, 0);
     int64_t rest = s->dim[1] / (b * b), h = s->dim[2], w = s->dim[3];
     if (s->dim[1] % (b * b) != 0)
@@ -84,8 +90,10 @@ void import_depth_to_space(OnnxNode *n) {
     finish_as(n, onnx_transpose(n, "transpose", v, orders[crd]), &to);
 }
 
-/* SpaceToDepth-1, -13: channels become [block row, block column, channel]. */
+/* SpaceToDepth-1, -13: channels become [block row, block column, channel], or since -28 with mode
+ * CRD [channel, block row, block column]. */
 void import_space_to_depth(OnnxNode *n) {
+    bool crd = rest_first(n);
     int64_t b = block_size(n);
     if (!b)
         return;
@@ -97,6 +105,7 @@ void import_space_to_depth(OnnxNode *n) {
     if (n->failed)
         return;
     Shape six = SHAPE(s->dim[0], c, h, b, w, b), to = SHAPE(s->dim[0], c * b * b, h, w);
+    static const int64_t orders[2][6] = {{0, 3, 5, 1, 2, 4}, {0, 1, 3, 5, 2, 4}};
     Value *v = onnx_reshape(n, "split", onnx_input(n, 0), &six);
-    finish_as(n, onnx_transpose(n, "transpose", v, (const int64_t[]){0, 3, 5, 1, 2, 4}), &to);
+    finish_as(n, onnx_transpose(n, "transpose", v, orders[crd]), &to);
 }

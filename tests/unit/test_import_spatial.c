@@ -332,6 +332,8 @@ static void test_depth_and_space(void **state) {
     assert_model(&g, 13, ops, x, "f32[1,2,2,2]", D(0, 1, 2, 3, 4, 5, 6, 7));
     g = block_model("SpaceToDepth", "1,2,2,2", NULL);
     assert_model(&g, 13, ops, x, "f32[1,8,1,1]", D(0, 4, 1, 5, 2, 6, 3, 7));
+    g = block_model("SpaceToDepth", "1,2,2,2", "CRD");
+    assert_model(&g, 28, ops, x, "f32[1,8,1,1]", D(0, 1, 2, 3, 4, 5, 6, 7));
 }
 
 static void test_bad_blocks(void **state) {
