@@ -308,6 +308,11 @@ Reg *round_result(Builder *b, Reg *x);
 Reg *floor_result(Builder *b, Reg *x);
 Reg *ceil_result(Builder *b, Reg *x);
 
+/* ---- lower_log.c ----------------------------------------------------------------------------- */
+
+/* Appends the natural logarithm of x, which is f32. */
+Reg *log_result(Builder *b, Reg *x);
+
 /* ---- lower_quantize.c ------------------------------------------------------------------------ */
 
 /* Appends what fake_quant computes from x. */

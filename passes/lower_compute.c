@@ -128,17 +128,29 @@ typedef struct Rule {
 } Rule;
 
 static const Rule rules[OP_COUNT] = {
-    [OP_add] = {TYPES_FI, .inst = INST_add},       [OP_sub] = {TYPES_FI, .inst = INST_sub},
-    [OP_mul] = {TYPES_FI, .inst = INST_mul},       [OP_div] = {TYPES_FI, .binary = quotient},
-    [OP_fmod] = {TYPES_I, .binary = remainder_of}, [OP_mod] = {TYPES_I, .binary = modulo},
-    [OP_min] = {TYPES_FI, .binary = smaller},      [OP_max] = {TYPES_FI, .binary = larger},
-    [OP_neg] = {TYPES_FI, .inst = INST_neg},       [OP_abs] = {TYPES_FI, .unary = absolute},
-    [OP_sign] = {TYPES_FI, .unary = sign},         [OP_round] = {TYPES_F, .unary = round_result},
-    [OP_floor] = {TYPES_F, .unary = floor_result}, [OP_ceil] = {TYPES_F, .unary = ceil_result},
-    [OP_equal] = {TYPES_FIB, .inst = INST_eq},     [OP_less] = {TYPES_FI, .inst = INST_lt},
-    [OP_less_equal] = {TYPES_FI, .inst = INST_le}, [OP_and] = {TYPES_IB, .inst = INST_and},
-    [OP_or] = {TYPES_IB, .inst = INST_or},         [OP_xor] = {TYPES_IB, .inst = INST_xor},
-    [OP_not] = {TYPES_IB, .unary = inverted},      [OP_clip] = {TYPES_FI},
+    [OP_add] = {TYPES_FI, .inst = INST_add},
+    [OP_sub] = {TYPES_FI, .inst = INST_sub},
+    [OP_mul] = {TYPES_FI, .inst = INST_mul},
+    [OP_div] = {TYPES_FI, .binary = quotient},
+    [OP_fmod] = {TYPES_I, .binary = remainder_of},
+    [OP_mod] = {TYPES_I, .binary = modulo},
+    [OP_min] = {TYPES_FI, .binary = smaller},
+    [OP_max] = {TYPES_FI, .binary = larger},
+    [OP_neg] = {TYPES_FI, .inst = INST_neg},
+    [OP_abs] = {TYPES_FI, .unary = absolute},
+    [OP_sign] = {TYPES_FI, .unary = sign},
+    [OP_round] = {TYPES_F, .unary = round_result},
+    [OP_floor] = {TYPES_F, .unary = floor_result},
+    [OP_ceil] = {TYPES_F, .unary = ceil_result},
+    [OP_log] = {TYPES_F, .unary = log_result},
+    [OP_equal] = {TYPES_FIB, .inst = INST_eq},
+    [OP_less] = {TYPES_FI, .inst = INST_lt},
+    [OP_less_equal] = {TYPES_FI, .inst = INST_le},
+    [OP_and] = {TYPES_IB, .inst = INST_and},
+    [OP_or] = {TYPES_IB, .inst = INST_or},
+    [OP_xor] = {TYPES_IB, .inst = INST_xor},
+    [OP_not] = {TYPES_IB, .unary = inverted},
+    [OP_clip] = {TYPES_FI},
 };
 
 /* Those whose operands are f32: the expansions of their instructions are. */
@@ -153,7 +165,7 @@ const char *elementwise_refusal(const Node *n) {
     DType dt = node_in(n, 0)->type.dtype;
     if (n->op == OP_where)
         return NULL;
-    if (n->op == OP_fake_quant || f32_inst(n->op) != INST_const)
+    if (n->op == OP_fake_quant || n->op == OP_log || f32_inst(n->op) != INST_const)
         return dt == DT_f32 ? NULL : "only float32 has kernels";
     return rules[n->op].types & dtype_set(dt) ? NULL : "no kernel for this type";
 }

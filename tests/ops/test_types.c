@@ -153,8 +153,9 @@ static Graph *step_graph(void) {
     static const double scales[] = {0.1, 1, 0x1p20, 0x1p22, 0x1p40};
     Graph *g = graph_new("steps");
     for (size_t i = 0; i < sizeof scales / sizeof *scales; i++)
-        SEE_ALL(g, operand(g, DT_f32, SHAPE(3, 19), scales[i]), NULL, OP_floor, OP_ceil, OP_sign);
-    SEE_ALL(g, blocked_input(g, SHAPE(1, 19, 5, 3)), NULL, OP_floor, OP_ceil, OP_sign);
+        SEE_ALL(g, operand(g, DT_f32, SHAPE(3, 19), scales[i]), NULL, OP_floor, OP_ceil, OP_sign,
+                OP_log);
+    SEE_ALL(g, blocked_input(g, SHAPE(1, 19, 5, 3)), NULL, OP_floor, OP_ceil, OP_sign, OP_log);
     return g;
 }
 
