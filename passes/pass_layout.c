@@ -111,11 +111,35 @@ static void add_halos(Graph *g) {
     }
 }
 
+/* ---- sizes ----------------------------------------------------------------------------------- */
+
+static bool too_large(const Node *n, const PassContext *cx) {
+    Diag *d = cx->diag;
+    diag_error(d, EXIT_UNSUPPORTED, cx->where, "node \"%s\" (%s) can't be compiled",
+               *n->origin ? n->origin : node_out(n)->name, op_info(n->op)->name);
+    diag_note(d, "reason",
+              "in blocks of channels, padding included, its result has more than %lld bytes",
+              (long long)MAX_TENSOR_BYTES);
+    diag_note(d, "help", "`effnetc run --backend=interp` runs it without compiling");
+    return false;
+}
+
+/* A plain type that is small enough may be too large in blocks and with a halo. */
+static bool check_sizes(Graph *g, const PassContext *cx) {
+    bool ok = true;
+    FOR_EACH_NODE(g, n) {
+        for (int i = 0; i < n->nresults; i++)
+            if (!type_valid(&n->results[i]->type))
+                ok = too_large(n, cx);
+    }
+    return ok;
+}
+
 bool pass_layout(Graph *g, PassContext *cx) {
     int lanes = target_lanes(cx->target);
     block_results(g, lanes);
     reorder_operands(g, lanes);
     reorder_outputs(g);
     add_halos(g);
-    return true;
+    return check_sizes(g, cx);
 }
