@@ -154,7 +154,7 @@ MADE = {  # name: bytes, exit code
         BAD_MODEL,
     ),
     "empty_messages": (onnx.field(1, 8) + onnx.field(7, onnx.field(1, b"") * 2000000), BAD_MODEL),
-    "heavy_constants": (heavy_constants(), UNSUPPORTED),
+    "heavy_constants": (heavy_constants(), 0),  # left to run time
     "doubling": (doubling(), None),
     "long_chain": (long_chain(), UNSUPPORTED),
 }
