@@ -259,17 +259,78 @@ static void check_pads(OnnxNode *n, const Pads *p) {
                      (long long)p->after[i]);
 }
 
+/* Which of `dim` elements stands at `i`, counted from the first one, when they go on beyond both
+ * ends. */
+typedef int64_t PadRule(int64_t i, int64_t dim);
+
+static int64_t pad_edge(int64_t i, int64_t dim) {
+    return clamp(i, 0, dim - 1);
+}
+
+/* They repeat. */
+static int64_t pad_wrap(int64_t i, int64_t dim) {
+    return ((i % dim) + dim) % dim;
+}
+
+/* They go back from either end, which stands there once. */
+static int64_t pad_reflect(int64_t i, int64_t dim) {
+    if (dim == 1)
+        return 0;
+    i = pad_wrap(i, 2 * (dim - 1));
+    return i < dim ? i : 2 * (dim - 1) - i;
+}
+
+static PadRule *pad_rule(OnnxNode *n, const char *mode) {
+    if (strcmp(mode, "edge") == 0)
+        return pad_edge;
+    if (strcmp(mode, "reflect") == 0)
+        return pad_reflect;
+    if (strcmp(mode, "wrap") == 0 && n->opset >= 19)
+        return pad_wrap;
+    onnx_bad(n, "padding mode is %s", quoted(n->im, mode));
+    return NULL;
+}
+
+/* Dimension `axis` of x by a rule: a gather of its elements. */
+static Value *pad_axis(OnnxNode *n, Value *x, int axis, const Pads *p, PadRule *rule) {
+    int64_t dim = x->type.shape.dim[axis], out = p->before[axis] + dim + p->after[axis];
+    if (dim == 0)
+        onnx_bad(n, "dimension %d is empty, and has no elements to pad with", axis);
+    else if (out > FOLD_LIMIT_WEIGHTS)
+        onnx_unsupported(n, "its mode is supported up to %d elements", FOLD_LIMIT_WEIGHTS);
+    if (n->failed)
+        return NULL;
+    Tensor *index = tensor_new(&n->im->g->arena, DT_i64, SHAPE(out));
+    for (int64_t i = 0; i < out; i++)
+        tensor_set_f64(index, i, (double)rule(i - p->before[axis], dim));
+    const char *part = arena_printf(&n->im->arena, "axis%d", axis);
+    Value *at = onnx_constant(n, part, index);
+    Node *g = onnx_add(n, OP_gather, part, (Value *[]){x, at}, 2);
+    axis_attrs(g)->axis = axis;
+    return onnx_done(n, g);
+}
+
+static void pad_by_rule(OnnxNode *n, Value *x, const Pads *p, PadRule *rule) {
+    for (int i = x->type.shape.rank - 1; i >= 0 && x; i--)
+        if (p->before[i] || p->after[i])
+            x = pad_axis(n, x, i, p, rule);
+    onnx_set_output(n, 0, x ? onnx_unary(n, OP_identity, NULL, x) : NULL);
+}
+
 static void import_pad(OnnxNode *n, Pads *p, double value) {
     Ranges r;
     const char *mode = attr_string(n, "mode", "constant");
-    if (strcmp(mode, "constant") != 0)
-        onnx_unsupported(n, "padding mode %s is not supported", quoted(n->im, mode));
+    PadRule *rule = strcmp(mode, "constant") == 0 ? NULL : pad_rule(n, mode);
     check_pads(n, p);
     Value *x = onnx_input(n, 0);
     if (!n->failed && cut_range(n, p, &r))
         x = n->failed ? NULL : slice(n, "cut", x, &r);
     if (n->failed || !x)
         return;
+    if (rule) {
+        pad_by_rule(n, x, p, rule);
+        return;
+    }
     int rank = x->type.shape.rank;
     Node *node = onnx_add(n, OP_pad, NULL, &x, 1);
     pad_attrs(node)->before = onnx_keep_ints(n, p->before, rank);

@@ -224,13 +224,40 @@ static void test_pad(void **state) {
     assert_fails(&g, 10, EXIT_BAD_MODEL, "cut off more than dimension 1 has");
     g = with_x("1,3");
     with_ints(&attrs, "pads", "0,1,0,1");
-    with_string(&attrs, "mode", "reflect");
+    with_string(&attrs, "mode", "wrap");
     add_op(&g, "Pad", "x", &attrs);
-    assert_fails(&g, 10, EXIT_UNSUPPORTED, "padding mode \"reflect\"");
+    assert_fails(&g, 10, EXIT_BAD_MODEL, "padding mode is \"wrap\""); /* since opset 19 */
     g = with_x("1,3");
     with_ints(&attrs, "pads", "0,1");
     add_op(&g, "Pad", "x", &attrs);
     assert_fails(&g, 10, EXIT_BAD_MODEL, "pads have 2 numbers, and need 4");
+}
+
+/* Beyond one more turn of three elements; before cut-off ones, too. */
+static void test_pad_modes(void **state) {
+    (void)state;
+    static const struct {
+        const char *mode, *pads, *ops, *type;
+        double want[8];
+    } cases[] = {
+        {"edge", "0,2,0,1", "gather identity", "f32[1,6]", {1, 1, 1, 2, 3, 3}},
+        {"reflect", "0,3,0,2", "gather identity", "f32[1,8]", {2, 3, 2, 1, 2, 3, 2, 1}},
+        {"wrap", "0,1,0,4", "gather identity", "f32[1,8]", {3, 1, 2, 3, 1, 2, 3, 1}},
+        {"reflect", "0,-1,0,2", "slice gather identity", "f32[1,4]", {2, 3, 2, 3}},
+        {"edge", "1,0,0,0", "gather identity", "f32[2,3]", {1, 2, 3, 1, 2, 3}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        Buf g = with_x("1,3"), attrs = {0};
+        add_ints(&g, "pads", cases[i].pads);
+        with_string(&attrs, "mode", cases[i].mode);
+        add_op(&g, "Pad", "x,pads", &attrs);
+        assert_model(&g, 19, cases[i].ops, F(1, 2, 3), cases[i].type, cases[i].want);
+    }
+    Buf g = with_x("1,0"), attrs = {0};
+    add_ints(&g, "pads", "0,1,0,0");
+    with_string(&attrs, "mode", "edge");
+    add_op(&g, "Pad", "x,pads", &attrs);
+    assert_fails(&g, 19, EXIT_BAD_MODEL, "dimension 1 is empty");
 }
 
 static void test_pad_with_inputs(void **state) {
@@ -398,6 +425,7 @@ int main(void) {
         cmocka_unit_test(test_slice_axes),
         cmocka_unit_test(test_gather),
         cmocka_unit_test(test_pad),
+        cmocka_unit_test(test_pad_modes),
         cmocka_unit_test(test_pad_with_inputs),
         cmocka_unit_test(test_constants),
         cmocka_unit_test(test_bad_constants),
