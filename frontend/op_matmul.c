@@ -15,9 +15,7 @@ static Value *folded(OnnxNode *n, Value *v, const char *what) {
 }
 
 static Value *transpose_2d(OnnxNode *n, const char *part, Value *x) {
-    Node *t = onnx_add(n, OP_transpose, part, &x, 1);
-    transpose_attrs(t)->perm = onnx_keep_ints(n, (int64_t[]){1, 0}, 2);
-    return onnx_done(n, t);
+    return onnx_transpose(n, part, x, (const int64_t[]){1, 0});
 }
 
 static Value *scaled(OnnxNode *n, const char *part, Value *x, double factor) {
