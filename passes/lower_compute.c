@@ -150,7 +150,7 @@ static const Rule rules[OP_COUNT] = {
     [OP_or] = {TYPES_IB, .inst = INST_or},
     [OP_xor] = {TYPES_IB, .inst = INST_xor},
     [OP_not] = {TYPES_IB, .unary = inverted},
-    [OP_clip] = {TYPES_FI},
+    [OP_clip] = {.types = TYPES_FI},
 };
 
 /* Those whose operands are f32: the expansions of their instructions are. */
