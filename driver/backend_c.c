@@ -1,4 +1,4 @@
-/* backend_c.c: the generated C, built by a C compiler and loaded into this process.
+/* backend_c.c: native code from the generated C, by a C compiler.
  *
  * In a new folder under TMPDIR: the generated NAME.c and NAME.h, and a wrapper that gives
  * NAME_run_parallel one signature for any number of arguments. The folder is gone before the code
@@ -12,21 +12,6 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-typedef void ParallelFor(void *context, size_t n, rt_body *body, void *arg);
-typedef int Entry(const void *weights, const void *const *in, void *const *out, void *arena,
-                  void *pool, ParallelFor *parallel_for);
-typedef int CheckWeights(const void *weights, size_t size);
-typedef void Watch(StepDone *f, void *context);
-
-struct CProgram {
-    void *library;
-    Entry *entry;
-    void *weights, *arena;
-    size_t arena_bytes;
-    rt_pool *pool; /* NULL: one thread */
-    bool borrowed; /* the pool is another program's */
-};
 
 /* ---- programs ---- */
 
@@ -128,7 +113,6 @@ static void print_wrapper(Buf *b, const effnetc_model *m) {
                "                          void (*body)(void *arg, size_t i), void *arg);\n"
                "int effnetc_entry(const void *weights, const void *const *in, void *const *out,\n"
                "                  void *arena, void *threads, parallel_for *run);\n"
-               "int effnetc_check(const void *weights, size_t size);\n"
                "int effnetc_entry(const void *weights, const void *const *in, void *const *out,\n"
                "                  void *arena, void *threads, parallel_for *run) {\n"
                "    %s_pool pool;\n"
@@ -140,13 +124,8 @@ static void print_wrapper(Buf *b, const effnetc_model *m) {
         buf_printf(b, ", in[%zu]", i);
     for (size_t i = 0; i < m->outputs.len; i++)
         buf_printf(b, ", out[%zu]", i);
-    buf_printf(b,
-               ", arena, threads ? &pool : 0);\n"
-               "}\n"
-               "int effnetc_check(const void *weights, size_t size) {\n"
-               "    return %s_check_weights(weights, size);\n"
-               "}\n",
-               m->name);
+    buf_puts(b, ", arena, threads ? &pool : 0);\n"
+                "}\n");
 }
 
 static bool write_sources(const Workshop *w, effnetc_model *m) {
@@ -206,124 +185,31 @@ static bool build(const Workshop *w, effnetc_model *m, bool watched) {
 /* ---- loading ---- */
 
 /* ISO C has no cast from an object pointer to a function pointer; POSIX asks for this one. */
-static bool find_symbol(void *library, const char *name, void *function) {
+static bool find_symbol(void *library, const char *name, void *function, Diag *d) {
     void *symbol = dlsym(library, name);
     memcpy(function, &symbol, sizeof symbol);
+    if (!symbol)
+        diag_error(d, EXIT_INTERNAL, "effnetc", "the compiled code has no function %s", name);
     return symbol != NULL;
 }
 
-static bool load(const Workshop *w, CProgram *p, effnetc_model *m) {
-    CheckWeights *check = NULL;
-    const Module *module = m->program.module;
-    p->library = dlopen(w->library, RTLD_NOW | RTLD_LOCAL);
-    if (!p->library || !find_symbol(p->library, "effnetc_entry", &p->entry) ||
-        !find_symbol(p->library, "effnetc_check", &check)) {
+static void unload(void *library) {
+    dlclose(library);
+}
+
+static bool load(const Workshop *w, NativeCode *code, effnetc_model *m) {
+    void *library = dlopen(w->library, RTLD_NOW | RTLD_LOCAL);
+    *code = (NativeCode){library, find_symbol, unload};
+    if (!library)
         diag_error(m->diag, EXIT_IO, m->path, "the compiled code can't be loaded: %s", dlerror());
-        return false;
-    }
-    int code = check(p->weights, (size_t)module->weights_bytes);
-    if (code != 0)
-        diag_error(m->diag, EXIT_INTERNAL, m->path,
-                   "the generated code refuses its own weights: check %d failed", code);
-    return code == 0;
+    return library != NULL;
 }
 
-static void watch(const CProgram *p, const CProgramOptions *o) {
-    Watch *set = NULL;
-    ensure(find_symbol(p->library, "effnetc_watch", &set));
-    set(o->step_done, o->context);
-}
-
-static void *aligned(size_t size) {
-    void *p = rt_memory_new(size);
-    if (!p)
-        die("out of memory for %zu bytes", size);
-    return p;
-}
-
-static void allocate(CProgram *p, const Module *module) {
-    size_t weights = (size_t)module->weights_bytes;
-    p->arena_bytes = (size_t)module->arena_bytes;
-    p->arena = aligned(p->arena_bytes);
-    p->weights = aligned(weights);
-    if (weights)
-        memcpy(p->weights, module->weights->data, weights);
-}
-
-static bool start_threads(CProgram *p, effnetc_model *m, const CProgram *other) {
-    rt_error err;
-    p->borrowed = other != NULL;
-    if (other)
-        p->pool = other->pool;
-    if (other || m->options.threads == 1 ||
-        rt_pool_new(&p->pool, m->options.threads, &err) == RT_OK)
-        return true;
-    diag_error(m->diag, EXIT_USAGE, "effnetc", "%d threads can't be had: %s", m->options.threads,
-               err.text);
-    return false;
-}
-
-static bool runs_here(effnetc_model *m) {
-    if (target_runs_here(m->target))
-        return true;
-    diag_error(m->diag, EXIT_UNSUPPORTED, "effnetc", "this machine can't run code for %s",
-               m->target->name);
-    diag_note(m->diag, "help", "--backend=loop-interp runs it anywhere; this machine is %s",
-              target_native()->name);
-    return false;
-}
-
-static bool open_program(CProgram *p, const Workshop *w, effnetc_model *m,
-                         const CProgramOptions *o) {
-    if (!start_threads(p, m, o->threads_of) || !write_sources(w, m) ||
-        !build(w, m, o->step_done != NULL) || !load(w, p, m))
-        return false;
-    if (o->step_done)
-        watch(p, o);
-    return true;
-}
-
-CProgram *c_program_open(effnetc_model *m, const CProgramOptions *o) {
-    static const CProgramOptions none = {0};
+bool c_code(NativeCode *code, effnetc_model *m, bool watched) {
     Workshop w = {0};
-    if (!runs_here(m) || !workshop_open(&w, m))
-        return NULL;
-    CProgram *p = ARENA_NEW(&m->arena, CProgram);
-    allocate(p, m->program.module);
-    bool ok = open_program(p, &w, m, o ? o : &none);
+    if (!workshop_open(&w, m))
+        return false;
+    bool ok = write_sources(&w, m) && build(&w, m, watched) && load(&w, code, m);
     workshop_close(&w);
-    if (ok)
-        return p;
-    c_program_close(p);
-    return NULL;
-}
-
-bool c_program_run_again(CProgram *p, effnetc_model *m, const void *const *in, void *const *out) {
-    int code = p->entry(p->weights, in, out, p->arena, p->pool, rt_pool_for);
-    if (code != 0)
-        diag_error(m->diag, EXIT_INTERNAL, m->path, "the generated code returned %d", code);
-    return code == 0;
-}
-
-bool c_program_run(CProgram *p, effnetc_model *m, const void *const *in, void *const *out) {
-    memset(p->arena, 0xff, p->arena_bytes); /* NaN: a result that depends on it shows */
-    return c_program_run_again(p, m, in, out);
-}
-
-void c_program_close(CProgram *p) {
-    if (!p->borrowed)
-        rt_pool_free(p->pool);
-    if (p->library)
-        dlclose(p->library);
-    rt_memory_free(p->weights);
-    rt_memory_free(p->arena);
-}
-
-int c_program_threads(const CProgram *p) {
-    return p->pool ? rt_pool_threads(p->pool) : 1;
-}
-
-void *c_program_arena(const CProgram *p, size_t *bytes) {
-    *bytes = p->arena_bytes;
-    return p->arena;
+    return ok;
 }

@@ -1,4 +1,4 @@
-/* bench.c: how long the C backend takes, beside what the machine can do at the same time.
+/* bench.c: how long native code takes, beside what the machine can do at the same time.
  *
  * The clock of a core changes with its load and its neighbours. So the peak is measured between the
  * runs, on the same threads, and of both the best counts. */
@@ -29,7 +29,7 @@ BenchStats bench_stats(double *samples, size_t n) {
 /* A program with its memory, and what its steps took. */
 typedef struct Timed {
     effnetc_model *m;
-    CProgram *program;
+    NativeProgram *program;
     const void **in;
     void **out;
     double last;   /* when the run began, or its last step ended */
@@ -54,7 +54,7 @@ static void take_sums(Timed *t) {
 /* One run: its seconds; negative with an error. */
 static double time_run(Timed *t) {
     double start = t->last = clock_seconds();
-    if (!c_program_run_again(t->program, t->m, t->in, t->out))
+    if (!native_run_again(t->program, t->m, t->in, t->out))
         return -1;
     double seconds = clock_seconds() - start;
     if (t->steps)
@@ -80,10 +80,12 @@ static void take_memory(Timed *t, Tensor *const *in, Arena *a) {
         t->out[i] = tensor_mutable(tensor_for(&m->outputs.data[i], a));
 }
 
-static bool open_timed(Timed *t, const CProgram *threads_of) {
-    CProgramOptions o = {
-        .step_done = t->steps ? step_done : NULL, .context = t, .threads_of = threads_of};
-    t->program = c_program_open(t->m, &o);
+static bool open_timed(Timed *t, const NativeProgram *threads_of) {
+    NativeOptions o = {.backend = EFFNETC_BACKEND_C,
+                       .step_done = t->steps ? step_done : NULL,
+                       .context = t,
+                       .threads_of = threads_of};
+    t->program = native_open(t->m, &o);
     return t->program != NULL;
 }
 
@@ -174,12 +176,12 @@ static bool measure(Timed *model, Timed *peak, double seconds, Bench *out, Arena
 }
 
 static bool measure_beside_peak(Timed *model, double seconds, Bench *out, Arena *a) {
-    out->threads = c_program_threads(model->program);
+    out->threads = native_threads(model->program);
     Timed peak = {.m = peak_model(model->m, (int64_t)out->threads * PARTS_PER_THREAD)};
     take_memory(&peak, NULL, a);
     bool ok = open_timed(&peak, model->program) && measure(model, &peak, seconds, out, a);
     if (peak.program)
-        c_program_close(peak.program);
+        native_close(peak.program);
     effnetc_free(peak.m);
     return ok;
 }
@@ -192,6 +194,6 @@ bool bench_model(effnetc_model *m, Tensor *const *in, double seconds, bool steps
         watch_steps(&model, a);
     bool ok = open_timed(&model, NULL) && measure_beside_peak(&model, seconds, out, a);
     if (model.program)
-        c_program_close(model.program);
+        native_close(model.program);
     return ok;
 }

@@ -199,30 +199,52 @@ bool tune(effnetc_model *m, const TileProblems *problems, ScheduleBook *book);
  * texts live in the model's arena. False with errors where the C printer lacks something. */
 bool emit_c_files(effnetc_model *m, Outputs *out, const char *dir, bool data_files);
 
-/* ---- backend_c.c: generated C in this process ----------------------------------------------- */
+/* ---- native.c: compiled code in this process ------------------------------------------------- */
 
-typedef struct CProgram CProgram;
+typedef struct NativeProgram NativeProgram;
 
 /* Called after each step of a run, in its thread, with the step's number in the module. */
 typedef void StepDone(void *context, int step);
 
-typedef struct CProgramOptions {
-    StepDone *step_done; /* NULL: none */
-    void *context;       /* of step_done */
+typedef struct NativeOptions {
+    effnetc_backend backend; /* one that makes native code */
+    StepDone *step_done;     /* NULL: none */
+    void *context;           /* of step_done */
     /* Whose threads it runs on; NULL: on its own. Is closed later. */
-    const CProgram *threads_of;
-} CProgramOptions;
+    const NativeProgram *threads_of;
+} NativeOptions;
 
-/* Builds the compiled model's C and loads it; no file is left behind. NULL with errors. */
-CProgram *c_program_open(effnetc_model *m, const CProgramOptions *o);
+/* Makes and loads the compiled model's code. NULL with errors. */
+NativeProgram *native_open(effnetc_model *m, const NativeOptions *o);
 /* Fills the arena with NaN patterns first. False with an error. */
-bool c_program_run(CProgram *p, effnetc_model *m, const void *const *in, void *const *out);
+bool native_run(NativeProgram *p, effnetc_model *m, const void *const *in, void *const *out);
 /* The same without that: what is to be timed. */
-bool c_program_run_again(CProgram *p, effnetc_model *m, const void *const *in, void *const *out);
-void c_program_close(CProgram *p);
-int c_program_threads(const CProgram *p);
+bool native_run_again(NativeProgram *p, effnetc_model *m, const void *const *in, void *const *out);
+void native_close(NativeProgram *p);
+int native_threads(const NativeProgram *p);
 /* What runs compute in. */
-void *c_program_arena(const CProgram *p, size_t *bytes);
+void *native_arena(const NativeProgram *p, size_t *bytes);
+
+/* Code that a backend has loaded: the model's public functions and
+ *
+ *     int effnetc_entry(const void *weights, const void *const *in, void *const *out, void *arena,
+ *                       void *pool_context, ParallelFor *parallel_for);
+ *
+ * which is NAME_run_parallel with one signature for any number of arguments (without a pool where
+ * the context is NULL), and, where steps are watched, effnetc_watch(StepDone *, void *context). */
+typedef struct NativeCode {
+    void *handle; /* NULL: none */
+    /* Sets a pointer to a function, at `function`. False with an error. */
+    bool (*symbol)(void *handle, const char *name, void *function, Diag *d);
+    void (*close)(void *handle);
+} NativeCode;
+
+/* Code of the compiled model m. False with errors. */
+typedef bool CodeMaker(NativeCode *code, effnetc_model *m, bool watched);
+
+/* ---- backend_c.c: native code from generated C ----------------------------------------------- */
+
+CodeMaker c_code; /* no file is left behind */
 
 /* Runs a program without a shell and waits: its exit code, 127 where it can't be started, 128 + n
  * after signal n. Its output goes to the file `log`. */
@@ -235,7 +257,7 @@ int run_program(const char *const *argv, const char *log);
 enum { PEAK_CHAINS = 14, PEAK_ROUNDS = 4096, PEAK_PART_MACS = PEAK_CHAINS * PEAK_ROUNDS };
 Module *peak_module(const Target *t, int64_t parts);
 
-/* ---- bench.c: times of the C backend -------------------------------------------------------- */
+/* ---- bench.c: times of native code ---------------------------------------------------------- */
 
 typedef struct BenchStats {
     double min, median, p90; /* p90: nine tenths of the samples are no larger (nearest rank) */

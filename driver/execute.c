@@ -33,10 +33,11 @@ static bool run_loop_interp(effnetc_model *m, const void *const *in, void *const
 }
 
 static bool run_c(effnetc_model *m, const void *const *in, void *const *out) {
-    CProgram *p = compiled(m) ? c_program_open(m, NULL) : NULL;
-    bool ok = p && c_program_run(p, m, in, out);
+    NativeOptions o = {.backend = EFFNETC_BACKEND_C};
+    NativeProgram *p = compiled(m) ? native_open(m, &o) : NULL;
+    bool ok = p && native_run(p, m, in, out);
     if (p)
-        c_program_close(p);
+        native_close(p);
     return ok;
 }
 

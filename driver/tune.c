@@ -100,7 +100,7 @@ typedef struct Group {
     size_t ntrials;
     int64_t *counts; /* the module's input */
     effnetc_model *model;
-    CProgram *program;
+    NativeProgram *program;
     float *other; /* what else uses the caches */
     size_t nother;
 } Group;
@@ -144,20 +144,20 @@ static bool open_group(Group *g) {
     if (!finish_module(m))
         return false;
     seal_weights(m->program.module);
-    g->program = c_program_open(m, NULL);
+    g->program = native_open(m, &(NativeOptions){.backend = EFFNETC_BACKEND_C});
     return g->program != NULL;
 }
 
 static void close_group(Group *g) {
     if (g->program)
-        c_program_close(g->program);
+        native_close(g->program);
     effnetc_free(g->model);
 }
 
 /* Numbers of ordinary size everywhere. */
 static void fill_arena(const Group *g) {
     size_t bytes;
-    float *x = c_program_arena(g->program, &bytes);
+    float *x = native_arena(g->program, &bytes);
     for (size_t i = 0; i < bytes / sizeof *x; i++)
         x[i] = (float)(i * 7919 % 1000) / 1000 - 0.45f;
 }
@@ -168,7 +168,7 @@ static void fill_arena(const Group *g) {
 static void touch_input(const Group *g, const TileTrial *trial) {
     enum { LINE = 64 / sizeof(float) };
     size_t bytes;
-    float *x = c_program_arena(g->program, &bytes);
+    float *x = native_arena(g->program, &bytes);
     x += (size_t)trial->input_at / sizeof *x;
     for (int64_t i = 0; i < trial->input_bytes / (int64_t)sizeof *x; i += LINE)
         x[i] = 0.5f;
@@ -186,7 +186,7 @@ static double run_trial(Group *g, size_t trial, int64_t runs) {
     const void *const in[] = {g->counts};
     g->counts[trial] = runs;
     double start = clock_seconds();
-    bool ok = c_program_run_again(g->program, g->model, in, NULL);
+    bool ok = native_run_again(g->program, g->model, in, NULL);
     double seconds = clock_seconds() - start;
     ensure(ok);
     g->counts[trial] = 0;

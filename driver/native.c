@@ -1,0 +1,138 @@
+/* native.c: a program of compiled code in this process: its weights, arena and threads. Whoever
+ * made the code (backend_*.c) has loaded it. */
+#include "driver/driver.h"
+
+#include <string.h>
+
+typedef void ParallelFor(void *context, size_t n, rt_body *body, void *arg);
+typedef int Entry(const void *weights, const void *const *in, void *const *out, void *arena,
+                  void *pool, ParallelFor *parallel_for);
+typedef int CheckWeights(const void *weights, size_t size);
+typedef void Watch(StepDone *f, void *context);
+
+struct NativeProgram {
+    NativeCode code;
+    Entry *entry;
+    void *weights, *arena;
+    size_t arena_bytes;
+    rt_pool *pool; /* NULL: one thread */
+    bool borrowed; /* the pool is another program's */
+};
+
+/* By effnetc_backend; NULL: it makes no native code. */
+static CodeMaker *const makers[] = {[EFFNETC_BACKEND_C] = c_code};
+
+/* ---- opening ---- */
+
+static bool runs_here(effnetc_model *m) {
+    if (target_runs_here(m->target))
+        return true;
+    diag_error(m->diag, EXIT_UNSUPPORTED, "effnetc", "this machine can't run code for %s",
+               m->target->name);
+    diag_note(m->diag, "help", "--backend=loop-interp runs it anywhere; this machine is %s",
+              target_native()->name);
+    return false;
+}
+
+static bool start_threads(NativeProgram *p, effnetc_model *m, const NativeProgram *other) {
+    rt_error err;
+    p->borrowed = other != NULL;
+    if (other)
+        p->pool = other->pool;
+    if (other || m->options.threads == 1 ||
+        rt_pool_new(&p->pool, m->options.threads, &err) == RT_OK)
+        return true;
+    diag_error(m->diag, EXIT_USAGE, "effnetc", "%d threads can't be had: %s", m->options.threads,
+               err.text);
+    return false;
+}
+
+static void *aligned(size_t size) {
+    void *p = rt_memory_new(size);
+    if (!p)
+        die_no_memory(size);
+    return p;
+}
+
+static void allocate(NativeProgram *p, const Module *module) {
+    size_t weights = (size_t)module->weights_bytes;
+    p->arena_bytes = (size_t)module->arena_bytes;
+    p->arena = aligned(p->arena_bytes);
+    p->weights = aligned(weights);
+    if (weights)
+        memcpy(p->weights, module->weights->data, weights);
+}
+
+/* `function` points at a pointer to it. */
+static bool find(const NativeProgram *p, effnetc_model *m, const char *name, void *function) {
+    return p->code.symbol(p->code.handle, name, function, m->diag);
+}
+
+static bool check_weights(const NativeProgram *p, effnetc_model *m) {
+    CheckWeights *check = NULL;
+    if (!find(p, m, arena_printf(&m->arena, "%s_check_weights", m->name), &check))
+        return false;
+    int code = check(p->weights, (size_t)m->program.module->weights_bytes);
+    if (code != 0)
+        diag_error(m->diag, EXIT_INTERNAL, m->path,
+                   "the generated code refuses its own weights: check %d failed", code);
+    return code == 0;
+}
+
+static bool watch(const NativeProgram *p, effnetc_model *m, const NativeOptions *o) {
+    Watch *set = NULL;
+    if (!find(p, m, "effnetc_watch", &set))
+        return false;
+    set(o->step_done, o->context);
+    return true;
+}
+
+static bool open_program(NativeProgram *p, effnetc_model *m, const NativeOptions *o) {
+    ensure((size_t)o->backend < sizeof makers / sizeof *makers && makers[o->backend]);
+    if (!runs_here(m) || !start_threads(p, m, o->threads_of) ||
+        !makers[o->backend](&p->code, m, o->step_done != NULL))
+        return false;
+    allocate(p, m->program.module);
+    return find(p, m, "effnetc_entry", &p->entry) && check_weights(p, m) &&
+           (!o->step_done || watch(p, m, o));
+}
+
+NativeProgram *native_open(effnetc_model *m, const NativeOptions *o) {
+    NativeProgram *p = ARENA_NEW(&m->arena, NativeProgram);
+    if (open_program(p, m, o))
+        return p;
+    native_close(p);
+    return NULL;
+}
+
+/* ---- running ---- */
+
+bool native_run_again(NativeProgram *p, effnetc_model *m, const void *const *in, void *const *out) {
+    int code = p->entry(p->weights, in, out, p->arena, p->pool, rt_pool_for);
+    if (code != 0)
+        diag_error(m->diag, EXIT_INTERNAL, m->path, "the generated code returned %d", code);
+    return code == 0;
+}
+
+bool native_run(NativeProgram *p, effnetc_model *m, const void *const *in, void *const *out) {
+    memset(p->arena, 0xff, p->arena_bytes); /* NaN: a result that depends on it shows */
+    return native_run_again(p, m, in, out);
+}
+
+void native_close(NativeProgram *p) {
+    if (!p->borrowed)
+        rt_pool_free(p->pool);
+    if (p->code.handle)
+        p->code.close(p->code.handle);
+    rt_memory_free(p->weights);
+    rt_memory_free(p->arena);
+}
+
+int native_threads(const NativeProgram *p) {
+    return p->pool ? rt_pool_threads(p->pool) : 1;
+}
+
+void *native_arena(const NativeProgram *p, size_t *bytes) {
+    *bytes = p->arena_bytes;
+    return p->arena;
+}
