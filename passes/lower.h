@@ -313,6 +313,26 @@ Reg *ceil_result(Builder *b, Reg *x);
 /* Appends the natural logarithm of x, which is f32. */
 Reg *log_result(Builder *b, Reg *x);
 
+/* ---- lower_trig.c, lower_power.c ------------------------------------------------------------- */
+
+/* Append functions of f32 that are computed in double precision and rounded once. */
+Reg *sin_result(Builder *b, Reg *x);
+Reg *cos_result(Builder *b, Reg *x);
+Reg *tan_result(Builder *b, Reg *x);
+Reg *asin_result(Builder *b, Reg *x);
+Reg *acos_result(Builder *b, Reg *x);
+Reg *atan_result(Builder *b, Reg *x);
+Reg *sinh_result(Builder *b, Reg *x);
+Reg *cosh_result(Builder *b, Reg *x);
+Reg *asinh_result(Builder *b, Reg *x);
+Reg *acosh_result(Builder *b, Reg *x);
+Reg *atanh_result(Builder *b, Reg *x);
+Reg *pow_result(Builder *b, Reg *x, Reg *e);
+Reg *fmod_result(Builder *b, Reg *x, Reg *y);
+Reg *mod_result(Builder *b, Reg *x, Reg *y);
+/* The power of integers, which wraps. */
+Reg *int_pow_result(Builder *b, Reg *x, Reg *e);
+
 /* ---- lower_quantize.c ------------------------------------------------------------------------ */
 
 /* Appends what fake_quant computes from x. */

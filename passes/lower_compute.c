@@ -125,6 +125,8 @@ typedef struct Rule {
     InstOp inst;
     Reg *(*unary)(Builder *b, Reg *x);
     Reg *(*binary)(Builder *b, Reg *x, Reg *y);
+    Reg *(*f32_unary)(Builder *b, Reg *x); /* of f32 alone, among floats */
+    Reg *(*f32_binary)(Builder *b, Reg *x, Reg *y);
 } Rule;
 
 static const Rule rules[OP_COUNT] = {
@@ -132,8 +134,9 @@ static const Rule rules[OP_COUNT] = {
     [OP_sub] = {TYPES_FI, .inst = INST_sub},
     [OP_mul] = {TYPES_FI, .inst = INST_mul},
     [OP_div] = {TYPES_FI, .binary = quotient},
-    [OP_fmod] = {TYPES_I, .binary = remainder_of},
-    [OP_mod] = {TYPES_I, .binary = modulo},
+    [OP_fmod] = {TYPES_FI, .binary = remainder_of, .f32_binary = fmod_result},
+    [OP_mod] = {TYPES_FI, .binary = modulo, .f32_binary = mod_result},
+    [OP_pow] = {TYPES_FI, .binary = int_pow_result, .f32_binary = pow_result},
     [OP_min] = {TYPES_FI, .binary = smaller},
     [OP_max] = {TYPES_FI, .binary = larger},
     [OP_neg] = {TYPES_FI, .inst = INST_neg},
@@ -142,7 +145,18 @@ static const Rule rules[OP_COUNT] = {
     [OP_round] = {TYPES_F, .unary = round_result},
     [OP_floor] = {TYPES_F, .unary = floor_result},
     [OP_ceil] = {TYPES_F, .unary = ceil_result},
-    [OP_log] = {TYPES_F, .unary = log_result},
+    [OP_log] = {TYPES_F, .f32_unary = log_result},
+    [OP_sin] = {TYPES_F, .f32_unary = sin_result},
+    [OP_cos] = {TYPES_F, .f32_unary = cos_result},
+    [OP_tan] = {TYPES_F, .f32_unary = tan_result},
+    [OP_asin] = {TYPES_F, .f32_unary = asin_result},
+    [OP_acos] = {TYPES_F, .f32_unary = acos_result},
+    [OP_atan] = {TYPES_F, .f32_unary = atan_result},
+    [OP_sinh] = {TYPES_F, .f32_unary = sinh_result},
+    [OP_cosh] = {TYPES_F, .f32_unary = cosh_result},
+    [OP_asinh] = {TYPES_F, .f32_unary = asinh_result},
+    [OP_acosh] = {TYPES_F, .f32_unary = acosh_result},
+    [OP_atanh] = {TYPES_F, .f32_unary = atanh_result},
     [OP_equal] = {TYPES_FIB, .inst = INST_eq},
     [OP_less] = {TYPES_FI, .inst = INST_lt},
     [OP_less_equal] = {TYPES_FI, .inst = INST_le},
@@ -165,9 +179,11 @@ const char *elementwise_refusal(const Node *n) {
     DType dt = node_in(n, 0)->type.dtype;
     if (n->op == OP_where)
         return NULL;
-    if (n->op == OP_fake_quant || n->op == OP_log || f32_inst(n->op) != INST_const)
-        return dt == DT_f32 ? NULL : "only float32 has kernels";
-    return rules[n->op].types & dtype_set(dt) ? NULL : "no kernel for this type";
+    const Rule *r = &rules[n->op];
+    bool one_float = r->f32_unary || r->f32_binary || f32_inst(n->op) != INST_const;
+    if (n->op == OP_fake_quant || (one_float && dtype_is_float(dt)))
+        return dt == DT_f32 ? NULL : "of floats only float32 has kernels";
+    return r->types & dtype_set(dt) ? NULL : "no kernel for this type";
 }
 
 Reg *elementwise_result(Builder *b, const Node *n, Reg *const *x) {
@@ -181,6 +197,10 @@ Reg *elementwise_result(Builder *b, const Node *n, Reg *const *x) {
         return fake_quant_result(b, fake_quant_attrs(n), x[0]);
     if (n->op == OP_where)
         return build_op(b, INST_select, "z", x[0], x[1], x[2]);
+    if (r->f32_unary)
+        return r->f32_unary(b, x[0]);
+    if (r->f32_binary && x[0]->type.dtype == DT_f32)
+        return r->f32_binary(b, x[0], x[1]);
     if (r->unary)
         return r->unary(b, x[0]);
     if (r->binary)
