@@ -1,5 +1,6 @@
 /* cmd_verify.c: effnetc verify: compiled code against the oracle, or against given outputs. */
-#include "driver/driver.h"
+#include "driver/describe.h"
+#include "driver/verify.h"
 
 #include <math.h>
 #include <string.h>
@@ -9,14 +10,22 @@ typedef struct VerifyOptions {
     effnetc_options compiler;
     InputOptions inputs;
     effnetc_strings expect;
-    const char *backend;
+    const char *backend, *against;
     double tolerance, atol, rtol; /* negative: not given */
     int seed;
+    bool per_layer, bisect, json;
 } VerifyOptions;
 
 static const Option rows[] = {
     {"expect", 0, OPT_REPEAT, offsetof(VerifyOptions, expect), "[NAME=]FILE.npy",
      "the right output (default: the interpreter's, before any pass)", 0, 0},
+    {"against", 0, OPT_TEXT, offsetof(VerifyOptions, against), "MODEL",
+     "the model that is right (default: this one)", 0, 0},
+    {"per-layer", 0, OPT_FLAG, offsetof(VerifyOptions, per_layer), NULL,
+     "compare what each step stores, and name the first that differs", 0, 0},
+    {"bisect-passes", 0, OPT_FLAG, offsetof(VerifyOptions, bisect), NULL,
+     "compare outputs after each pass, and name the first that brings a difference", 0, 0},
+    {"json", 0, OPT_FLAG, offsetof(VerifyOptions, json), NULL, "print JSON", 0, 0},
     {"seed", 0, OPT_INT, offsetof(VerifyOptions, seed), "N",
      "without --input: which random numbers go in (default: 1)", 0, INT32_MAX},
     {"tolerance", 0, OPT_REAL, offsetof(VerifyOptions, tolerance), "T",
@@ -47,7 +56,30 @@ static Tolerance tolerance(const VerifyOptions *o) {
     };
 }
 
+static bool check_options(const VerifyOptions *o, Diag *d) {
+    bool inside = o->per_layer || o->bisect;
+    if (o->per_layer && o->bisect)
+        diag_error(d, EXIT_USAGE, "effnetc", "--per-layer and --bisect-passes are two questions");
+    if (inside && o->expect.count) {
+        diag_error(d, EXIT_USAGE, "effnetc", "--expect has outputs alone, and %s needs more",
+                   o->per_layer ? "--per-layer" : "--bisect-passes");
+        diag_note(d, "help", "leave it out, or name the right model with --against");
+    }
+    if (o->against && o->expect.count)
+        diag_error(d, EXIT_USAGE, "effnetc", "--against and --expect both say what is right");
+    return d->errors == 0;
+}
+
 /* ---- references ---- */
+
+/* All that verifying works on. */
+typedef struct Verification {
+    const VerifyOptions *o;
+    effnetc_model *m, *reference; /* reference: m itself, or --against's */
+    Arena *a;
+    Tolerance t;
+    Tensor **in, **out, **ref; /* ref[i]: NULL where there is none for output i */
+} Verification;
 
 static Tensor *expected(const char *path, const effnetc_tensor *t, Arena *a, Diag *d) {
     Tensor *ref = npy_load(path, tensor_dtype(t), a, d);
@@ -64,90 +96,181 @@ static Tensor *expected(const char *path, const effnetc_tensor *t, Arena *a, Dia
     return NULL;
 }
 
-/* ref[i] of each output that is to be compared; the others stay NULL. */
-static bool take_references(const VerifyOptions *o, effnetc_model *m, Tensor *const *in,
-                            Tensor **ref, Arena *a) {
-    size_t n = m->outputs.len;
-    const char **path = ARENA_ARRAY(a, n + 1, const char *);
-    if (!o->expect.count)
-        return run_tensors(m, EFFNETC_BACKEND_INTERP, in, ref, a);
-    if (!assign_paths("--expect", o->expect, m->outputs.data, n, path, m->diag))
+static bool expected_files(Verification *v) {
+    effnetc_model *m = v->m;
+    const char **path = ARENA_ARRAY(v->a, m->outputs.len + 1, const char *);
+    if (!assign_paths("--expect", v->o->expect, m->outputs.data, m->outputs.len, path, m->diag))
         return false;
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < m->outputs.len; i++)
         if (path[i])
-            ref[i] = expected(path[i], &m->outputs.data[i], a, m->diag);
+            v->ref[i] = expected(path[i], &m->outputs.data[i], v->a, m->diag);
     return m->diag->errors == 0;
+}
+
+static bool take_references(Verification *v) {
+    if (v->o->expect.count)
+        return expected_files(v);
+    return run_tensors(v->reference, EFFNETC_BACKEND_INTERP, v->in, v->ref, v->a);
+}
+
+static bool same_tensors(effnetc_model *m, const effnetc_model *other, const char *what,
+                         const effnetc_tensor *x, size_t nx, const effnetc_tensor *y, size_t ny) {
+    bool same = nx == ny;
+    for (size_t i = 0; same && i < nx; i++)
+        same = !strcmp(x[i].dtype, y[i].dtype) && x[i].rank == y[i].rank &&
+               !memcmp(x[i].dims, y[i].dims, (size_t)x[i].rank * sizeof *x[i].dims);
+    if (!same)
+        diag_error(m->diag, EXIT_USAGE, other->path, "its %s are not those of %s", what, m->path);
+    return same;
+}
+
+/* The model of --against, on the same inputs. */
+static bool open_reference(Verification *v) {
+    effnetc_model *m = v->m, *r = v->reference = v->o->against ? NULL : m;
+    if (r)
+        return true;
+    r = v->reference = model_open(&v->o->compiler, m->diag);
+    return load_for_inputs(r, v->o->against, &v->o->inputs) &&
+           (same_tensors(m, r, "inputs", m->inputs.data, m->inputs.len, r->inputs.data,
+                         r->inputs.len) &
+            same_tensors(m, r, "outputs", m->outputs.data, m->outputs.len, r->outputs.data,
+                         r->outputs.len));
 }
 
 /* ---- results ---- */
 
-static void explain(Diag *d, const char *where, const char *name, const Tensor *out,
-                    const Tensor *ref, const Comparison *c, const Tolerance *t) {
-    diag_error(d, EXIT_VERIFY, where, "the output %s differs from its reference", name);
-    if (c->not_finite)
-        diag_note(d, "reason", "%lld elements are NaN or infinite on one side alone",
-                  (long long)c->not_finite);
-    if (c->out_of_band)
-        diag_note(d, "reason", "%lld elements are outside of %g + %g * |ref|",
-                  (long long)c->out_of_band, t->atol, t->rtol);
-    if (c->relative > t->relative)
-        diag_note(d, "reason", "max|out-ref| / max|ref| is %.3g, %.3g is allowed", c->relative,
-                  t->relative);
-    if (c->worst >= 0)
-        diag_note(d, "where", "element %lld is %.9g, wanted %.9g", (long long)c->worst,
-                  tensor_f64(out, c->worst), tensor_f64(ref, c->worst));
-}
-
 /* Sizes that depend on data can differ. */
-static bool same_size(effnetc_model *m, const char *name, const Tensor *out, const Tensor *ref) {
-    if (shape_equal(&out->shape, &ref->shape))
-        return true;
+static void explain_size(effnetc_model *m, const char *name, const Tensor *out, const Tensor *ref) {
     Type found = type_plain(out->dtype, out->shape), wanted = type_plain(ref->dtype, ref->shape);
-    printf("%-24s %12s %12s  %s\n", name, "-", "-", "FAIL");
     diag_error(m->diag, EXIT_VERIFY, m->path, "the output %s has another size", name);
     diag_note(m->diag, "wanted", "%s", type_str(&m->diag->arena, &wanted));
     diag_note(m->diag, "found", "%s", type_str(&m->diag->arena, &found));
-    return false;
 }
 
-static void compare_all(const VerifyOptions *o, effnetc_model *m, Tensor *const *out,
-                        Tensor *const *ref) {
-    Tolerance t = tolerance(o);
-    printf("%-24s %12s %12s  %s\n", "output", "max abs", "relative", "result");
+static OutputCheck *compare_outputs(const Verification *v) {
+    effnetc_model *m = v->m;
+    OutputCheck *list = ARENA_ARRAY(v->a, m->outputs.len + 1, OutputCheck);
     for (size_t i = 0; i < m->outputs.len; i++) {
-        const char *name = m->outputs.data[i].name;
-        if (!ref[i]) {
-            printf("%-24s %12s %12s  %s\n", name, "-", "-", "not compared");
+        OutputCheck *x = &list[i];
+        *x = (OutputCheck){.name = m->outputs.data[i].name, .compared = v->ref[i] != NULL};
+        if (!x->compared)
+            continue;
+        x->resized = !shape_equal(&v->out[i]->shape, &v->ref[i]->shape);
+        if (x->resized) {
+            explain_size(m, x->name, v->out[i], v->ref[i]);
             continue;
         }
-        if (!same_size(m, name, out[i], ref[i]))
+        x->c = tensor_compare(v->out[i], v->ref[i], &v->t);
+        if (x->c.pass)
             continue;
-        Comparison c = tensor_compare(out[i], ref[i], &t);
-        printf("%-24s %12.4g %12.4g  %s\n", name, c.max_abs, c.relative, c.pass ? "PASS" : "FAIL");
-        if (!c.pass)
-            explain(m->diag, m->path, name, out[i], ref[i], &c, &t);
+        diag_error(m->diag, EXIT_VERIFY, m->path, "the output %s differs from its reference",
+                   x->name);
+        note_comparison(m->diag, &x->c, &v->t);
     }
+    return list;
 }
 
-static void verify(const VerifyOptions *o, effnetc_model *m, Arena *a) {
-    size_t n = m->outputs.len;
-    Tensor **in = ARENA_ARRAY(a, m->inputs.len + 1, Tensor *);
-    Tensor **out = ARENA_ARRAY(a, n + 1, Tensor *), **ref = ARENA_ARRAY(a, n + 1, Tensor *);
-    effnetc_backend backend = backend_by_name(o->backend ? o->backend : "c");
-    if (o->inputs.input.count && !inputs_load(m, &o->inputs, in, a))
+static void explain_layer(const Verification *v, const Layer *x) {
+    effnetc_model *m = v->m;
+    Type t = type_plain(x->value->type.dtype, x->value->type.shape);
+    diag_error(m->diag, EXIT_VERIFY, m->path, "layer \"%s\" (%s) is the first that differs",
+               *x->node->origin ? short_origin(x->node->origin, v->a) : x->value->name,
+               op_info(x->node->op)->name);
+    diag_note(m->diag, "result", "%s, the value \"%s\" of the model", type_str(v->a, &t),
+              x->source);
+    note_comparison(m->diag, &x->c, &v->t);
+}
+
+static void explain_pass(const Verification *v, const Bisection *b) {
+    Diag *d = v->m->diag;
+    bool backend = !strcmp(b->first->level, "backend");
+    diag_error(d, EXIT_VERIFY, v->m->path, "%s %s brought the difference",
+               backend ? "the backend" : "pass", b->first->name);
+    note_comparison(d, &b->first->worst, &v->t);
+    if (layers_first(&b->layers))
+        explain_layer(v, layers_first(&b->layers));
+}
+
+/* ---- the three ways ---- */
+
+static void print(const Verification *v, VerifyReport r) {
+    r.m = v->m;
+    r.backend = v->o->backend ? v->o->backend : "c";
+    r.reference = v->o->expect.count ? "files"
+                  : v->o->against    ? base_name(v->reference->path)
+                                     : "interpreter";
+    r.tolerance = v->t;
+    verify_print(&r, v->o->json);
+}
+
+static void verify_outputs(const Verification *v, effnetc_backend backend) {
+    if (run_tensors(v->m, backend, v->in, v->out, v->a))
+        print(v, (VerifyReport){.outputs = compare_outputs(v)});
+}
+
+static void verify_layers(const Verification *v, effnetc_backend backend) {
+    effnetc_model *m = v->m;
+    Layers l;
+    if (!model_source(m))
         return;
-    if (!o->inputs.input.count)
-        inputs_random(m, o->seed, in, a);
-    if (take_references(o, m, in, ref, a) && run_tensors(m, backend, in, out, a))
-        compare_all(o, m, out, ref);
+    graph_track_sources(m->source);
+    if (!effnetc_compile(m) || !layers_open(&l, m, v->reference, v->in, v->ref, &v->t, v->a) ||
+        !layers_run(&l, m, backend, v->in, v->out) || !cut_outputs(m, v->out, v->a))
+        return;
+    if (layers_first(&l))
+        explain_layer(v, layers_first(&l));
+    print(v, (VerifyReport){.outputs = compare_outputs(v), .layers = &l});
+}
+
+static void verify_passes(const Verification *v, effnetc_backend backend) {
+    effnetc_model *m = v->m;
+    Bisection b;
+    if (!model_source(m))
+        return;
+    graph_track_sources(m->source);
+    if (!bisect_passes(&b, m, v->reference, backend, v->in, v->ref, &v->t, v->a))
+        return;
+    if (b.first)
+        explain_pass(v, &b);
+    print(v, (VerifyReport){.bisection = &b, .layers = b.first ? &b.layers : NULL});
+}
+
+static bool take_inputs(Verification *v) {
+    effnetc_model *m = v->m;
+    v->in = ARENA_ARRAY(v->a, m->inputs.len + 1, Tensor *);
+    v->out = ARENA_ARRAY(v->a, m->outputs.len + 1, Tensor *);
+    v->ref = ARENA_ARRAY(v->a, m->outputs.len + 1, Tensor *);
+    if (v->o->inputs.input.count)
+        return inputs_load(m, &v->o->inputs, v->in, v->a);
+    inputs_random(m, v->o->seed, v->in, v->a);
+    return true;
+}
+
+static void verify(Verification *v) {
+    effnetc_backend backend = backend_by_name(v->o->backend ? v->o->backend : "c");
+    if (!take_inputs(v) || !open_reference(v))
+        return;
+    if (v->o->per_layer)
+        verify_layers(v, backend);
+    else if (!take_references(v))
+        return;
+    else if (v->o->bisect)
+        verify_passes(v, backend);
+    else
+        verify_outputs(v, backend);
 }
 
 static void run(Context *cx, const void *options) {
     const VerifyOptions *o = options;
-    effnetc_model *m = model_open(&o->compiler, &cx->diag);
-    if (load_for_inputs(m, o->common.args.items[0], &o->inputs))
-        verify(o, m, &cx->arena);
-    effnetc_free(m);
+    Verification v = {.o = o, .a = &cx->arena, .t = tolerance(o)};
+    if (!check_options(o, &cx->diag))
+        return;
+    v.m = model_open(&o->compiler, &cx->diag);
+    if (load_for_inputs(v.m, o->common.args.items[0], &o->inputs))
+        verify(&v);
+    if (v.reference && v.reference != v.m)
+        effnetc_free(v.reference);
+    effnetc_free(v.m);
 }
 
 static void defaults(void *options) {
@@ -161,7 +284,8 @@ const Command command_verify = {
     .name = "verify",
     .args = "MODEL",
     .summary = "compare compiled code with the interpreter, or with given outputs",
-    .about = "Exits with 5 where an output differs. NaN must meet NaN, an infinity itself.",
+    .about = "Exits with 5 where an output differs. NaN must meet NaN, an infinity itself.\n"
+             "ulp: the largest difference, in units in the last place of its reference.",
     .groups = {{&own, 0},
                {&input_options, offsetof(VerifyOptions, inputs)},
                {&compiler_options, offsetof(VerifyOptions, compiler)}},

@@ -48,6 +48,8 @@ static RunnerOptions runner_options(effnetc_model *m) {
                        .stats = o->remarks,
                        .verify_each = o->verify_passes,
                        .verify_values = o->verify_passes,
+                       .done = m->pass_done,
+                       .done_context = m->pass_context,
                        .log = o->log,
                        .header = arena_printf(&m->arena, "-O%d", o->opt_level)};
     if (o->ir_constants && !strcmp(o->ir_constants, "inline"))
@@ -169,11 +171,16 @@ Graph *model_canonical(effnetc_model *m) {
     return p.graph;
 }
 
-bool effnetc_compile(effnetc_model *m) {
+bool model_compile(effnetc_model *m) {
     ensure(m->path && !m->program.graph);
     bool ok = m->diag->errors == 0 && compile(m);
+    drop_unwanted_remarks(m);
+    return ok;
+}
+
+bool effnetc_compile(effnetc_model *m) {
+    bool ok = model_compile(m);
     if (!ok)
         program_free(&m->program);
-    drop_unwanted_remarks(m);
     return ok;
 }

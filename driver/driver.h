@@ -132,7 +132,10 @@ struct effnetc_model {
     VEC(ModelDim) dims;
     VEC(InputFile *) files;
     VEC(effnetc_tensor) inputs, outputs;
-    int64_t macs, parameters; /* of the model as loaded */
+    VEC(const char *) output_values; /* names of the loaded graph's values that outputs are */
+    int64_t macs, parameters;        /* of the model as loaded */
+    PassDone *pass_done;             /* of a compilation; NULL: nobody to call */
+    void *pass_context;
 };
 
 /* As effnetc_open, but diagnostics go to `diag`. */
@@ -164,6 +167,8 @@ bool is_ir_path(const char *path);
 extern const OptionGroup compiler_options, pass_options;
 /* Remarks are for who asks: drops those so far where the options don't. */
 void drop_unwanted_remarks(effnetc_model *m);
+/* As effnetc_compile, but where it fails m->program stays as the passes left it. */
+bool model_compile(effnetc_model *m);
 /* The passes of a compilation as far as plan-memory, which doesn't run: in place of
  * effnetc_compile, for who wants the graph alone. */
 bool model_prepare(effnetc_model *m);
@@ -334,8 +339,14 @@ bool load_for_inputs(effnetc_model *m, const char *path, const InputOptions *o);
 /* As effnetc_run, on tensors; out[i] is made in the arena. */
 bool run_tensors(effnetc_model *m, effnetc_backend backend, Tensor *const *in, Tensor **out,
                  Arena *a);
+/* As effnetc_run, and `watch` is called behind each step of compiled code. */
+bool run_watched(effnetc_model *m, effnetc_backend backend, const void *const *in, void *const *out,
+                 const StepWatch *watch);
+/* Cuts the outputs whose size depends on data to what is there. False with an error. */
+bool cut_outputs(effnetc_model *m, Tensor **out, Arena *a);
 /* The backend called "interp", "loop-interp" or "c", as OPT_CHOICE gives it. */
 effnetc_backend backend_by_name(const char *name);
+const char *backend_name(effnetc_backend backend);
 #define BACKEND_CHOICES "interp|loop-interp|c"
 
 /* ---- compare.c: outputs against a reference ------------------------------------------------- */
@@ -352,10 +363,15 @@ typedef struct Comparison {
     int64_t worst;       /* index of the first failing element, else of max_abs; -1: no element */
     int64_t not_finite;  /* NaN or infinity against something else */
     int64_t out_of_band; /* elements outside of atol + rtol * |ref| */
+    double max_ulp;      /* the largest difference in units in the last place of its reference */
+    double cosine;       /* of the angle between both */
+    double worst_out, worst_ref; /* the element `worst` */
     bool pass;
 } Comparison;
 
 /* Shapes must be equal; dtypes may differ. */
 Comparison tensor_compare(const Tensor *out, const Tensor *ref, const Tolerance *t);
+/* Why a comparison failed, as notes of the newest diagnostic. */
+void note_comparison(Diag *d, const Comparison *c, const Tolerance *t);
 
 #endif

@@ -3,13 +3,17 @@
 
 #include <string.h>
 
-typedef bool Backend(effnetc_model *m, const void *const *in, void *const *out);
+/* watch: NULL, or who looks at the steps of compiled code. */
+typedef bool Backend(effnetc_model *m, const void *const *in, void *const *out,
+                     const StepWatch *watch);
 
 static Type type_of(const effnetc_tensor *t) {
     return type_plain(tensor_dtype(t), shape_of(t->rank, t->dims));
 }
 
-static bool run_interp(effnetc_model *m, const void *const *in, void *const *out) {
+static bool run_interp(effnetc_model *m, const void *const *in, void *const *out,
+                       const StepWatch *watch) {
+    (void)watch;
     Arena a = {0};
     Tensor **x = ARENA_ARRAY(&a, m->inputs.len + 1, Tensor *);
     Tensor **y = ARENA_ARRAY(&a, m->outputs.len + 1, Tensor *);
@@ -28,17 +32,40 @@ static bool compiled(effnetc_model *m) {
     return m->program.module || effnetc_compile(m);
 }
 
-static bool run_loop_interp(effnetc_model *m, const void *const *in, void *const *out) {
-    return compiled(m) && module_eval(m->program.module, in, out, m->diag);
+static bool run_loop_interp(effnetc_model *m, const void *const *in, void *const *out,
+                            const StepWatch *watch) {
+    return compiled(m) && module_eval_watched(m->program.module, in, out, watch, m->diag);
 }
 
-static bool run_c(effnetc_model *m, const void *const *in, void *const *out) {
-    NativeOptions o = {.backend = EFFNETC_BACKEND_C};
+/* A watch of a program, whose arena is known once it is open. */
+typedef struct NativeWatch {
+    const StepWatch *watch;
+    const void *arena;
+} NativeWatch;
+
+static void native_step_done(void *context, int step) {
+    const NativeWatch *w = context;
+    w->watch->done(w->watch->context, step, w->arena);
+}
+
+static bool run_native(effnetc_model *m, effnetc_backend backend, const void *const *in,
+                       void *const *out, const StepWatch *watch) {
+    NativeWatch w = {.watch = watch};
+    NativeOptions o = {
+        .backend = backend, .step_done = watch ? native_step_done : NULL, .context = &w};
     NativeProgram *p = compiled(m) ? native_open(m, &o) : NULL;
+    size_t bytes;
+    if (p)
+        w.arena = native_arena(p, &bytes);
     bool ok = p && native_run(p, m, in, out);
     if (p)
         native_close(p);
     return ok;
+}
+
+static bool run_c(effnetc_model *m, const void *const *in, void *const *out,
+                  const StepWatch *watch) {
+    return run_native(m, EFFNETC_BACKEND_C, in, out, watch);
 }
 
 typedef struct BackendRow {
@@ -60,10 +87,19 @@ effnetc_backend backend_by_name(const char *name) {
     die("no backend %s", name);
 }
 
+const char *backend_name(effnetc_backend backend) {
+    return backends[backend].name;
+}
+
+bool run_watched(effnetc_model *m, effnetc_backend backend, const void *const *in, void *const *out,
+                 const StepWatch *watch) {
+    ensure(m->path && (size_t)backend < NBACKENDS);
+    return m->diag->errors == 0 && backends[backend].run(m, in, out, watch);
+}
+
 bool effnetc_run(effnetc_model *m, effnetc_backend backend, const void *const *in,
                  void *const *out) {
-    ensure(m->path && (size_t)backend < NBACKENDS);
-    return m->diag->errors == 0 && backends[backend].run(m, in, out);
+    return run_watched(m, backend, in, out, NULL);
 }
 
 /* Of an output whose size depends on data, what is there. */
@@ -82,6 +118,13 @@ static bool cut_to_count(effnetc_model *m, size_t i, Tensor **out, Arena *a) {
     return true;
 }
 
+bool cut_outputs(effnetc_model *m, Tensor **out, Arena *a) {
+    bool ok = true;
+    for (size_t i = 0; i < m->outputs.len; i++)
+        ok = ok && cut_to_count(m, i, out, a);
+    return ok;
+}
+
 bool run_tensors(effnetc_model *m, effnetc_backend backend, Tensor *const *in, Tensor **out,
                  Arena *a) {
     const void **from = ARENA_ARRAY(a, m->inputs.len + 1, const void *);
@@ -92,8 +135,5 @@ bool run_tensors(effnetc_model *m, effnetc_backend backend, Tensor *const *in, T
         out[i] = tensor_for(&m->outputs.data[i], a);
         to[i] = tensor_mutable(out[i]);
     }
-    bool ok = effnetc_run(m, backend, from, to);
-    for (size_t i = 0; i < m->outputs.len; i++)
-        ok = ok && cut_to_count(m, i, out, a);
-    return ok;
+    return effnetc_run(m, backend, from, to) && cut_outputs(m, out, a);
 }

@@ -137,6 +137,9 @@ static void describe_source(effnetc_model *m) {
     for (size_t i = 0; i < g->outputs.len; i++)
         vec_push(&m->arena, &m->outputs,
                  describe(m, g->output_names.data[i], &g->outputs.data[i]->value->type));
+    for (size_t i = 0; i < g->outputs.len; i++)
+        vec_push(&m->arena, &m->output_values,
+                 arena_strdup(&m->arena, g->outputs.data[i]->value->name));
     for (size_t i = 0; i < g->counts.len; i++) {
         m->outputs.data[g->counts.data[i].output].count = (int)g->counts.data[i].count;
         m->outputs.data[g->counts.data[i].output].axis = g->counts.data[i].axis;

@@ -146,6 +146,17 @@ void value_replace(Value *old, Value *new_value) {
         use_unlink(u);
         use_link(u, new_value);
     }
+    if (old->source)
+        new_value->source = old->source;
+}
+
+void graph_track_sources(Graph *g) {
+    for (size_t i = 0; i < g->inputs.len; i++)
+        g->inputs.data[i]->source = g->inputs.data[i]->name;
+    FOR_EACH_NODE(g, n) {
+        for (int i = 0; i < n->nresults; i++)
+            n->results[i]->source = n->results[i]->name;
+    }
 }
 
 int value_use_count(const Value *v) {

@@ -171,6 +171,8 @@ struct Value {
     bool is_input;
     Use *uses;
     int64_t arena_offset; /* bytes; -1 = none. Set by plan-memory */
+    /* The name of the value of the loaded graph that it equals; NULL: none is known to. */
+    const char *source;
 };
 
 struct Node {
@@ -260,8 +262,11 @@ int64_t conv_out_size(const ConvAttrs *a, int axis, int64_t in);
 /* The slot of the operand called `name` in n's op; dies where there is none. */
 int node_slot(const Node *n, const char *name);
 
-/* Every use of `old` becomes a use of `new`, graph outputs too. */
+/* Every use of `old` becomes a use of `new`, graph outputs too. So the new value is what the old
+ * one was: it takes over its source. */
 void value_replace(Value *old, Value *new_value);
+/* From now on each value has a source: itself, as it is here. Passes needn't care. */
+void graph_track_sources(Graph *g);
 int value_use_count(const Value *v);
 /* The only user of v, or NULL where it has several uses or is a graph output. */
 Node *value_single_user(const Value *v);

@@ -367,6 +367,15 @@ bool module_verify(const Module *m, const char *where, Diag *d);
  * with an error (4) after EVAL_FUEL rounds of loops and calls. */
 bool module_eval(const Module *m, const void *const *inputs, void *const *outputs, Diag *d);
 
+/* What may look at a run: `done` is called behind each step, with its number in the module. */
+typedef struct StepWatch {
+    void (*done)(void *context, int step, const void *arena);
+    void *context;
+} StepWatch;
+/* The same, watched; watch may be NULL. */
+bool module_eval_watched(const Module *m, const void *const *inputs, void *const *outputs,
+                         const StepWatch *watch, Diag *d);
+
 /* Ten times what the largest network of the family takes, and some minutes of empty loops. */
 #define EVAL_FUEL ((int64_t)1 << 36)
 /* The same with another limit. */

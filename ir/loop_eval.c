@@ -184,8 +184,24 @@ static Code *enter(Code *caller, const Step *s, size_t return_to) {
     return callee;
 }
 
+/* Who looks at the steps of a run, and what it computes in. */
+typedef struct Watched {
+    const StepWatch *watch; /* NULL: nobody */
+    const Module *module;
+    const void *arena;
+} Watched;
+
+static void step_done(const Watched *w, const Kernel *k) {
+    if (!w->watch || k->kind != KERNEL_STEP)
+        return;
+    size_t step = 0;
+    while (w->module->steps.data[step] != k)
+        step++;
+    w->watch->done(w->watch->context, (int)step, w->arena);
+}
+
 /* Runs code, and what it calls, to its end. Rounds and calls take one of `fuel` each. */
-static bool execute(Code *code, int64_t fuel, Diag *d) {
+static bool execute(Code *code, const Watched *w, int64_t fuel, Diag *d) {
     size_t pc = 0;
     bool ok = true;
     while (ok) {
@@ -235,6 +251,7 @@ static bool execute(Code *code, int64_t fuel, Diag *d) {
         case STEP_RETURN:
             if (!code->caller)
                 return true;
+            step_done(w, code->kernel);
             pc = code->return_to;
             code = code->caller;
             break;
@@ -281,12 +298,8 @@ static Memory *place_buffers(Arena *a, const Module *m, const void *const *input
     return memory;
 }
 
-bool module_eval(const Module *m, const void *const *inputs, void *const *outputs, Diag *d) {
-    return module_eval_fuel(m, inputs, outputs, EVAL_FUEL, d);
-}
-
-bool module_eval_fuel(const Module *m, const void *const *inputs, void *const *outputs,
-                      int64_t fuel, Diag *d) {
+static bool eval(const Module *m, const void *const *inputs, void *const *outputs,
+                 const StepWatch *watch, int64_t fuel, Diag *d) {
     if (!module_verify(m, m->name, d) || !has_weights(m, d))
         return false;
     size_t arena_bytes = (size_t)m->arena_bytes;
@@ -299,8 +312,22 @@ bool module_eval_fuel(const Module *m, const void *const *inputs, void *const *o
     memset(memory, POISON, arena_bytes);
     Arena a = {0};
     Code *run = compile_module(&a, m, place_buffers(&a, m, inputs, outputs, memory), d);
-    bool ok = run && execute(run, fuel, d);
+    bool ok = run && execute(run, &(Watched){watch, m, memory}, fuel, d);
     arena_free(&a);
     free(memory);
     return ok;
+}
+
+bool module_eval(const Module *m, const void *const *inputs, void *const *outputs, Diag *d) {
+    return eval(m, inputs, outputs, NULL, EVAL_FUEL, d);
+}
+
+bool module_eval_fuel(const Module *m, const void *const *inputs, void *const *outputs,
+                      int64_t fuel, Diag *d) {
+    return eval(m, inputs, outputs, NULL, fuel, d);
+}
+
+bool module_eval_watched(const Module *m, const void *const *inputs, void *const *outputs,
+                         const StepWatch *watch, Diag *d) {
+    return eval(m, inputs, outputs, watch, EVAL_FUEL, d);
 }

@@ -255,7 +255,10 @@ static bool run_checked(Runner *r, const PassInfo *pass, int index) {
         return false;
     if (o->verify_each && !verify(r))
         return false;
-    return !values || values_kept(r, pass);
+    if (values && !values_kept(r, pass))
+        return false;
+    PassResult result = {pass, before, program_size(r->p)};
+    return !o->done || o->done(o->done_context, &result, r->p);
 }
 
 static bool known_passes(const char *const *names, int n, const char *what, PassContext *cx) {

@@ -56,6 +56,15 @@ typedef struct Program {
 
 void program_free(Program *p);
 
+/* What a pass did. */
+typedef struct PassResult {
+    const PassInfo *pass;
+    int before, after; /* nodes of the graph, or kernels of the module: of none before `lower` */
+} PassResult;
+
+/* Called behind each pass, when it was verified; false ends the run. */
+typedef bool PassDone(void *context, const PassResult *r, const Program *p);
+
 typedef struct RunnerOptions {
     const char *print_after;     /* a pass name, "all", "changed" or "diff"; NULL: nothing */
     const char *dump_dir;        /* NN-pass.ir and constants/HASH.bin of every pass; NULL: none */
@@ -66,12 +75,15 @@ typedef struct RunnerOptions {
     bool verify_each;       /* run the IR's verifier after each pass */
     bool verify_values;     /* evaluate the graph before and after each graph pass */
     ConstantForm constants; /* of what is printed */
-    FILE *log;              /* where the above is printed; NULL: stderr */
-    const char *header;     /* first comment line of each dump; NULL: target and pass alone */
+    PassDone *done;         /* NULL: nobody to call */
+    void *done_context;
+    FILE *log;          /* where the above is printed; NULL: stderr */
+    const char *header; /* first comment line of each dump; NULL: target and pass alone */
 } RunnerOptions;
 
 /* Runs passes by name over p, in order; "lower" takes it from the graph to the module. False with
- * errors in cx->diag: a pass failed, an IR didn't verify, or a value changed. */
+ * errors in cx->diag: a pass failed, an IR didn't verify, or a value changed; and where o->done
+ * said so. */
 bool run_passes(Program *p, const char *const *names, int n, PassContext *cx,
                 const RunnerOptions *o);
 

@@ -96,6 +96,39 @@ static void test_references_of_another_precision(void **state) {
     arena_free(&a);
 }
 
+static void test_units_in_the_last_place(void **state) {
+    (void)state;
+    Arena a = {0};
+    Tensor *x = tensor_new(&a, DT_f32, SHAPE(3)), *y = tensor_new(&a, DT_f32, SHAPE(3));
+    const double ref[] = {1, 0, 4096}, out[] = {1 + 3 * 0x1p-23, 0x1p-148, 4096};
+    for (int i = 0; i < 3; i++) {
+        tensor_set_f64(x, i, out[i]);
+        tensor_set_f64(y, i, ref[i]);
+    }
+    assert_true(tensor_compare(x, y, &relative).max_ulp == 3);
+    tensor_set_f64(x, 1, 0x1p-140); /* of zero the unit is the least denormal number */
+    assert_true(tensor_compare(x, y, &relative).max_ulp == 512);
+    x = tensor_new(&a, DT_f16, SHAPE(1));
+    y = tensor_new(&a, DT_f16, SHAPE(1));
+    tensor_set_f64(x, 0, 2);
+    tensor_set_f64(y, 0, 1);
+    assert_true(tensor_compare(x, y, &relative).max_ulp == 1024);
+    x = tensor_new(&a, DT_i64, SHAPE(1));
+    y = tensor_new(&a, DT_i64, SHAPE(1));
+    tensor_set_i64(x, 0, -5);
+    assert_true(tensor_compare(x, y, &relative).max_ulp == 5);
+    arena_free(&a);
+}
+
+static void test_cosine(void **state) {
+    (void)state;
+    assert_true(compare(2, (double[]){3, 4}, (double[]){6, 8}, relative).cosine == 1);
+    assert_true(compare(2, (double[]){0, 2}, (double[]){5, 0}, relative).cosine == 0);
+    assert_true(compare(2, (double[]){1, 0}, (double[]){-2, 0}, relative).cosine == -1);
+    assert_true(compare(2, (double[]){0, 0}, (double[]){0, 0}, relative).cosine == 1);
+    assert_true(compare(2, (double[]){0, 0}, (double[]){1, 0}, relative).cosine == 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_relative_is_of_the_largest_reference),
@@ -105,6 +138,8 @@ int main(void) {
         cmocka_unit_test(test_elementwise_bounds),
         cmocka_unit_test(test_empty_outputs_are_equal),
         cmocka_unit_test(test_references_of_another_precision),
+        cmocka_unit_test(test_units_in_the_last_place),
+        cmocka_unit_test(test_cosine),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
