@@ -1,4 +1,4 @@
-/* png.c: PNG by libpng, from memory. The only file that knows libpng. */
+/* png.c: PNG by libpng, from memory and to it. The only file that knows libpng. */
 #include "runtime/runtime.h"
 
 #include <png.h>
@@ -85,4 +85,35 @@ int rt_png_decode(rt_image *out, const uint8_t *data, size_t size, rt_error *err
     if (r.code != RT_OK)
         rt_image_free(out);
     return r.code;
+}
+
+/* `format` is libpng's of the pixels; a palette is of 256 colours. */
+static int encode(uint8_t **data, size_t *size, const void *pixels, int width, int height,
+                  png_uint_32 format, const rt_rgb *palette, rt_error *err) {
+    png_image im = {.version = PNG_IMAGE_VERSION,
+                    .width = (png_uint_32)width,
+                    .height = (png_uint_32)height,
+                    .format = format,
+                    .colormap_entries = palette ? 256 : 0};
+    png_alloc_size_t n = PNG_IMAGE_PNG_SIZE_MAX(im);
+    *data = malloc(n);
+    *size = 0;
+    if (!*data)
+        return rt_fail(err, RT_ERROR_IO, "out of memory");
+    if (!png_image_write_to_memory(&im, *data, &n, 0, pixels, 0, palette)) {
+        free(*data);
+        *data = NULL;
+        return rt_fail(err, RT_ERROR_IO, "no PNG can be made: %s", im.message);
+    }
+    *size = n;
+    return RT_OK;
+}
+
+int rt_png_encode(uint8_t **data, size_t *size, const rt_image *im, rt_error *err) {
+    return encode(data, size, im->rgb, im->width, im->height, PNG_FORMAT_RGB, NULL, err);
+}
+
+int rt_png_encode_mask(uint8_t **data, size_t *size, const uint8_t *mask, int width, int height,
+                       const rt_rgb *palette, rt_error *err) {
+    return encode(data, size, mask, width, height, PNG_FORMAT_RGB_COLORMAP, palette, err);
 }

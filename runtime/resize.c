@@ -2,8 +2,8 @@
  * the same bytes as in training.
  *
  * For each output pixel a filter is centred over the input; when shrinking by a ratio it is
- * stretched by that ratio. The weights sum to 1, are rounded to 22 fraction bits, and rows are
- * filtered first, into 8-bit pixels, then columns. */
+ * stretched by that ratio. The weights sum to 1 and are rounded to 22 fraction bits. One axis is
+ * filtered into 8-bit pixels, then the other one. */
 #include "runtime/runtime.h"
 
 #include <math.h>
@@ -30,14 +30,34 @@ static double bicubic(double x) {
     return 0;
 }
 
+static double box(double x) {
+    return x > -0.5 && x <= 0.5;
+}
+
+#define PI 3.14159265358979323846
+
+static double sinc(double x) {
+    return x == 0 ? 1 : sin(x * PI) / (x * PI);
+}
+
+/* With Pillow's float constants. */
+static double hamming(double x) {
+    x = fabs(x);
+    return x < 1 ? sinc(x) * (0.54F + 0.46F * cos(x * PI)) : 0;
+}
+
+static double lanczos(double x) {
+    return x >= -3 && x < 3 ? sinc(x) * sinc(x / 3) : 0;
+}
+
 typedef struct Filter {
     double (*at)(double x);
     double radius;
 } Filter;
 
 static const Filter filters[] = {
-    [RT_BILINEAR] = {bilinear, 1},
-    [RT_BICUBIC] = {bicubic, 2},
+    [RT_BILINEAR] = {bilinear, 1}, [RT_BICUBIC] = {bicubic, 2}, [RT_BOX] = {box, 0.5},
+    [RT_HAMMING] = {hamming, 1},   [RT_LANCZOS] = {lanczos, 3},
 };
 
 /* The weights of one axis: output i is the sum of weight[i * size + k] * input[first[i] + k] for
@@ -147,15 +167,29 @@ static int resize_axis(rt_image *out, const rt_image *in, int width, int height,
     return code;
 }
 
+static int resize_rows(rt_image *out, const rt_image *in, int width, const Filter *f,
+                       rt_error *err) {
+    return resize_axis(out, in, width, in->height, in->width, width, filter_rows, f, err);
+}
+
+static int resize_columns(rt_image *out, const rt_image *in, int height, const Filter *f,
+                          rt_error *err) {
+    return resize_axis(out, in, in->width, height, in->height, height, filter_columns, f, err);
+}
+
 int rt_resize(rt_image *out, const rt_image *in, int width, int height, rt_filter filter,
-              rt_error *err) {
+              rt_order order, rt_error *err) {
     const Filter *f = &filters[filter];
-    rt_image wide;
+    rt_image middle;
     *out = (rt_image){0};
-    int code = resize_axis(&wide, in, width, in->height, in->width, width, filter_rows, f, err);
+    int down = in->height - height, aside = in->width - width;
+    bool columns_first = order == RT_PILLOW_13 && down > 0 && down > 2 * aside;
+    int code = columns_first ? resize_columns(&middle, in, height, f, err)
+                             : resize_rows(&middle, in, width, f, err);
     if (code != RT_OK)
         return code;
-    code = resize_axis(out, &wide, width, height, in->height, height, filter_columns, f, err);
-    rt_image_free(&wide);
+    code = columns_first ? resize_rows(out, &middle, width, f, err)
+                         : resize_columns(out, &middle, height, f, err);
+    rt_image_free(&middle);
     return code;
 }

@@ -1,6 +1,6 @@
 /* runtime.h: what a program may link beside generated code: arrays from .npy files, pictures,
- * Pillow's resize, preprocessing, labels, threads. It stands alone: it includes nothing of the
- * compiler. Sections follow the files.
+ * Pillow's resize, preprocessing, drawing, labels, threads. It stands alone: it includes nothing of
+ * the compiler. Sections follow the files.
  *
  * Every function that can fail returns RT_OK (0) or a negative code, and puts a sentence into *err
  * (which may be NULL). After a failure the result is empty and need not be freed. */
@@ -87,6 +87,9 @@ bool rt_image_is_known(const void *data, size_t size);
 int rt_image_alloc(rt_image *out, int64_t width, int64_t height, rt_error *err);
 void rt_image_free(rt_image *im);
 
+/* Makes a PNG file in *data (free() it). */
+int rt_png_encode(uint8_t **data, size_t *size, const rt_image *im, rt_error *err);
+
 int rt_png_decode(rt_image *out, const uint8_t *data, size_t size, rt_error *err);
 int rt_jpeg_decode(rt_image *out, const uint8_t *data, size_t size, rt_error *err);
 int rt_ppm_decode(rt_image *out, const uint8_t *data, size_t size, rt_error *err);
@@ -94,13 +97,16 @@ int rt_ppm_decode(rt_image *out, const uint8_t *data, size_t size, rt_error *err
 /* ---- resize.c ---------------------------------------------------------------------------------
  */
 
-typedef enum rt_filter { RT_BILINEAR, RT_BICUBIC } rt_filter;
+typedef enum rt_filter { RT_BILINEAR, RT_BICUBIC, RT_BOX, RT_HAMMING, RT_LANCZOS } rt_filter;
 
-/* Resizes as Pillow's Image.resize does, to the bit: the filter is widened when shrinking. (From
- * version 13 on Pillow filters columns before rows where that is much cheaper; models were trained
- * with the order of the versions before, which is the one here.) */
+/* Which axis is filtered first, into 8-bit pixels. Versions of Pillow differ: they filtered rows
+ * first when most models were trained; from 13 on columns are first where the height shrinks by
+ * more than twice as many pixels as the width. */
+typedef enum rt_order { RT_ROWS_FIRST, RT_PILLOW_13 } rt_order;
+
+/* Resizes as Pillow's Image.resize does, to the bit: the filter is widened when shrinking. */
 int rt_resize(rt_image *out, const rt_image *in, int width, int height, rt_filter filter,
-              rt_error *err);
+              rt_order order, rt_error *err);
 
 /* ---- preprocess.c -----------------------------------------------------------------------------
  */
@@ -112,7 +118,9 @@ typedef struct rt_preprocess {
     int width, height; /* of the tensor */
     double crop;       /* 0, or: first cut out a centred square, this part of the shorter side */
     int resize;        /* 0, or: first scale the shorter side to this, then cut out the centre */
+    bool letterbox; /* or: scale it to fit in, at the top left; the rest is filled with the mean */
     rt_filter filter;
+    rt_order order;
     float mean[3], std[3]; /* in the order of the tensor's channels */
     bool nhwc;             /* [height][width][3] instead of [3][height][width] */
     bool bgr;
@@ -121,12 +129,47 @@ typedef struct rt_preprocess {
 /* Cuts out a part; it must lie within `in`. */
 int rt_crop(rt_image *out, const rt_image *in, int left, int top, int width, int height,
             rt_error *err);
-/* The geometry alone: crop and resize. */
+/* Cuts out the centre, as torchvision's CenterCrop: a smaller picture gets black around it first.
+ */
+int rt_crop_centre(rt_image *out, const rt_image *in, int width, int height, rt_error *err);
+/* The geometry alone: crop, resize, letterbox. */
 int rt_fit(rt_image *out, const rt_image *in, const rt_preprocess *p, rt_error *err);
+/* Where the tensor's pixels come from: (x, y) from (left + x * x_scale, top + y * y_scale). */
+typedef struct rt_map {
+    double left, top, x_scale, y_scale;
+} rt_map;
+rt_map rt_fit_map(const rt_image *in, const rt_preprocess *p);
 /* The values alone: out has 3 * in->height * in->width floats. */
 void rt_normalise(float *out, const rt_image *in, const rt_preprocess *p);
 /* Both: out has 3 * p->height * p->width floats. */
 int rt_preprocess_image(float *out, const rt_image *in, const rt_preprocess *p, rt_error *err);
+
+/* ---- draw.c: frames, names and masks in pictures ------------------------------------------------
+ */
+
+typedef struct rt_rgb {
+    uint8_t v[3]; /* red, green, blue */
+} rt_rgb;
+
+/* A part of a picture: x1 and y1 are behind its last column and row. */
+typedef struct rt_area {
+    int x0, y0, x1, y1;
+} rt_area;
+
+/* A colour for each class: those of small numbers differ much. */
+rt_rgb rt_colour(size_t class);
+/* What lies outside of the picture isn't drawn. */
+void rt_fill(rt_image *im, rt_area a, rt_rgb c);
+/* The outermost `width` pixels of an area. */
+void rt_frame(rt_image *im, rt_area a, int width, rt_rgb c);
+/* A line of ASCII, `scale` times 5 x 7 pixels a letter, black or white on `ground`. */
+void rt_text(rt_image *im, int x, int y, const char *text, int scale, rt_rgb ground);
+rt_area rt_text_area(int x, int y, const char *text, int scale); /* that it covers */
+/* Mixes each pixel whose mask isn't 0 with the colour of that number, half and half. */
+void rt_tint(rt_image *im, const uint8_t *mask, const rt_rgb *palette);
+/* The mask as a PNG file with a palette in *data (free() it): 256 colours. */
+int rt_png_encode_mask(uint8_t **data, size_t *size, const uint8_t *mask, int width, int height,
+                       const rt_rgb *palette, rt_error *err);
 
 /* ---- labels.c ---------------------------------------------------------------------------------
  */

@@ -673,9 +673,8 @@ class Cli(unittest.TestCase):
         self.check(USAGE, "run", self.model, "--input", ppm, "--mean=1,2", says=["--mean"])
         self.check(USAGE, "run", self.model, "--input", ppm, "--std=a", says=["--std"])
         self.check(USAGE, "run", self.model, "--input", ppm, "--crop=2", "--mean=0", says=["crop"])
-        self.check(
-            USAGE, "run", self.model, "--input", ppm, "--resize=2", "--mean=0", says=["--resize"]
-        )
+        for resize in ["0", "x"]:
+            self.check(USAGE, "run", self.model, "--input", ppm, "--resize=" + resize, says=["--resize"])
         self.check(
             BAD_MODEL,
             "run",

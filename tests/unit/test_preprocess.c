@@ -79,6 +79,50 @@ static void test_resize_then_crop(void **state) {
     rt_image_free(&in);
 }
 
+/* As torchvision's CenterCrop: 3 columns are missing, of which 1 is at the left. */
+static void test_a_small_picture_gets_black_around(void **state) {
+    rt_image in = ramp(5, 9), out;
+    (void)state;
+    assert_int_equal(rt_crop_centre(&out, &in, 8, 6, NULL), RT_OK);
+    assert_memory_equal(out.rgb, ((uint8_t[3]){0, 0, 0}), 3);
+    expect_pixel(&out, 1, 0, 0, 2); /* rows: (9 - 6) / 2 is 1.5, to even */
+    expect_pixel(&out, 5, 5, 4, 7);
+    assert_memory_equal(out.rgb + 3 * 7, ((uint8_t[3]){0, 0, 0}), 3);
+    rt_image_free(&out);
+    rt_image_free(&in);
+}
+
+static void test_letterbox(void **state) {
+    rt_image in = ramp(40, 20), out;
+    rt_preprocess p = {.width = 40, .height = 30, .letterbox = true, .mean = {9.6f, -1, 300}};
+    (void)state;
+    assert_int_equal(rt_fit(&out, &in, &p, NULL), RT_OK);
+    expect_pixel(&out, 39, 19, 39, 19);
+    assert_memory_equal(out.rgb + 3 * 40 * 20, ((uint8_t[3]){10, 0, 255}), 3);
+    rt_image_free(&out);
+    p.width = 10;
+    assert_int_equal(rt_fit(&out, &in, &p, NULL), RT_OK);
+    assert_int_equal(out.width, 10);
+    assert_memory_equal(out.rgb + 3 * 10 * 5, ((uint8_t[3]){10, 0, 255}), 3);
+    rt_image_free(&out);
+    rt_image_free(&in);
+}
+
+static void expect_map(rt_preprocess p, double left, double top, double x, double y) {
+    rt_image in = {.width = 40, .height = 20};
+    rt_map m = rt_fit_map(&in, &p);
+    if (m.left != left || m.top != top || m.x_scale != x || m.y_scale != y)
+        fail_msg("from %g, %g by %g, %g", m.left, m.top, m.x_scale, m.y_scale);
+}
+
+static void test_where_pixels_come_from(void **state) {
+    (void)state;
+    expect_map((rt_preprocess){.width = 10, .height = 10}, 0, 0, 4, 2);
+    expect_map((rt_preprocess){.width = 10, .height = 10, .letterbox = true}, 0, 0, 4, 4);
+    expect_map((rt_preprocess){.width = 5, .height = 5, .crop = 0.5}, 15, 5, 2, 2);
+    expect_map((rt_preprocess){.width = 8, .height = 8, .resize = 10}, 12, 2, 2, 2);
+}
+
 static void test_whole_picture_is_stretched(void **state) {
     rt_image in = ramp(40, 20), out;
     rt_preprocess p = {.width = 5, .height = 10, .filter = RT_BILINEAR};
@@ -98,7 +142,7 @@ static void test_impossible_geometry_is_refused(void **state) {
         {.width = 2, .height = 2, .crop = 1.5},
         {.width = 2, .height = 2, .crop = -1},
         {.width = 2, .height = 2, .crop = 0.1},
-        {.width = 8, .height = 8, .resize = 7},
+        {.width = 2, .height = 2, .resize = 4, .letterbox = true},
         {.width = 2, .height = 2, .resize = 4, .crop = 0.5},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -145,6 +189,9 @@ int main(void) {
         cmocka_unit_test(test_crop),
         cmocka_unit_test(test_central_crop_rounds_the_side_down_and_offsets_up),
         cmocka_unit_test(test_resize_then_crop),
+        cmocka_unit_test(test_a_small_picture_gets_black_around),
+        cmocka_unit_test(test_letterbox),
+        cmocka_unit_test(test_where_pixels_come_from),
         cmocka_unit_test(test_whole_picture_is_stretched),
         cmocka_unit_test(test_impossible_geometry_is_refused),
         cmocka_unit_test(test_values_and_orders),
