@@ -8,34 +8,15 @@
 
 /* ---- one node -------------------------------------------------------------------------------- */
 
-static const char *function_key(Importer *im, const char *domain, const char *name) {
-    return arena_printf(&im->arena, "%s:%s", onnx_domain(domain), name ? name : "");
-}
-
-static void collect_functions(Importer *im) {
-    const Onnx__ModelProto *m = im->model;
-    for (size_t i = 0; i < m->n_functions; i++)
-        map_put(&im->arena, &im->functions,
-                function_key(im, m->functions[i]->domain, m->functions[i]->name), m->functions[i]);
-}
-
-static bool is_model_function(const OnnxNode *n) {
-    return n->im->functions.len &&
-           map_get(&n->im->functions, function_key(n->im, n->domain, n->proto->op_type));
-}
-
 /* The row for the node; NULL, reported, where there is none. */
 static const OnnxOpRow *find_row(OnnxNode *n) {
-    const int64_t *opset = map_get(&n->im->opsets, n->domain);
+    const int64_t *opset = map_get(n->scope->opsets, n->domain);
     const char *why;
     n->opset = opset ? *opset : 0;
     if (!opset) {
-        onnx_bad(n, "the model does not import the domain %s",
+        onnx_bad(n, "the %s does not import the domain %s",
+                 n->scope->function ? "function" : "model",
                  quoted(n->im, *n->domain ? n->domain : "ai.onnx"));
-        return NULL;
-    }
-    if (is_model_function(n)) {
-        onnx_unsupported(n, "functions inside the model are not supported");
         return NULL;
     }
     const OnnxOpRow *row = onnx_op_find(&n->im->arena, n->domain, n->proto->op_type, *opset, &why);
@@ -46,7 +27,18 @@ static const OnnxOpRow *find_row(OnnxNode *n) {
 
 static bool waits_for_failed(const OnnxNode *n) {
     for (int i = 0; i < n->ninputs; i++)
-        if (n->inputs[i] && !n->inputs[i]->value)
+        if (n->inputs[i] && !n->inputs[i]->value && !n->inputs[i]->list)
+            return true;
+    return false;
+}
+
+/* Operators whose inputs need not be tensors. */
+static bool takes_lists(const OnnxOpRow *row) {
+    static OnnxImportFn *const importers[] = {
+        import_identity,
+    };
+    for (size_t i = 0; i < sizeof importers / sizeof *importers; i++)
+        if (row->import == importers[i])
             return true;
     return false;
 }
@@ -56,18 +48,28 @@ static void check_inputs(OnnxNode *n, const OnnxOpRow *row) {
     if (row->max_inputs >= 0 && n->ninputs > row->max_inputs)
         onnx_bad(n, "it has %d inputs, and may have %d", n->ninputs, row->max_inputs);
     for (int i = 0; i < row->min_inputs && !n->failed; i++)
-        if (!onnx_input(n, i))
+        if (!onnx_input(n, i) && !onnx_list(n, i))
             onnx_bad(n, "input %d is missing", i);
+    for (int i = 0; i < n->ninputs && !n->failed && !takes_lists(row); i++)
+        if (onnx_list(n, i))
+            onnx_bad(n, "input %d is no tensor", i);
 }
 
 /* An output that the importer left alone must not be used. */
 static void check_outputs(OnnxNode *n) {
     for (int i = 0; i < n->noutputs && !n->failed; i++)
-        if (n->outputs[i] && n->outputs[i]->uses && !n->outputs[i]->value)
+        if (n->outputs[i] && n->outputs[i]->uses && !n->outputs[i]->value && !n->outputs[i]->list)
             onnx_unsupported(n, "its output %d is used", i);
 }
 
-static void import_node(OnnxNode *n) {
+void import_node(OnnxNode *n) {
+    OnnxFunction *function = function_find(n);
+    if (function) {
+        attrs_check(n);
+        if (!n->failed && !waits_for_failed(n))
+            import_call(n, function);
+        return;
+    }
     const OnnxOpRow *row = find_row(n);
     if (!row || waits_for_failed(n))
         return;
@@ -91,24 +93,20 @@ static const char *model_name(Importer *im) {
                          dot && dot != name ? (size_t)(dot - name) : strlen(name));
 }
 
-static void import_nodes(Importer *im) {
-    for (size_t i = 0; i < im->order.len; i++)
-        import_node(im->order.data[i]);
-}
-
 /* Fills im->g; false with errors. Inputs and weights are looked at even where the other has faults.
  */
 static bool import_model(Importer *im) {
     size_t errors = im->d->errors;
-    if (!model_load(im) || !names_resolve(im))
+    if (!model_load(im) || !functions_collect(im))
         return false;
-    collect_functions(im);
-    import_initializers(im);
+    OnnxBody b = body_of_graph(im, im->model->graph);
+    if (!names_resolve(&im->main, &b))
+        return false;
+    import_initializers(&im->main, b.graph);
     import_inputs(im);
-    import_nodes(im);
-    if (im->d->errors != errors)
+    scope_import(&im->main);
+    if (im->d->errors != errors || !import_outputs(im))
         return false;
-    ensure(import_outputs(im));
     graph_dce(im->g);
     return true;
 }
@@ -116,6 +114,7 @@ static bool import_model(Importer *im) {
 static void start(Importer *im, const char *path, const ImportOptions *options, Diag *d) {
     static const ImportOptions no_options;
     *im = (Importer){.d = d, .path = path, .options = options ? options : &no_options};
+    im->main = (Scope){.im = im, .path = "", .opsets = &im->opsets};
     im->g = graph_new(model_name(im));
 }
 

@@ -29,7 +29,7 @@ typedef struct WireScan {
 
 enum {
     WIRE_MAX_DEPTH = 64,
-    WIRE_MAX_NODES = 1000000,
+    WIRE_MAX_NODES = 900000,
     WIRE_MAX_UNPACKED = 256 << 20, /* bytes; a member of the family needs 1 to 20 MB */
 };
 
@@ -42,25 +42,65 @@ bool wire_scan(const ProtobufCMessageDescriptor *root, const uint8_t *data, size
 /* Reads one varint from [*p, end) and steps over it; false where none ends there in 10 bytes. */
 bool wire_varint(const uint8_t **p, const uint8_t *end, uint64_t *out);
 
+typedef struct OnnxNode OnnxNode;
+typedef struct Importer Importer;
+
 /* ---- import.c -------------------------------------------------------------------------------- */
+
+/* Imports one node, whose inputs were. */
+void import_node(OnnxNode *n);
 
 /* "a/b/" of "a/b/file.onnx", "." of "file.onnx". */
 const char *folder_of(Arena *a, const char *path);
 
 /* ---- onnx_model.c: a file to an unpacked, checked ModelProto --------------------------------- */
 
-typedef struct OnnxNode OnnxNode;
+/* What ONNX has beside tensors, and the graph IR hasn't: known while importing alone. */
+typedef struct OnnxList {
+    bool is_sequence; /* else an optional without an element; one that has it is its element */
+    Value **items;
+    int64_t count;
+} OnnxList;
 
-/* A name of the ONNX graph: one initializer, input or node output. */
+/* A name of a scope: one initializer, input or node output. */
 typedef struct OnnxName {
     const char *name;
-    OnnxNode *producer; /* NULL for inputs and initializers */
-    Value *value;       /* NULL before its producer was imported, and where that failed */
-    int uses;           /* by nodes and as a graph output */
+    const char *label;    /* what a value of the graph IR that it stands for is called */
+    OnnxNode *producer;   /* NULL for inputs and initializers */
+    Value *value;         /* NULL before its producer was imported, and where that failed */
+    const OnnxList *list; /* in place of a value */
+    bool is_absent;       /* an input of a function that the call leaves out */
+    int uses;             /* by nodes, also inside of their subgraphs, and as an output */
 } OnnxName;
 
+/* Where names have a meaning: the graph, a subgraph of a node, the body of a function. Each time
+ * that a subgraph or a function is put in the place of its node it is a scope of its own. */
+typedef struct Scope {
+    Importer *im;
+    const struct Scope *outer;           /* whose names are visible as well; NULL: none */
+    const OnnxNode *at;                  /* the node whose place it takes; NULL: the graph */
+    const Onnx__FunctionProto *function; /* that it is the body of, or is inside; or NULL */
+    const OnnxNode *call;                /* of that function */
+    const char *path;                    /* of calls and iterations: "a/b/", or "" */
+    const Map *opsets;                   /* domain -> const int64_t *: the version imported */
+    int depth;                           /* of scopes around it */
+    Map names;                           /* name -> OnnxName * */
+    OnnxNode *nodes;
+    size_t nnodes;
+    VEC(OnnxNode *) order; /* of execution */
+} Scope;
+
+/* What a scope is made from: a GraphProto or a FunctionProto. */
+typedef struct OnnxBody {
+    Onnx__NodeProto *const *nodes;
+    size_t nnodes;
+    const char *const *inputs, *const *outputs; /* names; NULL where the file gives none */
+    size_t ninputs, noutputs;
+    const Onnx__GraphProto *graph; /* NULL for a function, which has no initializers */
+} OnnxBody;
+
 /* Everything that one import knows. */
-typedef struct Importer {
+struct Importer {
     Graph *g;
     Diag *d;
     const char *path;    /* of the model, the `where` of all messages */
@@ -71,18 +111,18 @@ typedef struct Importer {
     Arena arena; /* lives as long as the import */
     WireScan wire;
     const Onnx__ModelProto *model;
-    Map opsets;    /* domain -> const int64_t *: the version imported; "" is ai.onnx */
-    Map names;     /* ONNX name -> OnnxName * */
-    Map functions; /* "domain:name" of the functions inside the model */
+    Map opsets;    /* of the model: domain -> const int64_t *; "" is ai.onnx */
+    Scope main;    /* the model's graph */
+    Map functions; /* key of import_call.c -> OnnxFunction * */
+    Map constants; /* address of a message, as text -> the Value that was made of it */
     Map counts;    /* name of a Value -> what import_counts.c knows of its size */
     Map external;  /* real path -> MappedFile *, all in g->mappings */
     size_t external_mapped, external_used; /* bytes of those files, and of the tensors in them */
     int64_t sparse_stored, sparse_dense;   /* bytes of all sparse tensors, as stored and dense */
     int64_t recurrent_steps;               /* of all RNN, GRU and LSTM, which are unrolled */
-    OnnxNode *nodes;
-    size_t nnodes;
-    VEC(OnnxNode *) order; /* of execution */
-} Importer;
+    size_t inlined;                        /* what inlining took so far: see import_inline.c */
+    bool inlined_too_much;                 /* which was reported */
+};
 
 enum {
     OPSET_OLDEST = 1, /* rows of onnx_ops.def say what is known of each operator */
@@ -95,6 +135,10 @@ enum {
 bool model_map(Importer *im);
 /* Scans and unpacks im->data and checks what concerns the whole model. False with errors. */
 bool model_load(Importer *im);
+
+/* Reads a list of opsets; `who` imports them. False with an error. */
+bool opsets_read(Importer *im, const char *who, Onnx__OperatorSetIdProto *const *list, size_t n,
+                 Map *out);
 
 /* The name that a domain goes by here: "" for ai.onnx; s may be NULL. */
 const char *onnx_domain(const char *s);
@@ -131,13 +175,57 @@ bool external_data(Importer *im, const Onnx__TensorProto *t, size_t size, const 
 
 /* ---- import_names.c: names to values, nodes to an order -------------------------------------- */
 
-/* Enters all names of the graph, finds duplicates and undefined ones, and sets im->order. */
-bool names_resolve(Importer *im);
-OnnxName *name_find(const Importer *im, const char *name);
+/* The body of a graph: its names are in im's arena. */
+OnnxBody body_of_graph(Importer *im, const Onnx__GraphProto *g);
+/* Defines a name in s. */
+OnnxName *name_new(Scope *s, const char *name, OnnxNode *producer);
+/* Enters all names of the body, finds duplicates and undefined ones, and sets s->order. The inputs
+ * of a body inside of another scope are there before. False with errors. */
+bool names_resolve(Scope *s, const OnnxBody *b);
+/* What a name means in s; NULL: nothing. */
+OnnxName *name_find(const Scope *s, const char *name);
+/* Reports an error in a scope, which may be a function's. */
+void scope_error(const Scope *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* The node's name, else OpType:first output. */
+const char *node_origin(Importer *im, const Onnx__NodeProto *p);
+
+/* ---- import_captures.c ----------------------------------------------------------------------- */
+
+/* Sets n->captures: the names of n's scope that its subgraphs read. Names that nothing makes are
+ * reported. */
+void captures_find(OnnxNode *n);
+
+/* ---- import_inline.c: subgraphs and functions in the place of their nodes -------------------- */
+
+/* A scope inside of n's; path is added to where n is. */
+Scope *scope_inside(OnnxNode *n, const char *path);
+/* Imports a body, of n or of the function that it calls, in scope s: in[i] is its input i, NULL
+ * where that is left out; labels[i] names its output i. out[i] gets its output i, which has a value
+ * or a list. False where something failed, which was reported; n has failed then. */
+bool body_import(OnnxNode *n, Scope *s, const OnnxBody *b, OnnxName *const *in,
+                 OnnxName *const *labels, OnnxName **out);
+/* The same in the place of n: what is used of its outputs is the body's, by position. */
+void body_replaces(OnnxNode *n, Scope *s, const OnnxBody *b, OnnxName *const *in);
+/* Imports the nodes of a scope in order. */
+void scope_import(Scope *s);
+/* Takes from what all inlining together may take; false, with n failed, where it isn't enough. */
+bool inline_spend(OnnxNode *n, size_t units);
+/* Makes `to` stand for what `from` stands for. */
+void name_take(OnnxName *to, const OnnxName *from);
+
+/* ---- import_call.c: functions of the model --------------------------------------------------- */
+
+typedef struct OnnxFunction OnnxFunction;
+
+/* Enters all functions; false with errors. */
+bool functions_collect(Importer *im);
+/* The function that n calls, or NULL. */
+OnnxFunction *function_find(const OnnxNode *n);
+void import_call(OnnxNode *n, OnnxFunction *f);
 
 /* ---- import_io.c: initializers, graph inputs and outputs ------------------------------------- */
 
-bool import_initializers(Importer *im);
+bool import_initializers(Scope *s, const Onnx__GraphProto *g);
 bool import_inputs(Importer *im);
 /* The inputs as declared, without any check. */
 void describe_inputs(Importer *im, Arena *a, OnnxInputs *out);
@@ -158,18 +246,31 @@ typedef struct OnnxOpRow {
 const OnnxOpRow *onnx_op_find(Arena *a, const char *domain, const char *name, int64_t opset,
                               const char **why);
 
+/* An attribute as a node has it: inside a function it may be the call's, under a name of its own.
+ */
+typedef struct OnnxAttr {
+    const char *name;
+    const Onnx__AttributeProto *value;
+    bool is_reference;
+} OnnxAttr;
+
 /* One NodeProto during import. An importer reads inputs and attributes, appends nodes to the graph
  * and sets outputs. A complaint sticks: it sets `failed`, is reported once, and what follows it is
  * dropped. */
 struct OnnxNode {
     Importer *im;
+    Scope *scope;
     const Onnx__NodeProto *proto;
-    const char *origin; /* the node's name, else OpType:first output */
+    const char *origin; /* path of the scope, and the node's name, else OpType:first output */
     const char *domain; /* "" is ai.onnx */
     int64_t opset;      /* of the domain */
     OnnxName **inputs;  /* NULL: left out */
     OnnxName **outputs; /* NULL: unused */
     int ninputs, noutputs;
+    OnnxName **captures; /* what its subgraphs read of its scope */
+    int ncaptures;
+    OnnxAttr *attrs;
+    int nattrs;
     uint64_t attrs_read; /* bit i: attribute i was asked for */
     bool failed;
     int state; /* of the walk in import_names.c */
@@ -177,16 +278,20 @@ struct OnnxNode {
 
 enum { NODE_MAX_ATTRS = 64 };
 
-/* The graph value of an input; NULL where it is absent. */
+/* The graph value of an input; NULL where it is absent, or no tensor. */
 Value *onnx_input(const OnnxNode *n, int i);
+/* The sequence, or optional without an element, that an input is; NULL where it is a tensor. */
+const OnnxList *onnx_list(const OnnxNode *n, int i);
 const Shape *onnx_shape(const OnnxNode *n, int i); /* of a present input */
 void onnx_set_output(OnnxNode *n, int i, Value *v);
+void onnx_set_list(OnnxNode *n, int i, const OnnxList *list);
 
 /* Complaints: the model breaks ONNX's rules (2), or is beyond this compiler (3). */
 void onnx_bad(OnnxNode *n, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void onnx_unsupported(OnnxNode *n, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void onnx_problem(OnnxNode *n, const Problem *p);
-void onnx_not_constant(OnnxNode *n, const char *what); /* 3: of an operand */
+/* 3: of an operand; says what v depends on. */
+void onnx_not_constant(OnnxNode *n, const char *what, const Value *v);
 
 /* Appends a graph node named after output 0; `part` tells the inner nodes of an operator that takes
  * several (NULL for the one that makes the output). Set attributes, then call onnx_done. */
@@ -264,6 +369,11 @@ void counts_check(OnnxNode *n);
 /* Marks the graph outputs that have counts, and adds these as outputs. */
 void counts_of_outputs(Importer *im);
 
+/* The constant that was made of a message of the file, which may stand in several scopes; or NULL.
+ */
+Value *constant_known(Importer *im, const void *message);
+void constant_keep(Importer *im, const void *message, Value *v);
+
 /* ---- onnx_attr.c: attributes of a node ------------------------------------------------------- */
 
 /* Each returns the attribute, or dflt where it is absent; a wrong type is complained about. */
@@ -276,9 +386,12 @@ bool attr_floats(OnnxNode *n, const char *name, const float **out, int *count);
 bool attr_strings(OnnxNode *n, const char *name, const char ***out, int *count);
 const Onnx__TensorProto *attr_tensor(OnnxNode *n, const char *name); /* NULL where absent */
 const Onnx__SparseTensorProto *attr_sparse(OnnxNode *n, const char *name);
+const Onnx__GraphProto *attr_graph(OnnxNode *n, const char *name); /* which must be there */
 bool attr_present(const OnnxNode *n, const char *name);
 /* Says that the attribute means nothing for inference. */
 void attr_ignore(OnnxNode *n, const char *name);
+/* Sets n->attrs: those of the node, with the call's where they refer to them. */
+void attrs_bind(OnnxNode *n);
 /* Names and types are present, no name twice; before the importer runs. */
 void attrs_check(OnnxNode *n);
 /* Complains about an attribute that the importer did not ask for: it might change the result. */

@@ -35,26 +35,42 @@ static void report_unusable(Importer *im, const Unusable *u) {
     diag_note(im->d, "reason", "%s", u->problem.reason);
 }
 
-/* t, or the reason why there is none. */
-static void add_initializer(Importer *im, UnusableList *unusable, const char *name, Tensor *t,
-                            const Problem *p) {
-    if (t)
-        name_find(im, name)->value = graph_constant(im->g, graph_unique_name(im->g, name), t);
-    else
-        add_unusable(im, unusable, name, *p);
+/* An initializer as its message, of one of both kinds, has it. */
+typedef struct Initializer {
+    const char *name;
+    const Onnx__TensorProto *dense;
+    const Onnx__SparseTensorProto *sparse;
+} Initializer;
+
+/* Where the subgraph that it is in was imported before, it is the same value. */
+static void add_initializer(Scope *s, UnusableList *unusable, Initializer x) {
+    Importer *im = s->im;
+    const void *message = x.dense ? (const void *)x.dense : x.sparse;
+    OnnxName *name = name_find(s, x.name);
+    Problem p = {0};
+    name->value = constant_known(im, message);
+    if (name->value)
+        return;
+    Tensor *t = x.dense ? tensor_import(im, x.dense, &p) : sparse_import(im, x.sparse, &p);
+    if (t) {
+        name->value = graph_constant(im->g, graph_unique_name(im->g, name->label), t);
+        constant_keep(im, message, name->value);
+    } else {
+        add_unusable(im, unusable, x.name, p);
+    }
 }
 
-bool import_initializers(Importer *im) {
-    const Onnx__GraphProto *g = im->model->graph;
+bool import_initializers(Scope *s, const Onnx__GraphProto *g) {
+    Importer *im = s->im;
     size_t errors = im->d->errors;
     UnusableList unusable = {0};
-    Problem p = {0};
     for (size_t i = 0; i < g->n_initializer; i++)
-        add_initializer(im, &unusable, g->initializer[i]->name,
-                        tensor_import(im, g->initializer[i], &p), &p);
-    for (size_t i = 0; i < g->n_sparse_initializer; i++)
-        add_initializer(im, &unusable, sparse_name(g->sparse_initializer[i]),
-                        sparse_import(im, g->sparse_initializer[i], &p), &p);
+        add_initializer(s, &unusable,
+                        (Initializer){g->initializer[i]->name, g->initializer[i], NULL});
+    for (size_t i = 0; i < g->n_sparse_initializer; i++) {
+        const Onnx__SparseTensorProto *sparse = g->sparse_initializer[i];
+        add_initializer(s, &unusable, (Initializer){sparse_name(sparse), NULL, sparse});
+    }
     for (size_t i = 0; i < unusable.all.len; i++)
         report_unusable(im, unusable.all.data[i]);
     return im->d->errors == errors;
@@ -156,7 +172,7 @@ static bool import_input(Importer *im, const Onnx__ValueInfoProto *v) {
         return false;
     if (!shape_valid(&s, dt))
         return input_error(im, v, EXIT_BAD_MODEL, "it is too large");
-    name_find(im, v->name)->value =
+    name_find(&im->main, v->name)->value =
         graph_input(im->g, graph_unique_name(im->g, v->name), type_plain(dt, s));
     return true;
 }
@@ -190,7 +206,7 @@ bool import_inputs(Importer *im) {
     const Onnx__GraphProto *g = im->model->graph;
     size_t errors = im->d->errors;
     for (size_t i = 0; i < g->n_input; i++)
-        if (!name_find(im, g->input[i]->name)->value)
+        if (!name_find(&im->main, g->input[i]->name)->value)
             import_input(im, g->input[i]);
     check_overrides(im);
     return im->d->errors == errors;
@@ -244,12 +260,22 @@ static bool declared_fits(const Onnx__TypeProto__Tensor *t, const Type *have) {
     return same;
 }
 
+static void output_is_no_tensor(Importer *im, const char *name) {
+    diag_error(im->d, EXIT_UNSUPPORTED, im->path, "graph output %s can't be used",
+               quoted(im, name));
+    diag_note(im->d, "reason", "it is not a tensor");
+}
+
+/* After all nodes were imported without an error. */
 bool import_outputs(Importer *im) {
     const Onnx__GraphProto *g = im->model->graph;
+    size_t errors = im->d->errors;
     for (size_t i = 0; i < g->n_output; i++) {
-        Value *v = name_find(im, g->output[i]->name)->value;
-        if (!v)
-            return false;
+        Value *v = name_find(&im->main, g->output[i]->name)->value;
+        if (!v) {
+            output_is_no_tensor(im, g->output[i]->name);
+            continue;
+        }
         const Onnx__TypeProto__Tensor *t = tensor_type(g->output[i]);
         if (t && !declared_fits(t, &v->type))
             diag_warning(im->d, im->path, "output %s is %s, and the model declares another type",
@@ -257,5 +283,5 @@ bool import_outputs(Importer *im) {
         graph_output(im->g, v, arena_strdup(&im->g->arena, g->output[i]->name));
     }
     counts_of_outputs(im);
-    return true;
+    return im->d->errors == errors;
 }

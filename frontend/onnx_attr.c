@@ -29,9 +29,9 @@ static const char *type_name(int type) {
 }
 
 static int find(const OnnxNode *n, const char *name) {
-    for (size_t i = 0; i < n->proto->n_attribute; i++)
-        if (strcmp(n->proto->attribute[i]->name, name) == 0)
-            return (int)i;
+    for (int i = 0; i < n->nattrs; i++)
+        if (strcmp(n->attrs[i].name, name) == 0)
+            return i;
     return -1;
 }
 
@@ -46,6 +46,8 @@ static bool holds(const Onnx__AttributeProto *a, int type) {
         return a->has_s;
     case TYPE(TENSOR):
         return a->t != NULL;
+    case TYPE(GRAPH):
+        return a->g != NULL;
     default:
         return true;
     }
@@ -58,7 +60,7 @@ static const Onnx__AttributeProto *get(OnnxNode *n, const char *name, int type) 
     if (i < 0)
         return NULL;
     n->attrs_read |= (uint64_t)1 << i;
-    const Onnx__AttributeProto *a = n->proto->attribute[i];
+    const Onnx__AttributeProto *a = n->attrs[i].value;
     if ((int)a->type == type && holds(a, type))
         return a;
     onnx_bad(n, "attribute \"%s\" must have type %s, and has %s%s", name, type_name(type),
@@ -144,30 +146,71 @@ void attr_ignore(OnnxNode *n, const char *name) {
         n->attrs_read |= (uint64_t)1 << i;
 }
 
-static void check_attr(OnnxNode *n, size_t i) {
-    const Onnx__AttributeProto *a = n->proto->attribute[i];
+const Onnx__GraphProto *attr_graph(OnnxNode *n, const char *name) {
+    const Onnx__AttributeProto *a = get(n, name, TYPE(GRAPH));
+    if (a && n->attrs[find(n, name)].is_reference)
+        onnx_unsupported(n, "its %s is a graph that a function is called with", name);
+    else if (!a)
+        onnx_bad(n, "attribute \"%s\" is missing", name);
+    return n->failed ? NULL : a->g;
+}
+
+/* ---- all of them ----------------------------------------------------------------------------- */
+
+static bool is_reference(const Onnx__AttributeProto *a) {
+    return a->ref_attr_name && *a->ref_attr_name;
+}
+
+/* What the attribute `name` of the function around is: the call's, or its default; or NULL. */
+static const Onnx__AttributeProto *referred(const Scope *s, const char *name) {
+    int i = find(s->call, name);
+    if (i >= 0)
+        return s->call->attrs[i].value;
+    const Onnx__FunctionProto *f = s->function;
+    for (size_t k = 0; k < f->n_attribute_proto; k++)
+        if (f->attribute_proto[k]->name && strcmp(f->attribute_proto[k]->name, name) == 0)
+            return f->attribute_proto[k];
+    return NULL;
+}
+
+/* One that refers to what the call doesn't give isn't there. */
+void attrs_bind(OnnxNode *n) {
+    const Onnx__NodeProto *p = n->proto;
+    n->attrs = ARENA_ARRAY(&n->im->arena, p->n_attribute, OnnxAttr);
+    for (size_t i = 0; i < p->n_attribute; i++) {
+        const Onnx__AttributeProto *a = p->attribute[i];
+        bool refers = n->scope->function && is_reference(a);
+        if (refers)
+            a = referred(n->scope, a->ref_attr_name);
+        if (a)
+            n->attrs[n->nattrs++] = (OnnxAttr){p->attribute[i]->name, a, refers};
+    }
+}
+
+static void check_attr(OnnxNode *n, int i) {
+    const OnnxAttr *a = &n->attrs[i];
     if (!a->name || !*a->name)
-        onnx_bad(n, "attribute %zu has no name", i);
-    else if (find(n, a->name) != (int)i)
+        onnx_bad(n, "attribute %d has no name", i);
+    else if (find(n, a->name) != i)
         onnx_bad(n, "attribute %s is there twice", quoted(n->im, a->name));
-    else if (a->ref_attr_name && *a->ref_attr_name)
+    else if (is_reference(a->value))
         onnx_bad(n, "attribute %s refers to a function's, outside of a function",
                  quoted(n->im, a->name));
 }
 
 void attrs_check(OnnxNode *n) {
-    if (n->proto->n_attribute > NODE_MAX_ATTRS) {
-        onnx_bad(n, "it has %zu attributes; no operator has more than %d", n->proto->n_attribute,
+    if (n->nattrs > NODE_MAX_ATTRS) {
+        onnx_bad(n, "it has %d attributes; no operator has more than %d", n->nattrs,
                  NODE_MAX_ATTRS);
         return;
     }
-    for (size_t i = 0; i < n->proto->n_attribute && !n->failed; i++)
+    for (int i = 0; i < n->nattrs && !n->failed; i++)
         check_attr(n, i);
 }
 
 void attrs_check_all_read(OnnxNode *n) {
-    for (size_t i = 0; i < n->proto->n_attribute && !n->failed; i++)
+    for (int i = 0; i < n->nattrs && !n->failed; i++)
         if (!(n->attrs_read >> i & 1))
             onnx_unsupported(n, "attribute %s is not known for it",
-                             quoted(n->im, n->proto->attribute[i]->name));
+                             quoted(n->im, n->attrs[i].name));
 }

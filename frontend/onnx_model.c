@@ -87,11 +87,11 @@ static bool check_ir_version(Importer *im) {
     return false;
 }
 
-static bool check_opset(Importer *im, const char *domain, int64_t version) {
-    const int64_t *known = map_get(&im->opsets, domain);
+static bool check_opset(Importer *im, const char *who, const char *domain, int64_t version,
+                        const int64_t *known) {
     if (known && *known != version) {
         diag_error(im->d, EXIT_BAD_MODEL, im->path,
-                   "the model imports two opsets of domain %s: %lld and %lld", quoted(im, domain),
+                   "%s imports two opsets of domain %s: %lld and %lld", who, quoted(im, domain),
                    (long long)*known, (long long)version);
         return false;
     }
@@ -104,18 +104,22 @@ static bool check_opset(Importer *im, const char *domain, int64_t version) {
     return false;
 }
 
-/* Fills im->opsets. */
-static bool check_opsets(Importer *im) {
-    for (size_t i = 0; i < im->model->n_opset_import; i++) {
-        const Onnx__OperatorSetIdProto *o = im->model->opset_import[i];
+bool opsets_read(Importer *im, const char *who, Onnx__OperatorSetIdProto *const *list, size_t n,
+                 Map *out) {
+    for (size_t i = 0; i < n; i++) {
+        const Onnx__OperatorSetIdProto *o = list[i];
         const char *domain = onnx_domain(o->domain);
-        if (!check_opset(im, domain, o->version))
+        if (!check_opset(im, who, domain, o->version, map_get(out, domain)))
             return false;
-        map_put(&im->arena, &im->opsets, domain,
-                arena_copy(&im->arena, &o->version, sizeof o->version));
+        map_put(&im->arena, out, domain, arena_copy(&im->arena, &o->version, sizeof o->version));
     }
-    if (im->model->n_opset_import)
-        return true;
+    return true;
+}
+
+static bool check_opsets(Importer *im) {
+    const Onnx__ModelProto *m = im->model;
+    if (m->n_opset_import)
+        return opsets_read(im, "the model", m->opset_import, m->n_opset_import, &im->opsets);
     diag_error(im->d, EXIT_BAD_MODEL, im->path, "the model has no opset_import");
     return false;
 }

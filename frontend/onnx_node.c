@@ -9,6 +9,10 @@ Value *onnx_input(const OnnxNode *n, int i) {
     return i < n->ninputs && n->inputs[i] ? n->inputs[i]->value : NULL;
 }
 
+const OnnxList *onnx_list(const OnnxNode *n, int i) {
+    return i < n->ninputs && n->inputs[i] ? n->inputs[i]->list : NULL;
+}
+
 const Shape *onnx_shape(const OnnxNode *n, int i) {
     Value *v = onnx_input(n, i);
     ensure(v);
@@ -20,7 +24,19 @@ void onnx_set_output(OnnxNode *n, int i, Value *v) {
         n->outputs[i]->value = v;
 }
 
+void onnx_set_list(OnnxNode *n, int i, const OnnxList *list) {
+    if (i < n->noutputs && n->outputs[i])
+        n->outputs[i]->list = list;
+}
+
 /* ---- complaints ------------------------------------------------------------------------------ */
+
+static void describe_list(Buf *b, const OnnxList *l) {
+    if (l->is_sequence)
+        buf_printf(b, "a sequence of %lld", (long long)l->count);
+    else
+        buf_puts(b, "an empty optional");
+}
 
 static void note_inputs(OnnxNode *n) {
     enum { SHOWN = 8 };
@@ -30,6 +46,8 @@ static void note_inputs(OnnxNode *n) {
         Value *v = onnx_input(n, i);
         if (v)
             type_print(&b, &v->type);
+        else if (onnx_list(n, i))
+            describe_list(&b, onnx_list(n, i));
         else
             buf_puts(&b, n->inputs[i] ? "unknown" : "none");
     }
@@ -84,18 +102,43 @@ void onnx_problem(OnnxNode *n, const Problem *p) {
         complain(n, p->exit_code, p->reason, usual_help(p->exit_code));
 }
 
-void onnx_not_constant(OnnxNode *n, const char *what) {
+/* Why v isn't known: one of the graph inputs that it is computed from, or its cost. */
+static const char *reason_open(OnnxNode *n, const Value *v) {
+    Arena a = {0};
+    Map seen = {0};
+    VEC(const Value *) open = {0};
+    const Value *from = NULL;
+    vec_push(&a, &open, v);
+    while (open.len && !from) {
+        const Value *x = open.data[--open.len];
+        if (x->is_input)
+            from = x;
+        for (int i = 0; x->def && i < x->def->noperands; i++) {
+            Value *operand = node_in(x->def, i);
+            if (operand && map_put(&a, &seen, operand->name, operand))
+                vec_push(&a, &open, operand);
+        }
+    }
+    arena_free(&a);
+    return from ? arena_printf(&n->im->arena, "and depends on the data of input %s",
+                               quoted(n->im, from->name))
+                : "and takes too much to compute";
+}
+
+void onnx_not_constant(OnnxNode *n, const char *what, const Value *v) {
     if (!n->failed)
-        complain(n, EXIT_UNSUPPORTED, arena_printf(&n->im->arena, "its %s must be constant", what),
-                 "values that follow from shapes are: fix open dimensions with --dim NAME=N, or "
-                 "simplify the model with onnxsim");
+        complain(
+            n, EXIT_UNSUPPORTED,
+            arena_printf(&n->im->arena, "its %s must be constant, %s", what, reason_open(n, v)),
+            "values that follow from shapes are: fix open dimensions with --dim NAME=N, or "
+            "simplify the model with onnxsim");
 }
 
 /* ---- building -------------------------------------------------------------------------------- */
 
 /* The name of a value that the node makes, unique in the graph. */
 static const char *result_name(OnnxNode *n, const char *part) {
-    const char *base = n->noutputs && n->outputs[0] ? n->outputs[0]->name : n->origin;
+    const char *base = n->noutputs && n->outputs[0] ? n->outputs[0]->label : n->origin;
     if (part)
         base = arena_printf(&n->im->arena, "%s.%s", base, part);
     return graph_unique_name(n->im->g, base);
@@ -103,6 +146,8 @@ static const char *result_name(OnnxNode *n, const char *part) {
 
 Node *onnx_add(OnnxNode *n, Op op, const char *part, Value *const *operands, int noperands) {
     Node *x = node_new(n->im->g, op, NULL, result_name(n, part), operands, noperands);
+    if (n->scope->at)
+        inline_spend(n, 1 + strlen(n->scope->path) / 64);
     x->origin = arena_strdup(&n->im->g->arena, n->origin);
     return x;
 }
@@ -159,6 +204,19 @@ Ints onnx_keep_ints(OnnxNode *n, const int64_t *v, int count) {
     return (Ints){arena_copy(&n->im->g->arena, v, (size_t)count * sizeof *v), count};
 }
 
+/* A message that is read several times, in several scopes, makes one constant. */
+static const char *address_key(Importer *im, const void *message) {
+    return arena_printf(&im->arena, "%p", message);
+}
+
+Value *constant_known(Importer *im, const void *message) {
+    return im->constants.len ? map_get(&im->constants, address_key(im, message)) : NULL;
+}
+
+void constant_keep(Importer *im, const void *message, Value *v) {
+    map_put(&im->arena, &im->constants, address_key(im, message), v);
+}
+
 /* ---- operands whose value must be known ------------------------------------------------------ */
 
 const Tensor *onnx_const_input(OnnxNode *n, int i, const char *what, int64_t limit) {
@@ -168,7 +226,7 @@ const Tensor *onnx_const_input(OnnxNode *n, int i, const char *what, int64_t lim
         return NULL;
     const Tensor *t = graph_fold_value(n->im->g, v, limit);
     if (!t || !t->data)
-        onnx_not_constant(n, what);
+        onnx_not_constant(n, what, v);
     return n->failed ? NULL : t;
 }
 

@@ -163,7 +163,10 @@ void import_cast_like(OnnxNode *n) {
 }
 
 void import_identity(OnnxNode *n) {
-    unary(n, OP_identity);
+    if (onnx_list(n, 0))
+        onnx_set_list(n, 0, onnx_list(n, 0));
+    else
+        unary(n, OP_identity);
 }
 
 /* The mask of elements that are kept: all, of x's shape. */

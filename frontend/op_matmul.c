@@ -10,7 +10,7 @@
 
 static Value *folded(OnnxNode *n, Value *v, const char *what) {
     if (v && !graph_fold_value(n->im->g, v, FOLD_LIMIT_WEIGHTS))
-        onnx_not_constant(n, what);
+        onnx_not_constant(n, what, v);
     return n->failed ? NULL : v;
 }
 

@@ -268,8 +268,15 @@ static Tensor *sparse_value(OnnxNode *n) {
 /* Constant-1, since -11 sparse ones, and since -12 plain numbers. One attribute holds the value;
  * strings stay unread, and are complained about for that. */
 void import_constant(OnnxNode *n) {
-    if (n->proto->n_attribute != 1) {
-        onnx_bad(n, "it has %zu attributes, and must have one", n->proto->n_attribute);
+    if (n->nattrs != 1) {
+        onnx_bad(n, "it has %d attributes, and must have one", n->nattrs);
+        return;
+    }
+    const void *message = n->attrs[0].value;
+    Value *known = constant_known(n->im, message);
+    if (known) {
+        attr_ignore(n, n->attrs[0].name);
+        onnx_set_output(n, 0, known);
         return;
     }
     Tensor *t = tensor_attr(n, "value");
@@ -283,6 +290,9 @@ void import_constant(OnnxNode *n) {
         t = floats_attr(n);
     if (!t)
         t = ints_attr(n);
-    if (t && !n->failed)
-        onnx_set_output(n, 0, onnx_constant(n, NULL, t));
+    if (t && !n->failed) {
+        Value *v = onnx_constant(n, NULL, t);
+        constant_keep(n->im, message, v);
+        onnx_set_output(n, 0, v);
+    }
 }

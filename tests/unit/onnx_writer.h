@@ -105,6 +105,7 @@ enum {
     ATTR_INT = 2,
     ATTR_STRING = 3,
     ATTR_TENSOR = 4,
+    ATTR_GRAPH = 5,
     ATTR_FLOATS = 6,
     ATTR_INTS = 7
 };
@@ -157,6 +158,19 @@ static inline void with_tensor(Buf *attrs, const char *name, Buf *tensor) {
     put_message(attrs, 5, &a);
 }
 
+static inline void with_graph(Buf *attrs, const char *name, Buf *graph) {
+    Buf a = attr_begin(name, ATTR_GRAPH);
+    put_message(&a, 6, graph);
+    put_message(attrs, 5, &a);
+}
+
+/* Inside a function: the attribute `of` that it is called with. */
+static inline void with_reference(Buf *attrs, const char *name, int type, const char *of) {
+    Buf a = attr_begin(name, type);
+    put_string(&a, 21, of);
+    put_message(attrs, 5, &a);
+}
+
 /* ---- models: fields appended to a graph, then wrapped ---------------------------------------- */
 
 static inline void add_input(Buf *graph, const char *name, int dtype, const char *dims) {
@@ -189,36 +203,74 @@ static inline void add_ints(Buf *graph, const char *name, const char *list) {
     put_message(graph, 5, &t);
 }
 
-/* Inputs and outputs are lists "x,w"; an empty name stands for one left out. attrs may be NULL. */
-static inline void add_node(Buf *graph, const char *op, const char *inputs, const char *outputs,
-                            Buf *attrs) {
-    Buf n = {0};
+/* A string field for each name of a list "x,w". */
+static inline void put_names(Buf *b, unsigned field, const char *list) {
     char word[64];
-    for (const char *s = inputs; *s;) {
+    for (const char *s = list; *s;) {
         s = next_dim(s, word, sizeof word);
-        put_string(&n, 1, word);
+        put_string(b, field, word);
     }
-    for (const char *s = outputs; *s;) {
-        s = next_dim(s, word, sizeof word);
-        put_string(&n, 2, word);
-    }
-    put_string(&n, 4, op);
+}
+
+/* Inputs and outputs are lists "x,w"; an empty name stands for one left out. An operator of another
+ * domain is written "domain:op". attrs may be NULL. */
+static inline void put_node(Buf *to, unsigned field, const char *op, const char *inputs,
+                            const char *outputs, Buf *attrs) {
+    Buf n = {0};
+    const char *colon = strchr(op, ':');
+    put_names(&n, 1, inputs);
+    put_names(&n, 2, outputs);
+    put_string(&n, 4, colon ? colon + 1 : op);
+    if (colon)
+        put_bytes(&n, 7, op, (size_t)(colon - op));
     if (attrs) {
         buf_write(&n, buf_str(attrs), attrs->len);
         buf_free(attrs);
         *attrs = (Buf){0};
     }
-    put_message(graph, 1, &n);
+    put_message(to, field, &n);
+}
+
+static inline void add_node(Buf *graph, const char *op, const char *inputs, const char *outputs,
+                            Buf *attrs) {
+    put_node(graph, 1, op, inputs, outputs, attrs);
+}
+
+static inline void put_opset(Buf *to, unsigned field, const char *domain, int version) {
+    Buf import = {0};
+    put_string(&import, 1, domain);
+    put_int(&import, 2, version);
+    put_message(to, field, &import);
+}
+
+/* A FunctionProto of the domain "local"; its nodes are added with add_function_node. */
+static inline Buf function_begin(const char *name, const char *inputs, const char *outputs,
+                                 int opset) {
+    Buf f = {0};
+    put_string(&f, 1, name);
+    put_names(&f, 4, inputs);
+    put_names(&f, 5, outputs);
+    put_opset(&f, 9, "", opset);
+    put_opset(&f, 9, "local", 1);
+    put_string(&f, 10, "local");
+    return f;
+}
+
+static inline void add_function_node(Buf *function, const char *op, const char *inputs,
+                                     const char *outputs, Buf *attrs) {
+    put_node(function, 7, op, inputs, outputs, attrs);
+}
+
+static inline void add_function(Buf *model, Buf *function) {
+    put_message(model, 25, function);
 }
 
 /* A ModelProto; consumes the graph. */
 static inline Buf model_of(Buf *graph, int opset) {
-    Buf m = {0}, import = {0};
+    Buf m = {0};
     put_int(&m, 1, 8);
     put_message(&m, 7, graph);
-    put_string(&import, 1, "");
-    put_int(&import, 2, opset);
-    put_message(&m, 8, &import);
+    put_opset(&m, 8, "", opset);
     return m;
 }
 

@@ -86,24 +86,6 @@ static void test_opset_of_another_domain_only(void **state) {
     assert_model_fails(&m, EXIT_BAD_MODEL, "does not import the domain \"ai.onnx\"");
 }
 
-static void test_functions_of_the_model(void **state) {
-    (void)state;
-    Buf g = relu_graph(), f = {0};
-    Buf unused = model_of(&g, 17);
-    put_string(&f, 1, "Elsewhere");
-    put_string(&f, 10, "");
-    put_message(&unused, 25, &f);
-    Imported m = import_bytes(&unused, NULL);
-    assert_non_null(m.g);
-    imported_free(&m);
-    g = relu_graph();
-    Buf used = model_of(&g, 17);
-    put_string(&f, 1, "Relu");
-    put_string(&f, 10, "");
-    put_message(&used, 25, &f);
-    assert_model_fails(&used, EXIT_UNSUPPORTED, "functions inside the model");
-}
-
 static void test_training(void **state) {
     (void)state;
     Buf g = relu_graph(), t = {0};
@@ -627,7 +609,6 @@ int main(void) {
         cmocka_unit_test(test_versions),
         cmocka_unit_test(test_models_without_their_parts),
         cmocka_unit_test(test_opset_of_another_domain_only),
-        cmocka_unit_test(test_functions_of_the_model),
         cmocka_unit_test(test_training),
         cmocka_unit_test(test_missing_file),
         cmocka_unit_test(test_names_are_defined_once),
