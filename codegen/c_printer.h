@@ -133,6 +133,9 @@ bool c_scope_declares(CFunc *f, const Reg *r, int block);
 
 /* ---- emit_abi.c: the public functions -------------------------------------------------------- */
 
+/* Bits 15 and 6 of MXCSR: denormal results and operands become zero. */
+enum { FLUSH_BITS = 0x8040 };
+
 /* A parameter of NAME_run. */
 typedef struct CParam {
     const char *name, *type; /* "const float *" */

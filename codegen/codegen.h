@@ -46,6 +46,7 @@ void emit_json(Buf *out, const Module *m, const EmitInfo *info);
  * the header u64, zeros), which lowering reserves and this call fills in. Needed before emit_*.
  * The size is a multiple of 8. */
 enum { WEIGHTS_VERSION = 1, WEIGHTS_HEADER = 64 };
+#define WEIGHTS_MAGIC 0x574354454e464645u /* "EFFNETCW", the lowest byte first */
 void seal_weights(Module *m);
 uint64_t weights_checksum(const void *weights, size_t size);
 

@@ -5,9 +5,6 @@
 
 enum { BLOCK_ALIGN = 64 }; /* of the weights and the arena */
 
-/* Bits 15 and 6 of MXCSR. */
-#define FLUSH_BITS "0x8040u"
-
 /* ---- parameters ------------------------------------------------------------------------------ */
 
 static const Buffer *find_buffer(const Module *m, BufferKind kind, int64_t which) {
@@ -114,8 +111,10 @@ static void put_run_part(CPrinter *p, Buf *b) {
                "    const %s_task *task = (const %s_task *)arg;\n",
                name, name, name, name, name, name);
     if (flush)
-        buf_puts(b, "    unsigned mode = _mm_getcsr();\n"
-                    "    _mm_setcsr(mode | " FLUSH_BITS ");\n");
+        buf_printf(b,
+                   "    unsigned mode = _mm_getcsr();\n"
+                   "    _mm_setcsr(mode | 0x%xu);\n",
+                   FLUSH_BITS);
     buf_puts(b, "    task->part(task->context, i);\n");
     buf_puts(b, flush ? "    _mm_setcsr(mode);\n}\n\n" : "}\n\n");
 }
@@ -168,18 +167,15 @@ void c_put_step_hook(CPrinter *p, Buf *b) {
 /* ---- NAME_check_weights
  * -------------------------------------------------------------------------- */
 
-/* The magic of codegen/weights.c as a little-endian number: "EFFNETCW". */
-#define MAGIC "0x574354454e464645u"
-
 static void put_checks(CPrinter *p, Buf *b, const char *name, const char *up) {
     buf_printf(b,
-               "    if (%s_word(bytes) != " MAGIC ") /* \"EFFNETCW\" */\n"
+               "    if (%s_word(bytes) != 0x%llxu) /* \"EFFNETCW\" */\n"
                "        return %s_ERROR_FORMAT;\n"
                "    if (%s_word(bytes + 8) != %d)\n"
                "        return %s_ERROR_VERSION;\n"
                "    if (%s_word(bytes + 16) != size)\n"
                "        return %s_ERROR_FORMAT;\n",
-               name, up, name, WEIGHTS_VERSION, up, name, up);
+               name, (unsigned long long)WEIGHTS_MAGIC, up, name, WEIGHTS_VERSION, up, name, up);
     buf_printf(b,
                "    uint64_t sum = 0xcbf29ce484222325u; /* FNV-1a over 64-bit words */\n"
                "    for (size_t i = %d; i < size; i += 8)\n"
@@ -252,9 +248,11 @@ static void put_run_parallel(CPrinter *p, Buf *b) {
         buf_printf(b, "    job.%s = %s;\n", p->params.data[i].name, p->params.data[i].name);
     buf_puts(b, "    job.pool = pool;\n");
     if (flush)
-        buf_puts(b, "    unsigned mode = _mm_getcsr();\n"
-                    "    /* Denormal results and operands become zero. */\n"
-                    "    _mm_setcsr(mode | " FLUSH_BITS ");\n");
+        buf_printf(b,
+                   "    unsigned mode = _mm_getcsr();\n"
+                   "    /* Denormal results and operands become zero. */\n"
+                   "    _mm_setcsr(mode | 0x%xu);\n",
+                   FLUSH_BITS);
     buf_printf(b, "    %s_body(&job);\n", name);
     if (flush)
         buf_puts(b, "    _mm_setcsr(mode);\n");

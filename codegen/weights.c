@@ -42,7 +42,7 @@ void seal_weights(Module *m) {
     uint8_t *bytes = tensor_mutable(m->weights);
     size_t size = (size_t)m->weights_bytes;
     memset(bytes, 0, WEIGHTS_HEADER);
-    memcpy(bytes, "EFFNETCW", 8);
+    write_word(bytes, WEIGHTS_MAGIC);
     write_word(bytes + 8, WEIGHTS_VERSION);
     write_word(bytes + 16, size);
     write_word(bytes + 24, weights_checksum(bytes, size));

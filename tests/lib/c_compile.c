@@ -1,6 +1,8 @@
 /* c_compile.c: generated C, compiled and run by tests. */
 #include "tests/lib/c_compile.h"
 
+#include "codegen/emit_llvm.h"
+
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +14,13 @@ static bool run_command(const char *command) {
     return system(command) == 0;
 }
 
+static bool is_llvm(const char *compiler) {
+    return !strcmp(compiler, "llvm");
+}
+
 bool c_have(const char *compiler) {
+    if (is_llvm(compiler))
+        return emit_llvm_available();
     char command[256];
     snprintf(command, sizeof command, "command -v %s >/dev/null 2>&1", compiler);
     return run_command(command);
@@ -64,9 +72,13 @@ static void put_callers(Buf *b, CBuild *p) {
     put_caller(b, p, head, "run_parallel", ", pool");
 }
 
+static EmitInfo emit_info(const CBuild *p) {
+    return (EmitInfo){.name = p->name, .model = "test.onnx", .version = "test"};
+}
+
 static bool write_files(CBuild *p) {
     const Module *m = p->module;
-    EmitInfo info = {.name = p->name, .model = "test.onnx", .version = "test"};
+    EmitInfo info = emit_info(p);
     Buf source = {0}, header = {0}, json = {0}, caller = {0};
     Outputs o = {0};
     Diag d = {0};
@@ -108,13 +120,36 @@ const char *c_read(CBuild *p, const char *file) {
 
 /* ---- compile, load, run ---------------------------------------------------------------------- */
 
-static bool compile(CBuild *p, const char *compiler, const char *flags) {
+static bool compile_c(CBuild *p, const char *compiler, const char *flags) {
     const char *warnings = "-Wall -Wextra -Wconversion -pedantic -Werror";
     const char *target = p->module->target->c_flags;
     return c_shell(p, "%s -O2 %s %s %s -fPIC -c %s.c -o %s.o", compiler, warnings, target, flags,
-                   p->name, p->name) &&
-           c_shell(p, "%s %s -shared -fPIC %s.o %s_call.c -o %s.so", compiler, flags, p->name,
                    p->name, p->name);
+}
+
+/* NAME.o by LLVM: flags are "" or "-O0" to "-O3". */
+static bool compile_llvm(CBuild *p, const char *flags) {
+    EmitInfo info = emit_info(p);
+    LlvmOptions options = {.opt_level = *flags ? flags[2] - '0' : 2};
+    Buf object = {0};
+    Outputs o = {0};
+    Diag d = {0};
+    bool ok = emit_llvm(&object, p->module, &info, LLVM_OBJECT, &options, &d);
+    add_file(p, &o, ".o", object.data, object.len);
+    ok = ok && outputs_commit(&o, &d);
+    diag_print(&d, stderr, false);
+    outputs_free(&o);
+    diag_free(&d);
+    buf_free(&object);
+    return ok;
+}
+
+static bool compile(CBuild *p, const char *compiler, const char *flags) {
+    bool llvm = is_llvm(compiler);
+    const char *cc = llvm ? "cc" : compiler;
+    return (llvm ? compile_llvm(p, flags) : compile_c(p, compiler, flags)) &&
+           c_shell(p, "%s %s -shared -fPIC %s.o %s_call.c -o %s.so", cc, flags, p->name, p->name,
+                   p->name);
 }
 
 /* ISO C has no conversion from void * to a function pointer; POSIX wants this one. */

@@ -1,4 +1,5 @@
-/* c_compile.h: for tests: compiles the C that a module becomes, loads it and runs it. */
+/* c_compile.h: for tests: compiles the C that a module becomes, or makes an object of it by LLVM,
+ * loads it and runs it. */
 #ifndef EFFNETC_TESTS_C_COMPILE_H
 #define EFFNETC_TESTS_C_COMPILE_H
 
@@ -22,11 +23,13 @@ typedef struct CBuild {
     Arena arena;
 } CBuild;
 
-/* Whether a compiler of that name can be run: "gcc", "clang", "g++". */
+/* Whether a compiler of that name can be run: "gcc", "clang", "g++". "llvm" is the LLVM backend of
+ * this build, in the place of a compiler. */
 bool c_have(const char *compiler);
 
 /* Emits C for m and compiles it with `compiler`, -O2, warnings as errors, the target's own flags
- * and `flags`. NULL with the reason on stderr. The module's weights, if any, must be sealed. */
+ * and `flags`; "llvm" takes the flags -O0 to -O3. NULL with the reason on stderr. The module's
+ * weights, if any, must be sealed. */
 CBuild *c_build(const Module *m, const char *compiler, const char *flags);
 /* Runs it once on inputs and outputs in the order of the module, with a copy of the weights and an
  * arena filled with NaN patterns. Returns what NAME_run returns. */

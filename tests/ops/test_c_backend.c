@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-static const char *const compilers[] = {"gcc", "clang"};
+static const char *const compilers[] = {"gcc", "clang", "llvm"};
 
 /* Calls body for each target that runs here and each compiler that is installed. */
 static void each_target(void (*body)(const Target *t, const char *compiler)) {

@@ -1,0 +1,94 @@
+/* llvm_builder.h: what the files of the LLVM backend share. Private to them: nobody else knows
+ * LLVM. Sections follow the files; emit_llvm.c shows how they work together.
+ *
+ * What is known of a module before it is built is the C printer's (c_prepare): the names of
+ * functions, what each par loop's part captures, which buffers are used and stored to. */
+#ifndef EFFNETC_CODEGEN_LLVM_BUILDER_H
+#define EFFNETC_CODEGEN_LLVM_BUILDER_H
+
+#include <llvm-c/Core.h>
+#include <llvm-c/TargetMachine.h>
+
+#include "codegen/c_printer.h"
+#include "codegen/emit_llvm.h"
+
+/* A module while it is built, and the function that is being built. */
+typedef struct LBuilder {
+    CPrinter c;
+    const LlvmOptions *options;
+    const Target *target;
+    LLVMContextRef context;
+    LLVMModuleRef module;
+    LLVMBuilderRef b;                /* at the end of the function's last block */
+    Map functions;                   /* name in C -> LLVMValueRef */
+    LLVMValueRef parts;              /* NAME_parts; NULL where there are none */
+    LLVMValueRef hook, hook_context; /* what effnetc_watch was told; NULL where nobody watches */
+    CFunc *func;
+    LLVMValueRef function;
+    LLVMValueRef job;      /* steps, parts and run: the struct of a run's arguments */
+    LLVMValueRef *slots;   /* where registers live, by Reg.index */
+    LLVMValueRef *buffers; /* their pointers, by Reg.index; of this function's alone */
+} LBuilder;
+
+/* ---- llvm_types.c: types, constants, attributes ---------------------------------------------- */
+
+LLVMTypeRef llvm_int(const LBuilder *x, int bits);
+LLVMTypeRef llvm_ptr(const LBuilder *x);
+/* Of a register's value: halves are i16, bool is i8. */
+LLVMTypeRef llvm_type(const LBuilder *x, LType t);
+/* An integer in all lanes of a type; halves: their bits. */
+LLVMValueRef llvm_const_int(const LBuilder *x, LType t, int64_t value);
+LLVMValueRef llvm_const_float(const LBuilder *x, LType t, double value);
+/* An i64: sizes, indices, offsets. */
+LLVMValueRef llvm_size(const LBuilder *x, int64_t value);
+/* Calls an intrinsic, "llvm.fma"; `types` are those that its name is completed by. */
+LLVMValueRef llvm_intrinsic(LBuilder *x, const char *name, const LLVMTypeRef *types, size_t ntypes,
+                            LLVMValueRef *args, size_t nargs);
+/* A new function, with the attributes that all have. */
+LLVMValueRef llvm_function(LBuilder *x, const char *name, LLVMTypeRef result, LLVMTypeRef *params,
+                           size_t nparams, bool visible);
+/* Begins its first block; what is built from now on belongs to it. */
+void llvm_begin(LBuilder *x, LLVMValueRef function);
+LLVMBasicBlockRef llvm_block(LBuilder *x, const char *name); /* appended, and not begun */
+void llvm_at(LBuilder *x, LLVMBasicBlockRef block);
+LLVMValueRef llvm_call(LBuilder *x, LLVMValueRef function, LLVMValueRef *args, size_t nargs);
+/* A pointer that many bytes behind another. */
+LLVMValueRef llvm_bytes_behind(LBuilder *x, LLVMValueRef pointer, int64_t bytes);
+
+/* ---- llvm_insts.c: instructions that give a value -------------------------------------------- */
+
+/* The value of an instruction, of v: its operands, to; to be stored to its register. */
+LLVMValueRef llvm_inst(LBuilder *x, const Inst *in, LLVMValueRef *v);
+/* A scalar in all lanes. */
+LLVMValueRef llvm_splat(LBuilder *x, LType t, LLVMValueRef value);
+/* The bool of a register as a condition. */
+LLVMValueRef llvm_condition(LBuilder *x, LLVMValueRef value);
+
+/* ---- llvm_block.c: addresses, control flow, functions ---------------------------------------- */
+
+/* Builds kernels, steps with their parts, and the body of run. */
+void llvm_functions(LBuilder *x);
+
+/* ---- llvm_abi.c: the public functions -------------------------------------------------------- */
+
+/* The pointer of a buffer, an argument of the run. */
+LLVMValueRef llvm_buffer(LBuilder *x, const Buffer *b);
+/* The pool of the run, or NULL at run time. */
+LLVMValueRef llvm_pool(LBuilder *x);
+/* NAME_parts and what it calls, for steps with parts. */
+void llvm_parts(LBuilder *x);
+/* Declares what effnetc_watch sets. */
+void llvm_hook(LBuilder *x);
+/* What happens after step `step` where somebody watches. */
+void llvm_step_done(LBuilder *x, size_t step);
+/* NAME_check_weights, NAME_run_parallel, NAME_run, and effnetc_entry and effnetc_check if asked
+ * for. */
+void llvm_public(LBuilder *x);
+
+/* ---- llvm_output.c: optimisation, machine code ----------------------------------------------- */
+
+/* NULL with an error in d. */
+LLVMTargetMachineRef llvm_machine(const Target *t, const LlvmOptions *o, Diag *d);
+bool llvm_write(LBuilder *x, LLVMTargetMachineRef machine, LlvmFile kind, Buf *out, Diag *d);
+
+#endif

@@ -1,0 +1,110 @@
+/* llvm_output.c: optimisation and machine code. */
+#include <llvm-c/Analysis.h>
+#include <llvm-c/Target.h>
+#include <llvm-c/Transforms/PassBuilder.h>
+
+#include <string.h>
+
+#include "codegen/llvm_builder.h"
+
+/* ---- the target ------------------------------------------------------------------------------ */
+
+/* "avx2,fma" as LLVM has it: "+avx2,+fma". */
+static const char *features(Arena *a, const Target *t) {
+    Buf b = {0};
+    for (const char *s = t->features; *s; s += strspn(s, ",")) {
+        size_t n = strcspn(s, ",");
+        buf_printf(&b, "%s+%.*s", b.len ? "," : "", (int)n, s);
+        s += n;
+    }
+    const char *text = arena_strdup(a, buf_str(&b));
+    buf_free(&b);
+    return text;
+}
+
+static LLVMCodeGenOptLevel codegen_level(int opt_level) {
+    return opt_level == 0 ? LLVMCodeGenLevelNone : LLVMCodeGenLevelDefault;
+}
+
+LLVMTargetMachineRef llvm_machine(const Target *t, const LlvmOptions *o, Diag *d) {
+    Arena a = {0};
+    LLVMTargetRef target;
+    char *message = NULL;
+    LLVMTargetMachineRef machine = NULL;
+    LLVMInitializeAllTargetInfos();
+    LLVMInitializeAllTargets();
+    LLVMInitializeAllTargetMCs();
+    LLVMInitializeAllAsmPrinters();
+    if (!LLVMGetTargetFromTriple(t->triple, &target, &message))
+        machine = LLVMCreateTargetMachine(target, t->triple, "x86-64", features(&a, t),
+                                          codegen_level(o->opt_level), LLVMRelocPIC,
+                                          LLVMCodeModelDefault);
+    if (!machine) {
+        diag_error(d, EXIT_UNSUPPORTED, "effnetc", "this LLVM makes no code for %s", t->triple);
+        diag_note(d, "reason", "%s", message ? message : "no such machine");
+    }
+    LLVMDisposeMessage(message);
+    arena_free(&a);
+    return machine;
+}
+
+/* ---- passes ---------------------------------------------------------------------------------- */
+
+/* What pays: registers become values, common subexpressions and constant arithmetic go, what loops
+ * do not change leaves them. Kernels come as they should run: nothing is unrolled, vectorised or
+ * inlined. */
+static const char pipeline[] =
+    "function(sroa,early-cse,instcombine<no-verify-fixpoint>,loop-mssa(licm),early-cse)";
+
+static bool optimise(LBuilder *x, LLVMTargetMachineRef machine, Diag *d) {
+    const char *passes = x->options->opt_level ? pipeline : "function(sroa)";
+    LLVMPassBuilderOptionsRef o = LLVMCreatePassBuilderOptions();
+    LLVMErrorRef error = LLVMRunPasses(x->module, passes, machine, o);
+    LLVMDisposePassBuilderOptions(o);
+    if (!error)
+        return true;
+    char *message = LLVMGetErrorMessage(error);
+    diag_error(d, EXIT_INTERNAL, "effnetc", "LLVM's passes failed: %s", message);
+    LLVMDisposeErrorMessage(message);
+    return false;
+}
+
+/* ---- files ----------------------------------------------------------------------------------- */
+
+static void verify(const LBuilder *x) {
+    char *message = NULL;
+    if (LLVMVerifyModule(x->module, LLVMReturnStatusAction, &message))
+        die("LLVM refuses the module: %s", message);
+    LLVMDisposeMessage(message);
+}
+
+static void write_ir(const LBuilder *x, Buf *out) {
+    char *text = LLVMPrintModuleToString(x->module);
+    buf_puts(out, text);
+    LLVMDisposeMessage(text);
+}
+
+static bool write_code(const LBuilder *x, LLVMTargetMachineRef machine, LlvmFile kind, Buf *out,
+                       Diag *d) {
+    char *message = NULL;
+    LLVMMemoryBufferRef code = NULL;
+    LLVMCodeGenFileType type = kind == LLVM_OBJECT ? LLVMObjectFile : LLVMAssemblyFile;
+    if (LLVMTargetMachineEmitToMemoryBuffer(machine, x->module, type, &message, &code)) {
+        diag_error(d, EXIT_INTERNAL, "effnetc", "LLVM makes no code: %s", message);
+        LLVMDisposeMessage(message);
+        return false;
+    }
+    buf_write(out, LLVMGetBufferStart(code), LLVMGetBufferSize(code));
+    LLVMDisposeMemoryBuffer(code);
+    return true;
+}
+
+bool llvm_write(LBuilder *x, LLVMTargetMachineRef machine, LlvmFile kind, Buf *out, Diag *d) {
+    verify(x);
+    if (!optimise(x, machine, d))
+        return false;
+    if (kind != LLVM_IR)
+        return write_code(x, machine, kind, out, d);
+    write_ir(x, out);
+    return true;
+}
