@@ -165,18 +165,10 @@ bool inputs_load(effnetc_model *m, const InputOptions *o, Tensor **in, Arena *a)
     return m->diag->errors == 0;
 }
 
-/* splitmix64 (Steele, Lea, Flood 2014): the same numbers on every machine. */
-static uint64_t next_random(uint64_t *state) {
-    uint64_t z = *state += 0x9E3779B97F4A7C15u;
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-    return z ^ (z >> 31);
-}
-
 static void fill_random(Tensor *t, uint64_t *state) {
     int64_t n = shape_elems(&t->shape);
     for (int64_t i = 0; i < n; i++) {
-        uint64_t r = next_random(state);
+        uint64_t r = random_next(state);
         if (dtype_is_float(t->dtype))
             tensor_set_f64(t, i, (double)(r >> 40) / (1 << 23) - 1);
         else

@@ -176,6 +176,11 @@ void text_diff(Buf *out, const char *a, const char *b);
 /* Seconds since some moment; never backwards. */
 double clock_seconds(void);
 
+/* ---- random.c ------------------------------------------------------------------------------- */
+
+/* The next 64 random bits of a state, which may start as any number: the same on every machine. */
+uint64_t random_next(uint64_t *state);
+
 /* ---- file.c: files in, files out ------------------------------------------------------------ */
 
 /* A file mapped read-only. */
