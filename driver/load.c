@@ -118,17 +118,6 @@ static effnetc_tensor describe(effnetc_model *m, const char *name, const Type *t
     return out;
 }
 
-/* Learned weights: scalars are arguments of operators, integers are shapes and indices. */
-static int64_t count_parameters(const Graph *g) {
-    int64_t n = 0;
-    for (size_t i = 0; i < g->constants.len; i++) {
-        const Type *t = &g->constants.data[i]->type;
-        if (dtype_is_float(t->dtype) && t->shape.rank > 0)
-            n += shape_elems(&t->shape);
-    }
-    return n;
-}
-
 static void describe_source(effnetc_model *m) {
     const Graph *g = m->source;
     for (size_t i = 0; i < g->inputs.len; i++)
@@ -145,7 +134,7 @@ static void describe_source(effnetc_model *m) {
         m->outputs.data[g->counts.data[i].output].axis = g->counts.data[i].axis;
     }
     m->macs = graph_macs(g);
-    m->parameters = count_parameters(g);
+    m->parameters = graph_parameters(g);
 }
 
 bool effnetc_load(effnetc_model *m, const char *path) {

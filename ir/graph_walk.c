@@ -116,6 +116,24 @@ int64_t graph_macs(const Graph *g) {
     return sum;
 }
 
+/* Whether batch norms alone use v, as a mean or a variance. */
+static bool is_statistic(const Value *v) {
+    for (const Use *u = v->uses; u; u = u->next)
+        if (!u->user || u->user->op != OP_batch_norm || u->slot < node_slot(u->user, "mean"))
+            return false;
+    return v->uses != NULL;
+}
+
+int64_t graph_parameters(const Graph *g) {
+    int64_t sum = 0;
+    for (size_t i = 0; i < g->constants.len; i++) {
+        const Value *v = g->constants.data[i];
+        if (dtype_is_float(v->type.dtype) && v->type.shape.rank > 0 && !is_statistic(v))
+            sum += shape_elems(&v->type.shape);
+    }
+    return sum;
+}
+
 /* ---- origins -------------------------------------------------------------------------------- */
 
 /* Whether the list "a+b+c" has the name. */
