@@ -45,6 +45,19 @@ bool onnx_inputs(const char *path, Arena *a, OnnxInputs *out, Diag *d);
 Graph *onnx_import_bytes(const void *data, size_t size, const char *name, const char *folder,
                          const ImportOptions *options, Diag *d);
 
+/* ---- onnx_write.c ---------------------------------------------------------------------------- */
+
+typedef struct OnnxWriteOptions {
+    const char *batch; /* name of the first dimension of inputs and outputs; NULL: it is fixed */
+    bool external;     /* put large tensors into PATH.data; without it too where they pass 2 GB */
+} OnnxWriteOptions;
+
+/* Adds the ONNX file of a graph of plain layouts to `out`; equal graphs give equal bytes. False
+ * with errors in d, one for each node that has no ONNX operator (3), and nothing added. */
+bool onnx_write(const Graph *g, const char *path, const OnnxWriteOptions *o, Outputs *out, Diag *d);
+
+/* ---- onnx_table.c ---------------------------------------------------------------------------- */
+
 /* The operator table, for `effnetc ops`. */
 typedef struct OnnxOp {
     const char *name;

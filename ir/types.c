@@ -69,6 +69,10 @@ bool dtype_from_onnx(int32_t onnx, DType *out) {
     return false;
 }
 
+int32_t dtype_to_onnx(DType dt) {
+    return dtypes[dt].onnx;
+}
+
 /* ---- shapes --------------------------------------------------------------------------------- */
 
 Shape shape_of(int rank, const int64_t *dim) {

@@ -24,6 +24,7 @@ double dtype_min(DType t);
 double dtype_max(DType t);
 bool dtype_parse(const char *s, size_t n, DType *out);
 bool dtype_from_onnx(int32_t onnx, DType *out); /* TensorProto.DataType */
+int32_t dtype_to_onnx(DType dt);
 
 /* ---- types.c: shapes and layouts ------------------------------------------------------------- */
 
