@@ -3,7 +3,6 @@
 
 #include "passes/match.h"
 
-#include <math.h>
 #include <string.h>
 
 /* ---- blocks ---------------------------------------------------------------------------------- */
@@ -201,123 +200,47 @@ static void add_costs(Recogniser *r) {
         vec_push(r->a, &r->net->blocks, other);
 }
 
-/* ---- the table ------------------------------------------------------------------------------- */
-
-typedef struct Family {
-    const char *name;
-    bool se, fixed_ends;
-    double round_limit;
-} Family;
-
-typedef struct Stage {
-    int family;
-    BlockKind kind;
-    int64_t expand, kernel, stride, channels, repeats;
-} Stage;
-
-typedef struct Variant {
-    int family;
-    Member member;
-} Variant;
-
-/* clang-format off */
-enum FamilyId {
-#define FAMILY(id, ...) FAMILY_##id,
-#define STAGE(...)
-#define VARIANT(...)
-#include "passes/families.def"
-#undef FAMILY
-    FAMILY_COUNT
-};
-
-static const Family families[] = {
-#define FAMILY(id, ...) {__VA_ARGS__},
-#include "passes/families.def"
-#undef STAGE
-#undef FAMILY
-};
-
-#define FAMILY(...)
-static const Stage stages[] = {
-#define STAGE(family, kind, ...) {FAMILY_##family, BLOCK_##kind, __VA_ARGS__},
-#include "passes/families.def"
-#undef VARIANT
-#undef STAGE
-};
-
-static const Variant variants[] = {
-#define STAGE(...)
-#define VARIANT(id, name, w, d, res) {FAMILY_##id, {NULL, name, w, d, res}},
-#include "passes/families.def"
-#undef VARIANT
-#undef STAGE
-#undef FAMILY
-};
-/* clang-format on */
-
-enum { NSTAGES = sizeof stages / sizeof *stages, NVARIANTS = sizeof variants / sizeof *variants };
-
-/* Channels after scaling: the nearest multiple of 8, but no less than a share of what was asked. */
-static int64_t scaled_channels(const Family *f, int64_t c, double width) {
-    double wanted = (double)c * width;
-    int64_t rounded = (int64_t)(wanted + 4) / 8 * 8;
-    if (rounded < 8)
-        rounded = 8;
-    return (double)rounded < f->round_limit * wanted ? rounded + 8 : rounded;
-}
-
-static int64_t scaled_repeats(const Family *f, const Stage *s, double depth) {
-    bool first = s == stages || s[-1].family != s->family;
-    bool last = s == stages + NSTAGES - 1 || s[1].family != s->family;
-    if (f->fixed_ends && (first || last))
-        return s->repeats;
-    return (int64_t)ceil((double)s->repeats * depth - 1e-9);
-}
+/* ---- the member ------------------------------------------------------------------------------ */
 
 /* Backbones of segmentation keep their last planes large: they spread taps instead of striding. */
 static bool stride_fits(const NetBlock *b, int64_t stride) {
     return b->stride == stride || (b->stride == 1 && b->dilation > 1);
 }
 
-static bool block_fits(const NetBlock *b, const Stage *s, const Family *f, int64_t out,
-                       bool first) {
-    bool se = s->kind == BLOCK_MBCONV && f->se;
-    return b->kind == s->kind && b->kernel == s->kernel && stride_fits(b, first ? s->stride : 1) &&
-           b->out == out && (b->squeezed > 0) == se &&
-           (s->expand == 0 || b->middle == b->in * s->expand);
+static bool block_fits(const NetBlock *b, const BlockPlan *p) {
+    return b->kind == p->kind && b->kernel == p->kernel && stride_fits(b, p->stride) &&
+           b->out == p->out && b->middle == p->middle && (b->squeezed > 0) == (p->squeezed > 0);
 }
 
 static bool is_body(const NetBlock *b) {
     return b->kind == BLOCK_MBCONV || b->kind == BLOCK_FUSED;
 }
 
-/* How many blocks there are before the end of the variant's body, block by block; 0: it is another
+/* How many blocks there are before the end of the member's body, block by block; 0: it is another
  * network. */
-static size_t body_end(const Network *net, const Variant *v) {
-    const Family *f = &families[v->family];
-    size_t at = 0;
+static size_t body_end(const Network *net, const Member *m) {
+    Arena a = {0};
+    NetPlan plan;
+    size_t at = 0, k = 0;
+    net_plan(&plan, m->family, &m->scaling, &a);
     while (at < net->blocks.len && !is_body(&net->blocks.data[at]))
         at++;
-    for (size_t i = 0; i < NSTAGES; i++) {
-        const Stage *s = &stages[i];
-        if (s->family != v->family)
-            continue;
-        int64_t out = scaled_channels(f, s->channels, v->member.width);
-        for (int64_t k = 0; k < scaled_repeats(f, s, v->member.depth); k++, at++)
-            if (at >= net->blocks.len || !block_fits(&net->blocks.data[at], s, f, out, k == 0))
-                return 0;
+    while (k < plan.blocks.len && at < net->blocks.len &&
+           block_fits(&net->blocks.data[at], &plan.blocks.data[k])) {
+        at++;
+        k++;
     }
-    return at;
+    bool whole = k == plan.blocks.len;
+    arena_free(&a);
+    return whole ? at : 0;
 }
 
-static void find_member(Network *net, Arena *a) {
-    for (size_t i = 0; i < NVARIANTS && !net->member; i++) {
-        size_t end = body_end(net, &variants[i]);
+static void find_member(Network *net) {
+    for (size_t i = 0; i < member_count() && !net->member; i++) {
+        size_t end = body_end(net, member_at(i));
         if (!end)
             continue;
-        Member *m = arena_copy(a, &variants[i].member, sizeof *m);
-        m->family = families[variants[i].family].name;
-        net->member = m;
+        net->member = member_at(i);
         for (size_t k = end; k < net->blocks.len; k++)
             if (is_body(&net->blocks.data[k]))
                 net->blocks.data[k].kind = BLOCK_OTHER;
@@ -335,7 +258,7 @@ void network_recognise(Graph *g, Arena *a, Network *out) {
         out->width = out->blocks.data[0].x->type.shape.dim[3];
     }
     add_costs(&r);
-    find_member(out, a);
+    find_member(out);
     if (out->member)
         out->decoder = network_decoder(g, out);
 }
