@@ -9,7 +9,8 @@
 #define COMMANDS(ROW)                                                                              \
     ROW(compile)                                                                                   \
     ROW(run)                                                                                       \
-    ROW(verify) ROW(bench) ROW(inspect) ROW(diff) ROW(opt) ROW(ops) ROW(passes) ROW(targets)
+    ROW(verify)                                                                                    \
+    ROW(bench) ROW(inspect) ROW(diff) ROW(new) ROW(opt) ROW(ops) ROW(passes) ROW(targets)
 
 #define ROW(id) extern const Command command_##id;
 COMMANDS(ROW)

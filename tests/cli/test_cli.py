@@ -101,7 +101,7 @@ class Cli(unittest.TestCase):
 
     def test_every_command_has_help(self):
         listing = self.check(OK, "--help")
-        commands = ["compile", "run", "verify", "bench", "inspect", "diff", "opt", "ops", "passes", "targets"]
+        commands = ["compile", "run", "verify", "bench", "inspect", "diff", "new", "opt", "ops", "passes", "targets"]
         for name in commands:
             self.assertIn("\n  %s " % name, listing)
             text = self.check(OK, name, "--help")
@@ -143,6 +143,53 @@ class Cli(unittest.TestCase):
         self.assertTrue(colored("--color=always", env={"NO_COLOR": "1"}))
         self.assertFalse(colored("--color=never"))
         self.check(USAGE, "run", self.model, "--color=blue", says=["auto|always|never"])
+
+    # ---- members of the family ----
+
+    SMALL = ["b0", "--width=0.25", "--depth=0.5", "--resolution=32", "--classes=10"]
+
+    def test_new_lists_members(self):
+        lines = self.check(OK, "new", "--list").splitlines()
+        self.assertEqual(len(lines), 27)
+        self.assertRegex(lines[1], r"^b0 +EfficientNet-B0 +1 +1 +224 +5288548 +385814752$")
+        self.assertRegex(lines[10], r"^l2 .* 4.3 +5.3 +800 +480309308 ")
+
+    def test_new_makes_models_that_run(self):
+        self.assertIn("s.onnx", self.check(OK, "new", *self.SMALL, "-o", "s.onnx"))
+        self.assertIn("PASS", self.check(OK, "verify", "s.onnx"))
+        first = self.read("s.onnx")
+        self.check(OK, "new", *self.SMALL, "-o", "again.onnx")
+        self.assertEqual(self.read("again.onnx"), first)
+        self.check(OK, "new", *self.SMALL, "--seed=2", "-o", "other.onnx")
+        self.assertNotEqual(self.read("other.onnx"), first)
+        self.assertIn("same graph", self.check(OK, "diff", "s.onnx", "other.onnx"))
+
+    def test_new_is_recognised(self):
+        self.check(OK, "new", "LITE0", "--unmeasured", "--batch=n", "--external-data", "-o", "l.onnx")
+        text = self.check(OK, "inspect", "l.onnx", "--dim=n=2", "--target=generic")
+        self.assertIn("EfficientNet-Lite0, 224x224", text)
+        self.assertIn("input f32[2,3,224,224]", text)
+        self.assertTrue(os.path.getsize(self.path("l.onnx.data")) > 4 * 4600000)
+
+    def test_new_scales(self):
+        text = self.check(OK, "new", "--phi=1", "--dry-run")
+        self.assertRegex(text, r"b0_scaled .* 1.1 +1.2 +256 ")
+        text = self.check(OK, "new", "lite0", "--phi=2", "--alpha=1", "--beta=1.2", "--gamma=1", "--dry-run")
+        self.assertRegex(text, r"lite0_scaled .* 1.44 +1 +224 ")
+        text = self.check(OK, "new", "v2_b0", "--depth=2", "--resolution=64", "--dry-run")
+        self.assertRegex(text, r"v2_b0_scaled .* 1 +2 +64 ")
+
+    def test_new_says_all_that_is_wrong(self):
+        self.check(
+            USAGE, "new", "b9", "--phi=99", "--beta=0", "--width=2", "--batch=0",
+            says=["\"b9\"", "did you mean b0?", "--phi", "--beta", "--width", "--batch", "-o FILE.onnx"],
+        )
+        self.check(USAGE, "new", says=["needs a MEMBER", "-o FILE.onnx"])
+        self.check(USAGE, "new", "--alpha=1.1", "--dry-run", says=["need --phi"])
+        self.check(USAGE, "new", "b0", "--phi=-16", "--dry-run", says=["resolution", "32 to 4096"])
+        self.check(USAGE, "new", "b0", "--width=16", "--depth=16", "-o", "x.onnx", says=["parameters", "--dry-run"])
+        self.check(IO, "new", *self.SMALL, "-o", self.dir, says=[self.dir])
+        self.assertFalse(os.path.exists(self.path("x.onnx")))
 
     # ---- models that can't be had ----
 

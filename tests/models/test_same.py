@@ -49,6 +49,13 @@ FULL_DIFFERENT = [
     ("tv_b0", "timm_tf_b0", "pad: 1x1x1x1 and 0x0x1x1", "pad"),
 ]
 
+# What `effnetc new` makes, and the exporters' files that are the same network.
+GENERATED = [
+    ("b0", "tv_b0"), ("b1", "tv_b1"), ("lite0", "timm_lite0"), ("lite4", "timm_lite4"),
+    ("edgetpu-s", "timm_es"), ("edgetpu-l", "timm_el"), ("v2-b0 --padding=same", "timm_tf_v2_b0"),
+    ("b0 --padding=same", "timm_tf_b0"), ("v2-s", "tv_v2_s"),
+]
+
 
 def need(path):
     if not path.exists():
@@ -110,6 +117,14 @@ class Full(Diff):
         for a, b, says, ignored in FULL_DIFFERENT:
             with self.subTest(a=a, b=b):
                 self.differ(self.full(a), self.full(b), says, ignored)
+
+    def test_generated(self):
+        for member, skeleton in GENERATED:
+            with self.subTest(member=member):
+                made = self.folder / "new.onnx"
+                subprocess.run([TOOLS["effnetc"], "new", *member.split(), "--unmeasured", "-o", made],
+                               check=True, capture_output=True)
+                self.diff(SAME, made, self.full(skeleton))
 
     def test_keras(self):
         """Preprocessing in the graph, NHWC, and a softmax: nothing else."""
