@@ -35,7 +35,17 @@ static bool waits_for_failed(const OnnxNode *n) {
 /* Operators whose inputs need not be tensors. */
 static bool takes_lists(const OnnxOpRow *row) {
     static OnnxImportFn *const importers[] = {
+        import_concat_from_sequence,
         import_identity,
+        import_loop,
+        import_optional,
+        import_optional_get_element,
+        import_optional_has_element,
+        import_sequence_at,
+        import_sequence_erase,
+        import_sequence_insert,
+        import_sequence_length,
+        import_sequence_map,
     };
     for (size_t i = 0; i < sizeof importers / sizeof *importers; i++)
         if (row->import == importers[i])

@@ -197,7 +197,7 @@ void captures_find(OnnxNode *n);
 
 /* ---- import_inline.c: subgraphs and functions in the place of their nodes -------------------- */
 
-/* A scope inside of n's; path is added to where n is. */
+/* A scope inside of n's, whose nodes have names that begin with path. */
 Scope *scope_inside(OnnxNode *n, const char *path);
 /* Imports a body, of n or of the function that it calls, in scope s: in[i] is its input i, NULL
  * where that is left out; labels[i] names its output i. out[i] gets its output i, which has a value
@@ -323,6 +323,9 @@ Value *onnx_constant(OnnxNode *n, const char *part, Tensor *t);
 const Tensor *onnx_const_input(OnnxNode *n, int i, const char *what, int64_t limit);
 enum { FOLD_LIMIT = 1 << 16, FOLD_LIMIT_WEIGHTS = 1 << 24 };
 
+/* The same of a value that is no input; v may be NULL after a complaint. */
+const Tensor *onnx_const_value(OnnxNode *n, Value *v, const char *what, int64_t limit);
+
 /* The integers of a constant input of rank 0 or 1 and type int32 or int64. */
 bool onnx_ints_input(OnnxNode *n, int i, const char *what, Ints *out);
 /* They are an attribute before an opset and an input since then: reads whichever is present. False
@@ -343,6 +346,9 @@ Ints onnx_keep_ints(OnnxNode *n, const int64_t *v, int count);
 Value *onnx_where(OnnxNode *n, const char *part, Value *c, Value *a, Value *b);
 Value *onnx_transpose(OnnxNode *n, const char *part, Value *x, const int64_t *perm);
 Value *onnx_concat(OnnxNode *n, const char *part, Value *const *x, int count, int axis);
+/* One behind the other along a new axis; x without an axis of one element. */
+Value *onnx_stack(OnnxNode *n, const char *part, Value *const *x, int count, int axis);
+Value *onnx_without_axis(OnnxNode *n, const char *part, Value *x, int axis);
 /* Of one axis, which may be empty: x[start + i * step] for i < size; with numbers `before` and
  * `after` it. */
 Value *onnx_slice_axis(OnnxNode *n, const char *part, Value *x, int axis, int64_t start,

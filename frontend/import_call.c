@@ -105,8 +105,7 @@ static OnnxBody body_of_function(const Onnx__FunctionProto *p) {
 
 /* Sees nothing of the scope of the call. */
 static Scope *function_scope(OnnxNode *n, const OnnxFunction *f) {
-    Scope *s = scope_inside(n, "");
-    s->path = arena_printf(&n->im->arena, "%s/", n->origin);
+    Scope *s = scope_inside(n, arena_printf(&n->im->arena, "%s/", n->origin));
     s->outer = NULL;
     s->function = f->proto;
     s->call = n;

@@ -21,8 +21,8 @@ bool inline_spend(OnnxNode *n, size_t units) {
     }
     if (!im->inlined_too_much)
         onnx_unsupported(n,
-                         "with all subgraphs and functions in their places the model has more "
-                         "than some %d nodes",
+                         "with all subgraphs, functions and sequences in their places the model "
+                         "has more than some %d nodes",
                          MAX_UNITS);
     im->inlined_too_much = true;
     n->failed = true;
@@ -83,7 +83,7 @@ Scope *scope_inside(OnnxNode *n, const char *path) {
         .at = n,
         .function = around->function,
         .call = around->call,
-        .path = arena_printf(&n->im->arena, "%s%s", around->path, path),
+        .path = path,
         .opsets = around->opsets,
         .depth = around->depth + 1,
     };

@@ -24,6 +24,32 @@ Value *onnx_concat(OnnxNode *n, const char *part, Value *const *x, int count, in
     return onnx_done(n, c);
 }
 
+Value *onnx_stack(OnnxNode *n, const char *part, Value *const *x, int count, int axis) {
+    Value **rows = ARENA_ARRAY(&n->im->arena, count, Value *);
+    for (int i = 0; i < count; i++) {
+        Shape s = {0};
+        for (int k = 0; k < x[i]->type.shape.rank + 1 && k < MAX_RANK; k++)
+            s.dim[k] = k < axis   ? x[i]->type.shape.dim[k]
+                       : k > axis ? x[i]->type.shape.dim[k - 1]
+                                  : 1;
+        s.rank = x[i]->type.shape.rank + 1;
+        if (s.rank > MAX_RANK)
+            onnx_unsupported(n, "its result has more than %d dimensions", MAX_RANK);
+        rows[i] = n->failed ? NULL : onnx_reshape(n, "row", x[i], &s);
+    }
+    return onnx_concat(n, part, rows, count, axis);
+}
+
+Value *onnx_without_axis(OnnxNode *n, const char *part, Value *x, int axis) {
+    if (!x)
+        return NULL;
+    Shape s = x->type.shape;
+    for (int i = axis; i + 1 < s.rank; i++)
+        s.dim[i] = s.dim[i + 1];
+    s.rank--;
+    return onnx_reshape(n, part, x, &s);
+}
+
 Value *onnx_slice_axis(OnnxNode *n, const char *part, Value *x, int axis, int64_t start,
                        int64_t size, int64_t step) {
     int64_t starts[MAX_RANK] = {0}, sizes[MAX_RANK], steps[MAX_RANK];

@@ -219,15 +219,18 @@ void constant_keep(Importer *im, const void *message, Value *v) {
 
 /* ---- operands whose value must be known ------------------------------------------------------ */
 
-const Tensor *onnx_const_input(OnnxNode *n, int i, const char *what, int64_t limit) {
-    Value *v = onnx_input(n, i);
-    ensure(v);
-    if (n->failed)
+const Tensor *onnx_const_value(OnnxNode *n, Value *v, const char *what, int64_t limit) {
+    if (n->failed || !v)
         return NULL;
     const Tensor *t = graph_fold_value(n->im->g, v, limit);
     if (!t || !t->data)
         onnx_not_constant(n, what, v);
     return n->failed ? NULL : t;
+}
+
+const Tensor *onnx_const_input(OnnxNode *n, int i, const char *what, int64_t limit) {
+    ensure(onnx_input(n, i));
+    return onnx_const_value(n, onnx_input(n, i), what, limit);
 }
 
 /* Such a list has one number for each front and back of a dimension at most. */

@@ -30,5 +30,5 @@ void import_if(OnnxNode *n) {
     if (n->failed || !condition(n, &taken))
         return;
     OnnxBody b = body_of_graph(n->im, taken ? yes : no);
-    body_replaces(n, scope_inside(n, ""), &b, NULL);
+    body_replaces(n, scope_inside(n, n->scope->path), &b, NULL);
 }
