@@ -1,5 +1,5 @@
 /* cmd_run.c: effnetc run: inputs in, outputs out, on one of the backends. */
-#include "driver/driver.h"
+#include "driver/pictures.h"
 
 #include <math.h>
 #include <string.h>
@@ -9,19 +9,29 @@ typedef struct RunOptions {
     effnetc_options compiler;
     InputOptions inputs;
     effnetc_strings output;
-    const char *output_dir, *labels, *backend;
-    int top;
+    const char *output_dir, *labels, *backend, *csv;
+    bool json;
+    int top, batch;
+    double score;
 } RunOptions;
 
 static const Option rows[] = {
     {"output", 0, OPT_REPEAT, offsetof(RunOptions, output), "[NAME=]FILE.npy",
      "write an output; - is standard output", 0, 0},
     {"output-dir", 0, OPT_TEXT, offsetof(RunOptions, output_dir), "DIR",
-     "write all outputs, as 0.npy, 1.npy, ...", 0, 0},
+     "write all outputs, as 0.npy, 1.npy, ...; of pictures: PNG with boxes or masks, else .npy", 0,
+     0},
     {"labels", 0, OPT_TEXT, offsetof(RunOptions, labels), "FILE",
      "names of the classes: JSON, or a line each", 0, 0},
     {"top", 0, OPT_INT, offsetof(RunOptions, top), "N",
      "print the N best classes (default: 5 with --labels)", 1, 1000},
+    {"csv", 0, OPT_TEXT, offsetof(RunOptions, csv), "FILE",
+     "pictures: write a table of what was found; - is standard output", 0, 0},
+    {"json", 0, OPT_FLAG, offsetof(RunOptions, json), NULL, "pictures: print JSON", 0, 0},
+    {"batch", 0, OPT_INT, offsetof(RunOptions, batch), "N",
+     "pictures: so many at a time, where the model's batch is symbolic", 1, 4096},
+    {"score", 0, OPT_REAL, offsetof(RunOptions, score), "S",
+     "pictures: boxes with this score at least (default: 0.3)", 0, 0},
     {"backend", 0, OPT_CHOICE, offsetof(RunOptions, backend), BACKEND_CHOICES,
      "what runs the model (default: c)", 0, 0},
     {"cc", 0, OPT_TEXT, offsetof(RunOptions, compiler.cc), "COMMAND",
@@ -31,38 +41,9 @@ static const Option rows[] = {
 };
 static const OptionGroup own = OPTION_GROUP(rows);
 
-/* ---- the best classes ---- */
-
-/* Index of the largest element after `last` in the order (value falling, index rising); -1 at the
- * end. NaNs are no candidates. */
-static int64_t next_best(const Tensor *t, int64_t last) {
-    int64_t best = -1;
-    for (int64_t i = 0; i < shape_elems(&t->shape); i++) {
-        double x = tensor_f64(t, i), limit = last < 0 ? INFINITY : tensor_f64(t, last);
-        bool later = last < 0 || x < limit || (x == limit && i > last);
-        if (!isnan(x) && later && (best < 0 || x > tensor_f64(t, best)))
-            best = i;
-    }
-    return best;
-}
-
-/* The sum of exp(x - max): the denominator of softmax. */
-static double softmax_sum(const Tensor *t, double max) {
-    double sum = 0;
-    for (int64_t i = 0; i < shape_elems(&t->shape); i++)
-        sum += exp(tensor_f64(t, i) - max);
-    return sum;
-}
-
-static void print_top(const Tensor *t, int n, const rt_labels *labels) {
-    int64_t best = next_best(t, -1);
-    double max = best < 0 ? 0 : tensor_f64(t, best), sum = softmax_sum(t, max);
-    printf("%5s %10s %7s  %s\n", "class", "value", "softmax", labels->count ? "label" : "");
-    for (int k = 0; k < n && best >= 0; k++, best = next_best(t, best)) {
-        double x = tensor_f64(t, best);
-        printf("%5lld %10.4f %6.2f%%  %s\n", (long long)best, x, 100 * exp(x - max) / sum,
-               rt_label(labels, (size_t)best));
-    }
+static void print_top(const Tensor *t, int n, const rt_labels *labels, Arena *a) {
+    Found *found = ARENA_ARRAY(a, n, Found);
+    print_classes(stdout, found, best_classes(t, (size_t)n, found), labels);
 }
 
 /* ---- outputs ---- */
@@ -126,7 +107,7 @@ static bool load_labels(const RunOptions *o, rt_labels *labels, Diag *d) {
 static void report(const RunOptions *o, effnetc_model *m, Tensor *const *out,
                    const rt_labels *labels, Arena *a) {
     if (o->top || o->labels)
-        print_top(out[0], o->top ? o->top : 5, labels);
+        print_top(out[0], o->top ? o->top : 5, labels, a);
     else if (!o->output.count && !o->output_dir)
         for (size_t i = 0; i < m->outputs.len; i++)
             if (!is_count(m, i))
@@ -146,33 +127,76 @@ static void run_model(const RunOptions *o, effnetc_model *m, const rt_labels *la
         report(o, m, out, labels, a);
 }
 
+static void run_arrays(const RunOptions *o, effnetc_model *m, const rt_labels *labels,
+                       Context *cx) {
+    if (o->csv || o->json || o->batch) {
+        diag_error(&cx->diag, EXIT_USAGE, "effnetc", "--csv, --json and --batch are for pictures");
+        diag_note(&cx->diag, "help", "name pictures or folders behind the model");
+    }
+    if (load_for_inputs(m, o->common.args.items[0], &o->inputs) && cx->diag.errors == 0)
+        run_model(o, m, labels, cx);
+}
+
+static void run_on_pictures(const RunOptions *o, effnetc_model *m, const rt_labels *labels,
+                            Context *cx) {
+    const effnetc_strings *args = &o->common.args;
+    PictureRun run = {.paths = {args->items + 1, args->count - 1},
+                      .inputs = &o->inputs,
+                      .backend = backend_by_name(o->backend ? o->backend : "c"),
+                      .output_dir = o->output_dir,
+                      .csv = o->csv,
+                      .json = o->json,
+                      .top = o->top,
+                      .batch = o->batch,
+                      .score = o->score};
+    if (o->inputs.input.count || o->output.count) {
+        diag_error(&cx->diag, EXIT_USAGE, "effnetc",
+                   "--input and --output are for arrays, not for pictures behind the model");
+        diag_note(&cx->diag, "help", "--output-dir and --csv write what is found in pictures");
+    }
+    if (o->json && o->csv && !strcmp(o->csv, "-"))
+        diag_error(&cx->diag, EXIT_USAGE, "effnetc", "standard output takes --json or --csv=-");
+    if (cx->diag.errors == 0)
+        run_pictures(m, args->items[0], &run, labels);
+}
+
 static void run(Context *cx, const void *options) {
     const RunOptions *o = options;
     rt_labels labels = {0};
     effnetc_model *m = model_open(&o->compiler, &cx->diag);
-    bool ok = load_labels(o, &labels, &cx->diag);
-    ok &= load_for_inputs(m, o->common.args.items[0], &o->inputs);
-    if (ok)
-        run_model(o, m, &labels, cx);
+    load_labels(o, &labels, &cx->diag);
+    if (o->common.args.count > 1)
+        run_on_pictures(o, m, &labels, cx);
+    else
+        run_arrays(o, m, &labels, cx);
     rt_labels_free(&labels);
     effnetc_free(m);
 }
 
 static void defaults(void *options) {
-    ((RunOptions *)options)->compiler = effnetc_default_options();
+    RunOptions *o = options;
+    o->compiler = effnetc_default_options();
+    o->score = 0.3;
 }
 
 const Command command_run = {
     .name = "run",
-    .args = "MODEL",
-    .summary = "run a model on .npy files or pictures",
-    .about = "Without --output, --output-dir and --top it prints a line about each output.",
+    .args = "MODEL [PICTURE|FOLDER...]",
+    .summary = "run a model on pictures, or on .npy files",
+    .about =
+        "Pictures, and all those in folders, are prepared as the options say, else as NAME.json\n"
+        "beside the model says (\"preprocessing\": fit, crop or resize, filter, mean, std, "
+        "channels),\n"
+        "else as for the published weights of the member that the model is. Ones that can't be "
+        "read\n"
+        "are reported at the end; the others are done.\n"
+        "Without pictures, --output, --output-dir and --top it prints a line about each output.",
     .groups = {{&input_options, offsetof(RunOptions, inputs)},
                {&own, 0},
                {&compiler_options, offsetof(RunOptions, compiler)}},
     .size = sizeof(RunOptions),
     .defaults = defaults,
     .min_args = 1,
-    .max_args = 1,
+    .max_args = 1 << 20,
     .run = run,
 };

@@ -98,3 +98,15 @@ bool load_for_inputs(effnetc_model *m, const char *path, const InputOptions *o) 
         return false;
     return effnetc_load(m, path);
 }
+
+bool load_for_batch(effnetc_model *m, const char *path, int batch) {
+    OnnxInputs in;
+    if (batch && !is_ir_path(path)) {
+        if (!onnx_inputs(path, &m->arena, &in, m->diag) || !dims_from_options(m))
+            return false;
+        if (in.len == 1 && in.data[0].rank > 0 && in.data[0].param[0] &&
+            !set_dim(m, (ModelDim){in.data[0].param[0], batch, "--batch"}))
+            return false;
+    }
+    return effnetc_load(m, path);
+}

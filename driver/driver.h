@@ -314,17 +314,38 @@ typedef struct InputOptions {
     effnetc_strings mean, std;
     double crop;
     int resize;
-    const char *filter, *channels;
+    const char *fit, *filter, *channels;
+    int pillow; /* major version; 0: any before 13 */
 } InputOptions;
 
 extern const OptionGroup input_options;
 
 /* Reads every input of m. False with errors, of all inputs at once. */
 bool inputs_load(effnetc_model *m, const InputOptions *o, Tensor **in, Arena *a);
+/* How pictures become one of the model's inputs. */
+typedef struct PictureInput {
+    rt_preprocess p;
+    bool bytes; /* the input takes 0..255 as u8, and normalises them itself */
+} PictureInput;
+
+/* Of the input `want`. False with an error, about `path`, where it takes no pictures. */
+bool picture_input(effnetc_model *m, const effnetc_tensor *want, const char *path,
+                   const InputOptions *o, PictureInput *out);
+/* Fills one image of the input. */
+int picture_fill(const PictureInput *in, const rt_image *im, void *out, rt_error *err);
 /* The bytes of an input's file. NULL with an error. */
 const Source *input_source(effnetc_model *m, const char *path);
 /* Fills every input with seeded numbers: floats uniform on [-1, 1), integers in 0..7. */
 void inputs_random(const effnetc_model *m, int seed, Tensor **in, Arena *a);
+
+/* ---- preprocess.c ---------------------------------------------------------------------------- */
+
+/* Fills in what a picture is to become besides p's size and layout: as the options say, else
+ * NAME.json beside the model, else what published weights of the member were trained with. Says on
+ * the log what it is, unless the options said it. False with errors. */
+bool preprocess_choose(effnetc_model *m, const InputOptions *o, rt_preprocess *p);
+/* In words. */
+const char *preprocess_text(const rt_preprocess *p, Arena *a);
 
 /* ---- dims.c: symbolic dimensions ------------------------------------------------------------ */
 
@@ -333,6 +354,9 @@ bool dims_from_options(effnetc_model *m);
 /* effnetc_load, with symbolic dimensions from the shapes of the .npy files that are to go in. Two
  * that disagree, and one that disagrees with --dim, are errors. */
 bool load_for_inputs(effnetc_model *m, const char *path, const InputOptions *o);
+/* effnetc_load; where the first dimension of a model's one input is symbolic, it is `batch` (0: as
+ * the options say). */
+bool load_for_batch(effnetc_model *m, const char *path, int batch);
 
 /* ---- execute.c ------------------------------------------------------------------------------ */
 
@@ -344,6 +368,17 @@ bool run_watched(effnetc_model *m, effnetc_backend backend, const void *const *i
                  const StepWatch *watch);
 /* Cuts the outputs whose size depends on data to what is there. False with an error. */
 bool cut_outputs(effnetc_model *m, Tensor **out, Arena *a);
+/* The same again and again, with code that is made once. */
+typedef struct Runner {
+    effnetc_model *m;
+    effnetc_backend backend;
+    NativeProgram *program; /* NULL for the interpreters */
+} Runner;
+
+/* False with errors, and then there is nothing to close. */
+bool runner_open(Runner *r, effnetc_model *m, effnetc_backend backend);
+bool runner_run(Runner *r, Tensor *const *in, Tensor **out, Arena *a);
+void runner_close(Runner *r);
 /* The backend called "interp", "loop-interp" or "c", as OPT_CHOICE gives it. */
 effnetc_backend backend_by_name(const char *name);
 const char *backend_name(effnetc_backend backend);

@@ -125,15 +125,50 @@ bool cut_outputs(effnetc_model *m, Tensor **out, Arena *a) {
     return ok;
 }
 
-bool run_tensors(effnetc_model *m, effnetc_backend backend, Tensor *const *in, Tensor **out,
-                 Arena *a) {
-    const void **from = ARENA_ARRAY(a, m->inputs.len + 1, const void *);
-    void **to = ARENA_ARRAY(a, m->outputs.len + 1, void *);
+/* Where tensors lie: the inputs' elements, and those of outputs that are made. */
+static void lay_out(const effnetc_model *m, Tensor *const *in, Tensor **out, const void **from,
+                    void **to, Arena *a) {
     for (size_t i = 0; i < m->inputs.len; i++)
         from[i] = in[i]->data;
     for (size_t i = 0; i < m->outputs.len; i++) {
         out[i] = tensor_for(&m->outputs.data[i], a);
         to[i] = tensor_mutable(out[i]);
     }
+}
+
+bool run_tensors(effnetc_model *m, effnetc_backend backend, Tensor *const *in, Tensor **out,
+                 Arena *a) {
+    const void **from = ARENA_ARRAY(a, m->inputs.len + 1, const void *);
+    void **to = ARENA_ARRAY(a, m->outputs.len + 1, void *);
+    lay_out(m, in, out, from, to, a);
     return effnetc_run(m, backend, from, to) && cut_outputs(m, out, a);
+}
+
+/* ---- again and again ---- */
+
+static bool is_native(effnetc_backend backend) {
+    return backend != EFFNETC_BACKEND_INTERP && backend != EFFNETC_BACKEND_LOOP_INTERP;
+}
+
+bool runner_open(Runner *r, effnetc_model *m, effnetc_backend backend) {
+    NativeOptions o = {.backend = backend};
+    *r = (Runner){.m = m, .backend = backend};
+    if (is_native(backend))
+        r->program = compiled(m) ? native_open(m, &o) : NULL;
+    return !is_native(backend) || r->program;
+}
+
+bool runner_run(Runner *r, Tensor *const *in, Tensor **out, Arena *a) {
+    effnetc_model *m = r->m;
+    const void **from = ARENA_ARRAY(a, m->inputs.len + 1, const void *);
+    void **to = ARENA_ARRAY(a, m->outputs.len + 1, void *);
+    lay_out(m, in, out, from, to, a);
+    bool ok = r->program ? native_run_again(r->program, m, from, to)
+                         : backends[r->backend].run(m, from, to, NULL);
+    return ok && cut_outputs(m, out, a);
+}
+
+void runner_close(Runner *r) {
+    if (r->program)
+        native_close(r->program);
 }

@@ -14,8 +14,13 @@ static const Option input_rows[] = {
      "pictures: first cut out a centred square, F of the shorter side", 0, 0},
     {"resize", 0, OPT_INT, offsetof(InputOptions, resize), "N",
      "pictures: scale the shorter side to N, then cut out the centre", 1, RT_MAX_SIDE},
-    {"filter", 0, OPT_CHOICE, offsetof(InputOptions, filter), "bicubic|bilinear",
-     "pictures: how they are scaled (default: bicubic)", 0, 0},
+    {"fit", 0, OPT_CHOICE, offsetof(InputOptions, fit), "stretch|letterbox",
+     "pictures: all of it; letterbox keeps its proportions and fills the rest", 0, 0},
+    {"filter", 0, OPT_CHOICE, offsetof(InputOptions, filter),
+     "bicubic|bilinear|box|hamming|lanczos", "pictures: how they are scaled", 0, 0},
+    {"pillow", 0, OPT_INT, offsetof(InputOptions, pillow), "VERSION",
+     "pictures: scaled to the bit as by this version; tall ones differ from 13 on (default: 12)", 1,
+     99},
     {"channels", 0, OPT_CHOICE, offsetof(InputOptions, channels), "rgb|bgr",
      "pictures: order of the channels (default: rgb)", 0, 0},
 };
@@ -28,23 +33,11 @@ static const char *type_text(DType dt, const Shape *s, Arena *a) {
 
 /* ---- pictures ---- */
 
-/* One number for all channels or one each; 0 where the option was not given. */
-static bool parse_channels(const char *option, effnetc_strings v, float out[3], Diag *d) {
-    double x[3] = {0, 0, 0};
-    bool ok = v.count == 0 || v.count == 1 || v.count == 3;
-    for (size_t i = 0; ok && i < v.count; i++)
-        ok = parse_f64(v.items[i], &x[i]);
-    for (size_t i = 0; i < 3; i++)
-        out[i] = (float)x[v.count == 1 ? 0 : i];
-    if (!ok)
-        diag_error(d, EXIT_USAGE, "effnetc", "%s takes one number, or three: R,G,B", option);
-    return ok;
-}
-
-/* Where the picture's rows, columns and channels lie in an input; false unless it is
- * f32[1,3,H,W] or f32[1,H,W,3]. */
+/* Rows, columns and channels of an input that pictures can go to: f32 or u8, [N,3,H,W] or
+ * [N,H,W,3]. */
 static bool picture_shape(const effnetc_tensor *t, rt_preprocess *p) {
-    if (strcmp(t->dtype, "f32") != 0 || t->rank != 4 || t->dims[0] != 1)
+    bool typed = !strcmp(t->dtype, "f32") || !strcmp(t->dtype, "u8");
+    if (!typed || t->rank != 4 || t->dims[0] < 1)
         return false;
     p->nhwc = t->dims[1] != 3;
     if (t->dims[p->nhwc ? 3 : 1] != 3)
@@ -55,56 +48,57 @@ static bool picture_shape(const effnetc_tensor *t, rt_preprocess *p) {
     return h >= 1 && w >= 1 && h <= RT_MAX_SIDE && w <= RT_MAX_SIDE;
 }
 
-/* Given as R,G,B, whatever the order in the tensor. */
-static void swap_for_bgr(float v[3]) {
-    float first = v[0];
-    v[0] = v[2];
-    v[2] = first;
+bool picture_input(effnetc_model *m, const effnetc_tensor *want, const char *path,
+                   const InputOptions *o, PictureInput *out) {
+    *out = (PictureInput){.bytes = !strcmp(want->dtype, "u8")};
+    if (picture_shape(want, &out->p))
+        return preprocess_choose(m, o, &out->p);
+    Shape shape = shape_of(want->rank, want->dims);
+    diag_error(m->diag, EXIT_USAGE, path, "a picture can't be the input %s", want->name);
+    diag_note(m->diag, "wanted", "%s", type_text(tensor_dtype(want), &shape, &m->arena));
+    diag_note(m->diag, "help", "pictures go to f32[N,3,H,W] and f32[N,H,W,3]; give a .npy file");
+    return false;
 }
 
-static bool preprocess_options(const InputOptions *o, rt_preprocess *p, Diag *d) {
-    p->crop = o->crop;
-    p->resize = o->resize;
-    p->filter = o->filter && !strcmp(o->filter, "bilinear") ? RT_BILINEAR : RT_BICUBIC;
-    p->bgr = o->channels && !strcmp(o->channels, "bgr");
-    bool ok = parse_channels("--mean", o->mean, p->mean, d);
-    ok &= parse_channels("--std", o->std, p->std, d);
-    if (p->bgr) {
-        swap_for_bgr(p->mean);
-        swap_for_bgr(p->std);
-    }
-    return ok;
+/* The pixels as they are, in the order of the tensor. */
+static void copy_bytes(uint8_t *out, const rt_image *in, const rt_preprocess *p) {
+    size_t pixels = (size_t)in->width * (size_t)in->height;
+    for (size_t i = 0; i < pixels; i++)
+        for (size_t c = 0; c < 3; c++)
+            out[p->nhwc ? 3 * i + c : c * pixels + i] = in->rgb[3 * i + (p->bgr ? 2 - c : c)];
 }
 
-static void warn_about_values(const InputOptions *o, const char *path, Diag *d) {
-    if (o->mean.count || o->std.count)
-        return;
-    diag_warning(d, path, "neither --mean nor --std: the model gets values of 0 to 255");
-    diag_note(d, "help", "torchvision: --mean=123.675,116.28,103.53 --std=58.395,57.12,57.375");
+int picture_fill(const PictureInput *in, const rt_image *im, void *out, rt_error *err) {
+    rt_image fitted;
+    if (!in->bytes)
+        return rt_preprocess_image(out, im, &in->p, err);
+    int code = rt_fit(&fitted, im, &in->p, err);
+    if (code == RT_OK)
+        copy_bytes(out, &fitted, &in->p);
+    rt_image_free(&fitted);
+    return code;
 }
 
-static Tensor *decode_picture(const Source *s, const char *path, const effnetc_tensor *want,
-                              const InputOptions *o, Arena *a, Diag *d) {
-    rt_preprocess p = {0};
+static Tensor *decode_picture(effnetc_model *m, const Source *s, const char *path,
+                              const effnetc_tensor *want, const InputOptions *o, Arena *a) {
+    PictureInput in;
     rt_image im;
     rt_error err;
-    if (!picture_shape(want, &p)) {
-        Shape shape = shape_of(want->rank, want->dims);
-        diag_error(d, EXIT_USAGE, path, "a picture can't be the input %s", want->name);
-        diag_note(d, "wanted", "%s", type_text(tensor_dtype(want), &shape, a));
-        diag_note(d, "help", "pictures go to f32[1,3,H,W] and f32[1,H,W,3]; give a .npy file");
+    if (!picture_input(m, want, path, o, &in))
+        return NULL;
+    if (want->dims[0] != 1) {
+        diag_error(m->diag, EXIT_USAGE, path, "the input %s takes %lld pictures at a time",
+                   want->name, (long long)want->dims[0]);
+        diag_note(m->diag, "help", "name them all behind the model, without --input");
         return NULL;
     }
-    if (!preprocess_options(o, &p, d))
-        return NULL;
-    warn_about_values(o, path, d);
     Tensor *t = tensor_for(want, a);
     int code = rt_image_decode(&im, s->data, s->size, &err);
     if (code == RT_OK)
-        code = rt_preprocess_image(tensor_mutable(t), &im, &p, &err);
+        code = picture_fill(&in, &im, tensor_mutable(t), &err);
     rt_image_free(&im);
     if (code != RT_OK)
-        file_error(d, path, code, &err);
+        file_error(m->diag, path, code, &err);
     return code == RT_OK ? t : NULL;
 }
 
@@ -144,7 +138,7 @@ static Tensor *load_input(effnetc_model *m, const char *path, const effnetc_tens
     if (!s)
         return NULL;
     Tensor *t = rt_image_is_known(s->data, s->size)
-                    ? decode_picture(s, path, want, o, a, m->diag)
+                    ? decode_picture(m, s, path, want, o, a)
                     : npy_decode(s, path, tensor_dtype(want), a, m->diag);
     return t && check_type(t, want, path, a, m->diag) ? t : NULL;
 }

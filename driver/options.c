@@ -20,12 +20,16 @@ static const GroupUse *group_at(const Command *c, size_t i) {
     return i < n ? &c->groups[i] : i == n ? &common_use : NULL;
 }
 
+/* There is room up to the next power of two. */
 void strings_push(Arena *a, effnetc_strings *list, const char *s) {
-    const char **items = ARENA_ARRAY(a, list->count + 1, const char *);
-    if (list->count)
-        memcpy(items, list->items, list->count * sizeof *items);
-    items[list->count++] = s;
-    list->items = items;
+    size_t n = list->count;
+    if ((n & (n - 1)) == 0) {
+        const char **grown = ARENA_ARRAY(a, n ? 2 * n : 1, const char *);
+        if (n)
+            memcpy(grown, list->items, n * sizeof *grown);
+        list->items = grown;
+    }
+    ((const char **)list->items)[list->count++] = s;
 }
 
 void note_nearest(Diag *d, const char *name, const char *const *known, size_t n,

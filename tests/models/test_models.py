@@ -126,16 +126,29 @@ class Lite0(ModelTest):
     def make(cls):
         data = SOURCE / "tests/models/data"
         return Model(SOURCE / "examples/models/efficientnet_lite0.onnx",
-                     ("--input", data / "lite0_chelsea.png", "--mean", "127", "--std", "128"),
+                     ("--input", data / "lite0_chelsea.png", "--fit", "stretch"),
                      data / "lite0_chelsea.out.npy")
 
     def test_picture(self):
         out = self.ok(TOOLS["effnetc"], "run", self.model.path, "--input",
-                      next((SOURCE / "examples/images").glob("chelsea.*")), "--crop", "0.875",
-                      "--mean", "127", "--std", "128", "--labels",
+                      next((SOURCE / "examples/images").glob("chelsea.*")), "--labels",
                       SOURCE / "examples/models/imagenet_labels.json", "--top", "5")
         self.assertRegex(out.splitlines()[0] + out.splitlines()[1], re.compile("cat", re.I))
 
+    def test_top_five_of_pictures(self):
+        """From the files of ten pictures, prepared as the member is, to the classes of the reference."""
+        wanted = shared_models()["real_lite0"]["top5"]
+        pictures = {SHARED / f"pictures/{name}.ppm": top for name, top in wanted.items()}
+        found = json.loads(self.ok(TOOLS["effnetc"], "run", self.model.path, *pictures, "--json", "--labels",
+                                   SOURCE / "examples/models/imagenet_labels.json"))
+        self.assertEqual(len(found), 10)
+        for picture in found:
+            top = pictures[pathlib.Path(picture["picture"])]
+            self.assertEqual([(c["class"], c["label"]) for c in picture["classes"]],
+                             [(c, label) for c, label, _, _ in top], picture["picture"])
+            for c, (_, _, value, probability) in zip(picture["classes"], top):
+                self.assertAlmostEqual(c["value"], value, delta=1e-3)
+                self.assertAlmostEqual(c["probability"], probability, delta=1e-3)
 
     def test_minimal_example(self):
         """Builds and runs as the comment on top of it says; needs nothing but the generated code."""

@@ -1,0 +1,411 @@
+/* preprocess.c: how pictures become an input: as the options say; what they leave open, as
+ * NAME.json beside the model says; and what that leaves open, as for the published weights of the
+ * member that the model is. */
+#include "driver/driver.h"
+
+#include "passes/family.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What one of them says. Mean and std are red, green, blue. */
+typedef struct Recipe {
+    bool has_fit, has_filter, has_values, has_order;
+    double crop;
+    int resize;
+    bool letterbox;
+    rt_filter filter;
+    float mean[3], std[3];
+    bool bgr;
+    const char *by;
+} Recipe;
+
+/* ---- words ---- */
+
+static const char *const filter_names[] = {[RT_BILINEAR] = "bilinear",
+                                           [RT_BICUBIC] = "bicubic",
+                                           [RT_BOX] = "box",
+                                           [RT_HAMMING] = "hamming",
+                                           [RT_LANCZOS] = "lanczos"};
+enum { NFILTERS = sizeof filter_names / sizeof *filter_names };
+
+static bool filter_by_name(const char *name, rt_filter *out) {
+    for (int i = 0; i < NFILTERS; i++)
+        if (!strcmp(filter_names[i], name)) {
+            *out = (rt_filter)i;
+            return true;
+        }
+    return false;
+}
+
+/* ---- the options ---- */
+
+/* One number for all channels or one each; 0 where the option was not given. */
+static bool parse_channels(const char *option, effnetc_strings v, float out[3], Diag *d) {
+    double x[3] = {0, 0, 0};
+    bool ok = v.count == 0 || v.count == 1 || v.count == 3;
+    for (size_t i = 0; ok && i < v.count; i++)
+        ok = parse_f64(v.items[i], &x[i]);
+    for (size_t i = 0; i < 3; i++)
+        out[i] = (float)x[v.count == 1 ? 0 : i];
+    if (!ok)
+        diag_error(d, EXIT_USAGE, "effnetc", "%s takes one number, or three: R,G,B", option);
+    return ok;
+}
+
+static bool recipe_of_options(const InputOptions *o, Recipe *r, Diag *d) {
+    *r = (Recipe){.by = "the options"};
+    r->has_fit = o->fit || o->crop != 0 || o->resize;
+    r->letterbox = o->fit && !strcmp(o->fit, "letterbox");
+    r->crop = o->crop;
+    r->resize = o->resize;
+    r->has_filter = o->filter && filter_by_name(o->filter, &r->filter);
+    r->has_values = o->mean.count || o->std.count;
+    r->has_order = o->channels != NULL;
+    r->bgr = o->channels && !strcmp(o->channels, "bgr");
+    bool ok = parse_channels("--mean", o->mean, r->mean, d);
+    ok &= parse_channels("--std", o->std, r->std, d);
+    if ((o->fit != NULL) + (o->crop != 0) + (o->resize != 0) > 1) {
+        diag_error(d, EXIT_USAGE, "effnetc", "--fit, --crop and --resize exclude each other");
+        ok = false;
+    }
+    return ok;
+}
+
+/* ---- NAME.json ---- */
+
+typedef struct JsonFile {
+    const char *path;
+    Diag *diag;
+    bool ok;
+} JsonFile;
+
+static void wrong_json(JsonFile *f, const char *key, const char *wanted, const json_t *found) {
+    char *text = json_dumps(found, JSON_ENCODE_ANY);
+    diag_error(f->diag, EXIT_BAD_MODEL, f->path, "\"%s\" of the preprocessing is not understood",
+               key);
+    diag_note(f->diag, "wanted", "%s", wanted);
+    diag_note(f->diag, "found", "%.80s", text ? text : "what is no JSON");
+    free(text);
+    f->ok = false;
+}
+
+/* A number, or an array of three. */
+static void json_channels(JsonFile *f, const json_t *root, const char *key, float out[3]) {
+    const json_t *v = json_object_get(root, key);
+    bool list = json_is_array(v) && json_array_size(v) == 3;
+    for (size_t i = 0; v && i < 3; i++) {
+        const json_t *x = list ? json_array_get(v, i) : v;
+        if (!json_is_number(x)) {
+            wrong_json(f, key, "a number, or three: [red, green, blue]", v);
+            return;
+        }
+        out[i] = (float)json_number_value(x);
+    }
+}
+
+static const char *json_word(JsonFile *f, const json_t *root, const char *key, const char *choices,
+                             const char *const *names, size_t n) {
+    const json_t *v = json_object_get(root, key);
+    const char *s = json_string_value(v);
+    for (size_t i = 0; s && i < n; i++)
+        if (!strcmp(s, names[i]))
+            return names[i];
+    if (v)
+        wrong_json(f, key, choices, v);
+    return NULL;
+}
+
+static void json_fit(JsonFile *f, const json_t *root, Recipe *r) {
+    static const char *const fits[] = {"stretch", "letterbox"};
+    const json_t *crop = json_object_get(root, "crop"), *resize = json_object_get(root, "resize");
+    const char *fit = json_word(f, root, "fit", "\"stretch\" or \"letterbox\"", fits, 2);
+    double part = json_number_value(crop);
+    json_int_t side = json_integer_value(resize);
+    if (crop && !(json_is_number(crop) && part > 0 && part <= 1))
+        wrong_json(f, "crop", "a part of the shorter side, above 0, up to 1", crop);
+    if (resize && !(json_is_integer(resize) && side >= 1 && side <= RT_MAX_SIDE))
+        wrong_json(f, "resize", "pixels of the shorter side, a whole number", resize);
+    if ((crop != NULL) + (resize != NULL) + (fit != NULL) > 1)
+        wrong_json(f, "fit", "one of \"fit\", \"crop\" and \"resize\"", root);
+    r->has_fit = f->ok && (crop || resize || fit);
+    r->crop = crop ? part : 0;
+    r->resize = resize ? (int)side : 0;
+    r->letterbox = fit && !strcmp(fit, "letterbox");
+}
+
+static void json_recipe(JsonFile *f, const json_t *root, Recipe *r) {
+    static const char *const orders[] = {"rgb", "bgr"};
+    if (!json_is_object(root)) {
+        wrong_json(f, "preprocessing", "an object", root);
+        return;
+    }
+    json_fit(f, root, r);
+    const char *filter = json_word(f, root, "filter", "the name of a filter, as of --filter",
+                                   filter_names, NFILTERS);
+    const char *order = json_word(f, root, "channels", "\"rgb\" or \"bgr\"", orders, 2);
+    r->has_filter = filter && filter_by_name(filter, &r->filter);
+    r->has_order = order != NULL;
+    r->bgr = order && !strcmp(order, "bgr");
+    r->has_values = json_object_get(root, "mean") || json_object_get(root, "std");
+    json_channels(f, root, "mean", r->mean);
+    json_channels(f, root, "std", r->std);
+}
+
+/* NAME.json of NAME.onnx. */
+static const char *json_path(const effnetc_model *m, Arena *a) {
+    const char *dot = strrchr(base_name(m->path), '.');
+    size_t n = dot ? (size_t)(dot - m->path) : strlen(m->path);
+    return arena_printf(a, "%.*s.json", (int)n, m->path);
+}
+
+/* What the file says, if there is one; a file without "preprocessing" says nothing. */
+static bool recipe_of_json(const effnetc_model *m, Recipe *r, Arena *a, Diag *d) {
+    JsonFile f = {json_path(m, a), d, true};
+    json_error_t error;
+    FILE *file = !strcmp(m->path, "-") || !strcmp(f.path, m->path) ? NULL : fopen(f.path, "rb");
+    *r = (Recipe){.by = f.path};
+    if (!file)
+        return true;
+    json_t *root = json_loadf(file, 0, &error);
+    fclose(file);
+    if (!root) {
+        diag_error(d, EXIT_BAD_MODEL, f.path, "line %d, column %d: %s", error.line, error.column,
+                   error.text);
+        return false;
+    }
+    const json_t *preprocessing = json_object_get(root, "preprocessing");
+    if (preprocessing)
+        json_recipe(&f, preprocessing, r);
+    json_decref(root);
+    return f.ok;
+}
+
+/* ---- the member ---- */
+
+typedef enum Padding { EVEN, SAME } Padding;
+typedef enum Fit { RESIZE, CROP, STRETCH } Fit;
+typedef enum Values { IMAGENET, HALF, LITE } Values;
+
+typedef struct Preset {
+    const char *member;
+    Padding padding;
+    int64_t size;
+    Fit fit;
+    int amount;
+    rt_filter filter;
+    Values values;
+    const char *whose;
+} Preset;
+
+static const Preset presets[] = {
+#define PRESET(...) {__VA_ARGS__},
+#include "driver/presets.def"
+#undef PRESET
+};
+
+static const float means[][3] = {[IMAGENET] = {123.675F, 116.28F, 103.53F},
+                                 [HALF] = {127.5F, 127.5F, 127.5F},
+                                 [LITE] = {127, 127, 127}};
+static const float stds[][3] = {[IMAGENET] = {58.395F, 57.12F, 57.375F},
+                                [HALF] = {127.5F, 127.5F, 127.5F},
+                                [LITE] = {128, 128, 128}};
+
+static void take_values(Recipe *r, Values v) {
+    r->has_values = true;
+    memcpy(r->mean, means[v], sizeof r->mean);
+    memcpy(r->std, stds[v], sizeof r->std);
+}
+
+/* Whether a strided convolution pads more at the end: only TensorFlow does. */
+static Padding padding_of(const Graph *g) {
+    FOR_EACH_NODE(g, n) {
+        if (n->op != OP_conv2d && n->op != OP_dwconv2d)
+            continue;
+        const ConvAttrs *a = conv_attrs(n);
+        if (a->pad.v[0] < a->pad.v[2] || a->pad.v[1] < a->pad.v[3])
+            return SAME;
+    }
+    return EVEN;
+}
+
+static const Preset *find_preset(const char *member, Padding padding) {
+    const Preset *other = NULL;
+    for (size_t i = 0; i < sizeof presets / sizeof *presets; i++) {
+        if (strcmp(presets[i].member, member) != 0)
+            continue;
+        if (presets[i].padding == padding)
+            return &presets[i];
+        other = &presets[i];
+    }
+    return other;
+}
+
+static void take_preset(Recipe *r, const Preset *p, const rt_preprocess *input, Arena *a) {
+    int64_t size = input->height < input->width ? input->height : input->width;
+    r->has_fit = r->has_filter = true;
+    r->filter = p->filter;
+    r->resize = p->fit == RESIZE ? (int)(size * p->amount / p->size) : 0;
+    r->crop = p->fit == CROP ? (double)size / (double)(size + 32) : 0;
+    take_values(r, p->values);
+    r->by = arena_printf(a, "%s %s", p->whose, p->member);
+}
+
+/* Detectors see the whole picture in its proportions, segmenters as large as it fits. */
+static void take_decoder(Recipe *r, const Network *net, Arena *a) {
+    r->has_fit = r->has_filter = true;
+    r->filter = RT_BILINEAR;
+    r->letterbox = !strcmp(net->decoder, "BiFPN");
+    take_values(r, IMAGENET);
+    r->by = arena_printf(a, "%s with %s decoder", net->member->name, net->decoder);
+}
+
+static bool is_arithmetic(Op op) {
+    return op == OP_add || op == OP_sub || op == OP_mul || op == OP_div;
+}
+
+/* Whether the graph begins with arithmetic of the picture and constants. */
+static bool prepares_itself(const Graph *g) {
+    const Value *v = g->inputs.len ? g->inputs.data[0] : NULL;
+    for (Node *n; v && (n = value_single_user(v)); v = node_out(n)) {
+        if (is_arithmetic(n->op) && (node_in(n, 0)->constant || node_in(n, 1)->constant))
+            return true;
+        if (n->op != OP_transpose && n->op != OP_cast && n->op != OP_identity)
+            return false;
+    }
+    return false;
+}
+
+static void recipe_of_member(effnetc_model *m, const rt_preprocess *input, Recipe *r, Arena *a) {
+    Network net;
+    *r = (Recipe){.by = "nothing"};
+    bool own = model_source(m) && prepares_itself(m->source);
+    Graph *g = model_canonical(m);
+    if (!g)
+        return;
+    network_recognise(g, a, &net);
+    const Preset *p = net.member ? find_preset(net.member->name, padding_of(g)) : NULL;
+    if (net.member && net.decoder)
+        take_decoder(r, &net, a);
+    else if (p)
+        take_preset(r, p, input, a);
+    graph_free(g);
+    if (own) { /* it takes 0..255 */
+        memset(r->mean, 0, sizeof r->mean);
+        memset(r->std, 0, sizeof r->std);
+        r->has_values = true;
+        r->by = arena_printf(a, "%s, which normalises them itself",
+                             net.member ? net.member->name : "a model");
+    }
+}
+
+/* ---- all three ---- */
+
+static void swap_ends(float v[3]) {
+    float first = v[0];
+    v[0] = v[2];
+    v[2] = first;
+}
+
+/* Adds to p and to `missing` what r says and is still missing. */
+static void take(rt_preprocess *p, Recipe *missing, const Recipe *r) {
+    if (missing->has_fit && r->has_fit) {
+        p->crop = r->crop;
+        p->resize = r->resize;
+        p->letterbox = r->letterbox;
+        missing->has_fit = false;
+    }
+    if (missing->has_filter && r->has_filter) {
+        p->filter = r->filter;
+        missing->has_filter = false;
+    }
+    if (missing->has_values && r->has_values) {
+        memcpy(p->mean, r->mean, sizeof p->mean);
+        memcpy(p->std, r->std, sizeof p->std);
+        missing->has_values = false;
+        missing->by = r->by;
+    }
+    if (missing->has_order && r->has_order) {
+        p->bgr = r->bgr;
+        missing->has_order = false;
+    }
+}
+
+static void channels_text(Buf *b, const float v[3]) {
+    bool same = v[0] == v[1] && v[1] == v[2];
+    buf_printf(b, "%.7g", (double)v[0]);
+    for (int c = 1; !same && c < 3; c++)
+        buf_printf(b, ",%.7g", (double)v[c]);
+}
+
+static void fit_text(Buf *b, const rt_preprocess *p) {
+    const char *filter = filter_names[p->filter];
+    if (p->crop != 0)
+        buf_printf(b, "centred square, %.3g of the shorter side, to %d x %d (%s)", p->crop,
+                   p->width, p->height, filter);
+    else if (p->resize)
+        buf_printf(b, "shorter side to %d (%s), centre %d x %d", p->resize, filter, p->width,
+                   p->height);
+    else
+        buf_printf(b, "%s to %d x %d (%s)", p->letterbox ? "letterboxed" : "stretched", p->width,
+                   p->height, filter);
+}
+
+const char *preprocess_text(const rt_preprocess *p, Arena *a) {
+    static const float none[3];
+    Buf b = {0};
+    fit_text(&b, p);
+    bool scaled = memcmp(p->mean, none, sizeof none) || memcmp(p->std, none, sizeof none);
+    if (scaled) {
+        float mean[3], std[3];
+        memcpy(mean, p->mean, sizeof mean);
+        memcpy(std, p->std, sizeof std);
+        buf_puts(&b, ", (x - ");
+        channels_text(&b, mean);
+        buf_puts(&b, ") / ");
+        for (int c = 0; c < 3; c++)
+            std[c] = std[c] != 0 ? std[c] : 1;
+        channels_text(&b, std);
+    }
+    buf_puts(&b, p->bgr ? ", blue first" : "");
+    const char *text = arena_strdup(a, buf_str(&b));
+    buf_free(&b);
+    return text;
+}
+
+/* Nobody said how, or what of it: the model gets what the picture has. */
+static void warn_about_values(const effnetc_model *m) {
+    diag_warning(m->diag, m->path,
+                 "nothing says how pictures are normalised: the model gets values of 0 to 255");
+    diag_note(m->diag, "help",
+              "torchvision: --mean=123.675,116.28,103.53 --std=58.395,57.12,57.375");
+}
+
+bool preprocess_choose(effnetc_model *m, const InputOptions *o, rt_preprocess *p) {
+    Arena *a = &m->arena;
+    Recipe options, json, member,
+        missing = {.has_fit = true, .has_filter = true, .has_values = true, .has_order = true};
+    bool ok = recipe_of_options(o, &options, m->diag);
+    ok &= recipe_of_json(m, &json, a, m->diag);
+    if (!ok)
+        return false;
+    p->filter = RT_BICUBIC;
+    p->order = o->pillow >= 13 ? RT_PILLOW_13 : RT_ROWS_FIRST;
+    take(p, &missing, &options);
+    take(p, &missing, &json);
+    if (missing.has_fit || missing.has_filter || missing.has_values) {
+        recipe_of_member(m, p, &member, a);
+        take(p, &missing, &member);
+    }
+    if (missing.has_values)
+        warn_about_values(m);
+    else if (missing.by != options.by)
+        fprintf(m->options.log ? m->options.log : stderr, "pictures: %s: as for %s\n",
+                preprocess_text(p, a), missing.by);
+    if (p->bgr) {
+        swap_ends(p->mean);
+        swap_ends(p->std);
+    }
+    return true;
+}

@@ -1,0 +1,159 @@
+/* run_pictures.c: a model on many pictures: batch by batch through one program. */
+#include "driver/pictures.h"
+
+typedef struct Session {
+    effnetc_model *m;
+    const PictureRun *o;
+    const rt_labels *labels;
+    PictureInput in;
+    Task task;
+    Tensor *batch;
+    PictureList list;
+    Runner runner;
+    rt_pool *pool; /* reads pictures; NULL: this thread does */
+    Report *report;
+    Diag *diag;
+} Session;
+
+enum { DEFAULT_TOP = 5 };
+
+/* ---- one batch ---- */
+
+/* Of one image of a batch; the whole where an output isn't divided by images. */
+static Tensor *output_of(const Session *s, Tensor *t, size_t image, Arena *a) {
+    int64_t images = s->batch->shape.dim[0];
+    if (images == 1)
+        return t;
+    Shape shape = t->shape;
+    shape.dim[0] = 1;
+    size_t bytes = (size_t)(shape_elems(&shape) * dtype_bytes(t->dtype));
+    return tensor_wrap(a, t->dtype, shape, (const char *)t->data + image * bytes);
+}
+
+static void write_files(Session *s, const Result *r, rt_image *im, Tensor *const *out, Arena *a) {
+    Outputs files = {0};
+    const char *dir = s->o->output_dir;
+    bool drawn = s->task == TASK_BOXES || s->task == TASK_MASK;
+    if (drawn)
+        render_result(&files, dir, r, im, &s->in.p, s->labels, a);
+    for (size_t i = 0; !drawn && i < s->m->outputs.len; i++) {
+        size_t size;
+        const void *data = npy_bytes(out[i], &size, a);
+        outputs_add(&files, arena_printf(a, "%s/%s.%zu.npy", dir, r->picture->name, i), data, size);
+    }
+    outputs_commit(&files, s->diag);
+    outputs_free(&files);
+}
+
+static void one_picture(Session *s, Loaded *l, Tensor *const *outputs, size_t image, Arena *a) {
+    size_t n = s->m->outputs.len;
+    Tensor **out = ARENA_ARRAY(a, n + 1, Tensor *);
+    Result r = {.task = s->task, .picture = l->picture};
+    for (size_t i = 0; i < n; i++)
+        out[i] = output_of(s, outputs[i], image, a);
+    result_read(&r, out, s->o->top ? s->o->top : DEFAULT_TOP, s->o->score, l, &s->in.p, a);
+    report_add(s->report, &r);
+    if (s->o->output_dir)
+        write_files(s, &r, &l->image, out, a);
+}
+
+/* False where the run failed; wrong pictures are reported and passed over. */
+static bool one_batch(Session *s, size_t at, size_t n) {
+    Arena a = {0};
+    Loaded *loaded = ARENA_ARRAY(&a, n, Loaded);
+    Tensor **out = ARENA_ARRAY(&a, s->m->outputs.len + 1, Tensor *);
+    size_t good = 0;
+    pictures_load(loaded, s->list.data + at, n, &s->in, s->batch, s->pool);
+    for (size_t i = 0; i < n; i++)
+        good += loaded[i].code == RT_OK;
+    bool ok = good == 0 || runner_run(&s->runner, &s->batch, out, &a);
+    for (size_t i = 0; i < n; i++) {
+        if (loaded[i].code != RT_OK) {
+            file_error(s->diag, loaded[i].picture->path, loaded[i].code, &loaded[i].err);
+            report_add_error(s->report, &loaded[i]);
+        } else if (ok) {
+            one_picture(s, &loaded[i], out, i, &a);
+        }
+        rt_image_free(&loaded[i].image);
+    }
+    arena_free(&a);
+    return ok;
+}
+
+static void all_batches(Session *s) {
+    size_t images = (size_t)s->batch->shape.dim[0], total = s->list.len;
+    Progress bar = progress_start(total);
+    bool ok = true;
+    for (size_t at = 0; ok && at < total; at += images) {
+        size_t n = total - at < images ? total - at : images;
+        progress_show(&bar, at, base_name(s->list.data[at].path));
+        if (report_prints(s->report))
+            progress_clear(&bar);
+        ok = one_batch(s, at, n);
+        fflush(stdout);
+    }
+    progress_clear(&bar);
+}
+
+/* ---- before the first ---- */
+
+/* Outputs of several images must be divided by them. */
+static bool check_batch(const Session *s) {
+    int64_t images = s->m->inputs.data[0].dims[0];
+    if (images == 1)
+        return true;
+    for (size_t i = 0; i < s->m->outputs.len; i++) {
+        const effnetc_tensor *t = &s->m->outputs.data[i];
+        if (t->rank > 0 && t->dims[0] == images && t->count < 0)
+            continue;
+        diag_error(s->diag, EXIT_USAGE, s->m->path,
+                   "the output %s of a batch can't be divided among pictures", t->name);
+        diag_note(s->diag, "help", "run it with --batch=1");
+        return false;
+    }
+    return true;
+}
+
+static bool check_input(Session *s) {
+    const effnetc_model *m = s->m;
+    if (m->inputs.len != 1) {
+        diag_error(s->diag, EXIT_USAGE, m->path, "pictures go to models with one input, not %zu",
+                   m->inputs.len);
+        diag_note(s->diag, "help", "give each its file: --input=NAME=FILE");
+        return false;
+    }
+    if (s->o->batch && m->inputs.data[0].dims[0] != s->o->batch) {
+        diag_error(s->diag, EXIT_USAGE, m->path, "the model takes %lld pictures at a time, not %d",
+                   (long long)m->inputs.data[0].dims[0], s->o->batch);
+        diag_note(s->diag, "help", "export it with a symbolic batch");
+        return false;
+    }
+    return picture_input(s->m, &m->inputs.data[0], m->path, s->o->inputs, &s->in) && check_batch(s);
+}
+
+static bool start_pool(Session *s) {
+    rt_error err;
+    int threads = s->m->options.threads;
+    if (threads == 1 || rt_pool_new(&s->pool, threads, &err) == RT_OK)
+        return true;
+    diag_error(s->diag, EXIT_USAGE, "effnetc", "%d threads can't be had: %s", threads, err.text);
+    return false;
+}
+
+void run_pictures(effnetc_model *m, const char *model, const PictureRun *o,
+                  const rt_labels *labels) {
+    Session s = {.m = m, .o = o, .labels = labels, .diag = m->diag};
+    bool ok = pictures_list(o->paths, &s.list, &m->arena, m->diag);
+    ok &= load_for_batch(m, model, o->batch);
+    if (!ok || !check_input(&s))
+        return;
+    s.task = model_task(m);
+    s.batch = tensor_for(&m->inputs.data[0], &m->arena);
+    s.report = report_open(&m->arena, s.task, labels, o->csv, o->json);
+    if (start_pool(&s) && runner_open(&s.runner, m, o->backend)) {
+        all_batches(&s);
+        runner_close(&s.runner);
+        report_close(s.report, m->diag);
+    }
+    rt_pool_free(s.pool);
+}

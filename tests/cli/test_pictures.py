@@ -1,0 +1,316 @@
+#!/usr/bin/env python3
+"""effnetc run on pictures, from outside: what is found, what is drawn, and what goes wrong.
+
+EFFNETC_COMMAND is the built command. Where Pillow can be imported, what becomes of pictures is
+compared with it."""
+
+import csv
+import io
+import json
+import os
+import random
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+import zlib
+
+import onnx_bytes as onnx
+
+COMMAND = os.environ.get("EFFNETC_COMMAND", "effnetc")
+OK, USAGE, BAD_MODEL, IO = 0, 1, 2, 74
+
+# The means of the channels are the values of three classes.
+CLASSES = """graph @g(%x: f32[1,3,8,8]) -> f32[1,3] {
+  %y = reduce_mean %x {axes=[2, 3], keepdims=false} : f32[1,3]
+  return %y
+}
+"""
+# Two boxes, whatever the picture.
+BOXES = """graph @g(%x: f32[1,3,8,8]) -> f32[3,6] {
+  const @zero : f32[] = [0]
+  const @boxes : f32[3,6] = [1, 1, 3, 5, 0.5, 1, 2, 0, 99, 8, 0.75, 2, 0, 0, 1, 1, 0.1, 1]
+  %m = reduce_mean %x {axes=[0, 1, 2, 3], keepdims=false} : f32[]
+  %n = mul %m, @zero : f32[]
+  %y = add @boxes, %n : f32[3,6]
+  return %y
+}
+"""
+# The brightest channel of each pixel.
+MASK = """graph @g(%x: f32[1,3,8,8]) -> f32[1,3,8,8] {
+  %y = relu %x : f32[1,3,8,8]
+  return %y
+}
+"""
+
+
+def read_png(data):
+    """Width, height, bytes a pixel, rows; of 8 bits a sample, without interlacing."""
+    at, idat, palette = 8, b"", None
+    while at < len(data):
+        n, kind = struct.unpack(">I4s", data[at : at + 8])
+        body = data[at + 8 : at + 8 + n]
+        if kind == b"IHDR":
+            width, height, depth, colour = struct.unpack(">IIBB", body[:10])
+        palette = body if kind == b"PLTE" else palette
+        idat += body if kind == b"IDAT" else b""
+        at += 12 + n
+    assert depth == 8 and colour in (2, 3)
+    size, raw, rows = 3 if colour == 2 else 1, zlib.decompress(idat), []
+    before = bytes(width * size)
+    for y in range(height):
+        line = raw[y * (width * size + 1) :][: width * size + 1]
+        row = bytearray(line[1:])
+        for i in range(len(row)):
+            a = row[i - size] if i >= size else 0
+            b, c = before[i], before[i - size] if i >= size else 0
+            nearest = min((abs(b - c), 0, a), (abs(a - c), 1, b), (abs(a + b - 2 * c), 2, c))[2]
+            row[i] = (row[i] + (0, a, b, (a + b) // 2, nearest)[line[0]]) & 255
+        rows.append([tuple(row[size * x : size * x + size]) for x in range(width)])
+        before = bytes(row)
+    if palette:
+        rows = [[tuple(palette[3 * p : 3 * p + 3]) for (p,) in row] for row in rows]
+    return width, height, rows
+
+
+class Pictures(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.dir = folder.name
+        self.labels = self.write("labels.json", b'["nothing", "cat", "dog"]')
+
+    def path(self, name):
+        return os.path.join(self.dir, name)
+
+    def write(self, name, data):
+        os.makedirs(os.path.dirname(self.path(name)), exist_ok=True)
+        with open(self.path(name), "wb") as f:
+            f.write(data.encode() if isinstance(data, str) else data)
+        return self.path(name)
+
+    def read(self, name):
+        with open(self.path(name), "rb") as f:
+            return f.read()
+
+    def ppm(self, name, width, height, colour=None):
+        pixels = bytes(colour) * (width * height) if colour else random.Random(name).randbytes(width * height * 3)
+        return self.write(name, b"P6 %d %d 255\n" % (width, height) + pixels)
+
+    def run_command(self, *args):
+        return subprocess.run([COMMAND, "run", *args], capture_output=True, cwd=self.dir, timeout=120)
+
+    def check(self, code, *args, says=()):
+        p = self.run_command(*args)
+        err = p.stderr.decode()
+        self.assertEqual(p.returncode, code, " ".join(args) + "\n" + err)
+        for word in says:
+            self.assertIn(word, err)
+        self.assertNotIn("Sanitizer", err)
+        return p.stdout.decode()
+
+    interp = ("--backend=interp", "--mean=0")
+
+    # ---- what is found ----
+
+    def test_classes_of_many(self):
+        model = self.write("m.ir", CLASSES)
+        self.ppm("in/a.ppm", 8, 8, (1, 3, 2))
+        self.ppm("in/deep/b.ppm", 20, 9, (9, 0, 1))
+        self.write("in/notes.txt", "no picture")
+        self.write("in/.hidden.ppm", b"P6 1 1 255\nabc")
+        for backend in ("interp", "loop-interp", "c"):
+            text = self.check(OK, model, "in", "--backend=" + backend, "--mean=0", "--top=2",
+                              "--labels", self.labels)
+            blocks = text.split("\n\n")
+            self.assertEqual([b.splitlines()[0] for b in blocks], ["in/a.ppm", "in/deep/b.ppm"])
+            lines = blocks[0].splitlines()
+            self.assertEqual(lines[2].split(), ["1", "3.0000", "66.52%", "cat"])
+            self.assertEqual(lines[3].split(), ["2", "2.0000", "24.47%", "dog"])
+            self.assertEqual(len(lines), 4)
+            self.assertEqual(blocks[1].splitlines()[2].split()[-1], "nothing")
+
+    def test_csv_and_json(self):
+        model = self.write("m.ir", CLASSES)
+        odd = self.ppm('odd, "name".ppm', 8, 8, (1, 3, 2))
+        args = (model, odd, "--top=1", "--labels", self.labels, *self.interp)
+        text = self.check(OK, *args, "--csv=-")
+        rows = list(csv.reader(io.StringIO(text)))
+        self.assertEqual(rows[0], ["picture", "rank", "class", "value", "probability", "label"])
+        self.assertEqual(rows[1][:4] + rows[1][5:], [odd, "1", "1", "3", "cat"])
+        self.assertEqual(len(rows), 2)
+        self.check(OK, *args, "--csv=t.csv")
+        self.assertEqual(self.read("t.csv").decode(), text)
+        found = json.loads(self.check(OK, *args, "--json"))
+        self.assertEqual(found[0]["picture"], odd)
+        self.assertEqual(found[0]["classes"][0]["label"], "cat")
+        self.assertAlmostEqual(found[0]["classes"][0]["probability"], 0.66524, places=4)
+
+    def test_batches(self):
+        model = self.write("m.onnx", onnx.model(
+            [onnx.node("GlobalAveragePool", ["x"], ["p"]), onnx.node("Flatten", ["p"], ["y"])],
+            [onnx.value_info("x", ["n", 3, 8, 8])], [onnx.value_info("y", ["n", 3])]))
+        for i in range(7):
+            self.ppm("in/%d.ppm" % i, 5 + i, 9)
+        self.write("in/3.ppm", b"P6 9 9 255\ncut")
+        one = self.run_command(model, "in", "--csv=-", *self.interp)
+        self.assertEqual(one.returncode, BAD_MODEL)
+        self.assertEqual(len(one.stdout.splitlines()), 1 + 6 * 3)
+        for batch in ("1", "3", "7", "16"):
+            for threads in ("1", "2"):
+                many = self.run_command(model, "in", "--csv=-", *self.interp, "--batch=" + batch,
+                                        "--threads=" + threads)
+                self.assertEqual((many.stdout, many.returncode), (one.stdout, BAD_MODEL))
+        fixed = self.write("m.ir", CLASSES)
+        self.check(USAGE, fixed, "in", "--batch=2", "--mean=0", says=["1 pictures at a time, not 2"])
+
+    def test_probabilities_stay(self):
+        model = self.write("m.ir", CLASSES.replace("%y =", "%m =").replace(
+            "  return", "  %y = softmax %m {axis=1} : f32[1,3]\n  return"))
+        found = json.loads(self.check(OK, model, self.ppm("a.ppm", 8, 8, (1, 3, 2)), "--json", *self.interp))
+        best = found[0]["classes"][0]
+        self.assertAlmostEqual(best["value"], 0.66524, places=4)
+        self.assertAlmostEqual(best["probability"], 0.66524, places=4)
+
+    # ---- what is drawn ----
+
+    def test_boxes(self):
+        model = self.write("m.ir", BOXES)
+        args = (model, self.ppm("in/a.ppm", 80, 160, (0, 0, 0)), "--labels", self.labels, *self.interp)
+        found = json.loads(self.check(OK, *args, "--json", "--output-dir=out"))[0]["boxes"]
+        self.assertEqual([b["label"] for b in found], ["dog", "cat"])
+        self.assertEqual(found[0]["box"], [20, 0, 80, 160])  # cut to the picture
+        self.assertEqual(found[1]["box"], [10, 20, 30, 100])
+        width, height, rows = read_png(self.read("out/a.png"))
+        self.assertEqual((width, height), (80, 160))
+        self.assertEqual(rows[60][10], rows[60][29])
+        self.assertNotEqual(rows[60][10], (0, 0, 0))
+        self.assertEqual(rows[60][15], (0, 0, 0))
+        self.assertNotEqual(rows[12][12], (0, 0, 0))  # the name over the box
+        self.assertEqual(len(json.loads(self.check(OK, *args, "--json", "--score=0.6"))[0]["boxes"]), 1)
+        letterbox = json.loads(self.check(OK, *args, "--json", "--fit=letterbox"))[0]["boxes"]
+        self.assertEqual(letterbox[1]["box"], [20, 20, 60, 100])
+
+    def test_mask(self):
+        model = self.write("m.ir", MASK)
+        left, right = bytes((9, 200, 3)), bytes((0, 1, 90))
+        self.write("in/a.ppm", b"P6 16 8 255\n" + (left * 4 + right * 12) * 8)
+        args = (model, "in", "--labels", self.labels, *self.interp)
+        found = json.loads(self.check(OK, *args, "--json", "--output-dir=out"))[0]["mask"]
+        self.assertEqual([(f["label"], f["share"]) for f in found], [("dog", 0.75), ("cat", 0.25)])
+        width, height, mask = read_png(self.read("out/a.mask.png"))
+        self.assertEqual((width, height), (16, 8))
+        self.assertEqual(len({tuple(row) for row in mask}), 1)
+        self.assertEqual(len(set(mask[0][:4])), 1)
+        self.assertEqual(len(set(mask[0][4:])), 1)
+        self.assertNotEqual(mask[0][3], mask[0][4])
+        over = read_png(self.read("out/a.png"))[2]
+        self.assertEqual(over[0][0], tuple((a + b + 1) // 2 for a, b in zip(left, mask[0][0])))
+        self.assertEqual(self.check(OK, *args).splitlines()[2].split(), ["2", "75.00%", "dog"])
+
+    def test_arrays_of_other_models(self):
+        model = self.write("m.ir", CLASSES)
+        a, b = self.ppm("a/x.ppm", 8, 8, (1, 3, 2)), self.ppm("b/x.ppm", 8, 8, (4, 5, 6))
+        self.check(OK, model, a, b, "--output-dir=out", *self.interp)
+        self.assertEqual(onnx.read_npy(self.read("out/x.0.npy")), [1, 3, 2])
+        self.assertEqual(onnx.read_npy(self.read("out/x-2.0.npy")), [4, 5, 6])
+
+    # ---- how pictures are prepared ----
+
+    def values(self, picture, *args, model=CLASSES):
+        """What the model gets."""
+        text = self.check(OK, self.write("m.ir", model), picture, "--json", "--backend=interp", *args)
+        return [c["value"] for c in sorted(json.loads(text)[0]["classes"], key=lambda c: c["class"])]
+
+    def test_options_come_before_the_file_beside_the_model(self):
+        picture = self.ppm("a.ppm", 8, 8, (10, 30, 20))
+        self.assertEqual(self.values(picture), [10, 30, 20])
+        self.write("m.json", '{"preprocessing": {"mean": [10, 20, 0], "std": 10, "channels": "bgr"}}')
+        self.assertEqual(self.values(picture), [2, 1, 0])
+        self.assertEqual(self.values(picture, "--mean=0", "--channels=rgb"), [10, 30, 20])
+        self.write("m.json", '{"inputs": []}')
+        self.assertEqual(self.values(picture), [10, 30, 20])
+
+    def test_geometry_of_the_file(self):
+        self.write("a.ppm", b"P6 16 8 255\n" + (bytes((0, 0, 0)) * 4 + bytes((9, 9, 9)) * 12) * 8)
+        for text, mean in [('"fit": "stretch"', 6.75), ('"crop": 1', 9), ('"resize": 8, "filter": "box"', 9)]:
+            self.write("m.json", '{"preprocessing": {"mean": 0, %s}}' % text)
+            self.assertAlmostEqual(self.values("a.ppm")[0], mean, places=1)
+
+    def test_mistakes_in_the_file(self):
+        picture = self.ppm("a.ppm", 8, 8)
+        model = self.write("m.ir", CLASSES)
+        self.write("m.json", '{"preprocessing": {"mean": "x", "std": [1, 2], "crop": 2, "resize": 0.5,'
+                             ' "filter": "cubic", "channels": 3, "fit": "none"}}')
+        p = self.run_command(model, picture)
+        self.assertEqual(p.returncode, BAD_MODEL)
+        for key in ("mean", "std", "crop", "resize", "filter", "channels", "fit"):
+            self.assertIn('"%s" of the preprocessing' % key, p.stderr.decode())
+        self.write("m.json", '{"preprocessing": ')
+        self.check(BAD_MODEL, model, picture, says=["m.json", "line 1"])
+        self.write("m.json", '{"preprocessing": 3}')
+        self.check(BAD_MODEL, model, picture, says=["m.json", "an object"])
+
+    def test_as_pillow(self):
+        try:
+            from PIL import Image
+        except ImportError:
+            self.skipTest("Pillow is not installed")
+        import PIL
+        major = PIL.__version__.split(".")[0]
+        if PIL.__version__.startswith("12.3"):
+            major = "12"
+        rng = random.Random(4)
+        how = {"bicubic": Image.BICUBIC, "bilinear": Image.BILINEAR, "lanczos": Image.LANCZOS,
+               "box": Image.BOX, "hamming": Image.HAMMING}
+        for i in range(60):
+            w, h = rng.randint(1, 90), rng.randint(1, 90)
+            name = rng.choice(list(how))
+            path = self.ppm("p.ppm", w, h)
+            side = rng.randint(1, 40)
+            model = self.write("p.ir", "graph @g(%%x: f32[1,3,%d,%d]) -> f32[1,3,%d,%d] {\n"
+                               "  %%y = relu %%x : f32[1,3,%d,%d]\n  return %%y\n}\n" % ((side,) * 6))
+            self.check(OK, model, "--input", path, "--output=y.npy", "--filter=" + name, "--fit=stretch",
+                       "--pillow=" + major, *self.interp)
+            got = [int(v) for v in onnx.read_npy(self.read("y.npy"))]
+            want = Image.open(path).resize((side, side), how[name]).tobytes()
+            self.assertEqual(got, [want[3 * p + c] for c in range(3) for p in range(side * side)],
+                             (w, h, side, name))
+
+    # ---- what goes wrong ----
+
+    def test_wrong_pictures_do_not_keep_the_others(self):
+        model = self.write("m.ir", CLASSES)
+        self.ppm("in/a.ppm", 8, 8)
+        self.ppm("in/c.ppm", 8, 8)
+        self.write("in/b.ppm", b"P6 8 8 255\nabc")
+        text = self.write("text.ppm", "hello")
+        for args in ((), ("--json",), ("--csv=-",)):
+            out = self.check(BAD_MODEL, model, "in", text, *self.interp, *args,
+                             says=["in/b.ppm: error:", "text.ppm: error:"])
+            self.assertIn("in/a.ppm", out)
+            self.assertIn("in/c.ppm", out)
+        errors = [p["error"] for p in json.loads(self.check(BAD_MODEL, model, "in", text, "--json", *self.interp))
+                  if "error" in p]
+        self.assertEqual(len(errors), 2)
+
+    def test_usage(self):
+        model, picture = self.write("m.ir", CLASSES), self.ppm("a.ppm", 8, 8)
+        os.mkdir(self.path("empty"))
+        self.check(IO, model, "none.png", "gone", "empty", says=["no picture in this folder", "none.png", "gone"])
+        self.check(USAGE, model, "--csv=x", "--input=x.npy", says=["for pictures"])
+        self.check(USAGE, model, picture, "--input", picture, says=["for arrays"])
+        self.check(USAGE, model, picture, "--csv=-", "--json", says=["standard output"])
+        self.check(USAGE, model, picture, "--crop=0.5", "--resize=3", says=["exclude each other"])
+        self.check(USAGE, model, picture, "--crop=2", "--mean=0", says=["a crop of 2"])
+        self.check(USAGE, model, picture, "--filter=cubic", says=["bicubic|bilinear"])
+        two = self.write("two.ir", "graph @g(%a: f32[1], %b: f32[1]) -> f32[1] {\n"
+                                   "  %y = add %a, %b : f32[1]\n  return %y\n}\n")
+        self.check(USAGE, two, picture, says=["one input, not 2"])
+        one = self.write("one.ir", "graph @g(%a: f32[1]) -> f32[1] {\n  %y = relu %a : f32[1]\n  return %y\n}\n")
+        self.check(USAGE, one, picture, says=["a picture can't be the input a"])
+
+
+if __name__ == "__main__":
+    unittest.main()
