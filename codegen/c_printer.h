@@ -167,6 +167,14 @@ void c_put_public(CPrinter *p, Buf *b);
 /* Appends the comment that both files begin with. */
 void c_put_banner(Buf *b, const Module *m, const EmitInfo *info);
 
+/* ---- emit_selftest.c ------------------------------------------------------------------------- */
+
+/* Appends NAME_selftest and what it needs, and its part of the header, where it is asked for. */
+void c_put_selftest(CPrinter *p, Buf *b);
+void c_put_selftest_header(Buf *b, const Module *m, const CParams *params, const EmitInfo *info);
+/* Of the memory that it takes. */
+int64_t c_selftest_bytes(const Module *m, const CParams *params);
+
 /* ---- emit_c.c -------------------------------------------------------------------------------- */
 
 struct CPrinter {

@@ -10,6 +10,7 @@ typedef struct EmitInfo {
     const char *model;   /* file name of the model, without its folder */
     const char *version; /* of effnetc */
     int64_t macs, parameters;
+    const uint64_t *selftest; /* hashes of the outputs for NAME_selftest; NULL: there is none */
 } EmitInfo;
 
 /* ---- emit_c.c: NAME.c and NAME.h ------------------------------------------------------------- */
@@ -18,6 +19,15 @@ typedef struct EmitInfo {
  * dates, no paths. */
 void emit_c_source(Buf *out, const Module *m, const EmitInfo *info);
 void emit_c_header(Buf *out, const Module *m, const EmitInfo *info);
+
+/* ---- emit_selftest.c: NAME_selftest -----------------------------------------------------------
+ */
+
+/* Fills an input as NAME_selftest does, whose state starts at SELFTEST_SEED and goes through all
+ * inputs in order; and the hash of an output, of that which is there. */
+enum { SELFTEST_SEED = 1 };
+void selftest_input(Tensor *t, uint64_t *state);
+uint64_t selftest_hash(const Tensor *t);
 
 /* ---- emit_check.c ---------------------------------------------------------------------------- */
 

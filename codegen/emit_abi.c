@@ -31,13 +31,14 @@ static void take(Arena *a, CNames *file, const char *name) {
 }
 
 static void take_public(Arena *a, CNames *file, const char *name) {
-    static const char *const functions[] = {"run",  "run_parallel", "pool",    "job",
-                                            "part", "task",         "parts",   "check_weights",
-                                            "body", "word",         "run_part"};
+    static const char *const functions[] = {
+        "run",           "run_parallel", "pool", "job",      "part",     "task",  "parts",
+        "check_weights", "body",         "word", "run_part", "selftest", "random"};
     static const char *const macros[] = {"H",
                                          "ARENA_BYTES",
                                          "WEIGHTS_BYTES",
                                          "STEP_DONE",
+                                         "SELFTEST_BYTES",
                                          "OK",
                                          "ERROR_NULL",
                                          "ERROR_SIZE",
@@ -47,6 +48,8 @@ static void take_public(Arena *a, CNames *file, const char *name) {
                                          "ERROR_MISALIGNED"};
     for (size_t i = 0; i < sizeof functions / sizeof *functions; i++)
         take(a, file, arena_printf(a, "%s_%s", name, functions[i]));
+    for (int i = 0; i < DT_COUNT; i++)
+        take(a, file, arena_printf(a, "%s_bits_%s", name, dtype_name((DType)i)));
     for (size_t i = 0; i < sizeof macros / sizeof *macros; i++)
         take(a, file, arena_printf(a, "%s_%s", c_upper(a, name), macros[i]));
 }
@@ -389,6 +392,7 @@ void emit_c_header(Buf *out, const Module *m, const EmitInfo *info) {
     put_parallel_comment(out, name);
     put_signature(&a, out, arena_printf(&a, "int %s_run_parallel(", name), &params,
                   pool_param(&a, info), ");\n");
+    c_put_selftest_header(out, m, &params, info);
     buf_puts(out, "\n#ifdef __cplusplus\n}\n#endif\n\n#endif\n");
     arena_free(&a);
 }

@@ -651,6 +651,7 @@ void emit_c_source(Buf *out, const Module *m, const EmitInfo *info) {
     c_put_prelude(&p, out);
     buf_puts(out, buf_str(&p.code));
     c_put_public(&p, out);
+    c_put_selftest(&p, out);
     c_put_epilogue(&p, out);
     buf_free(&p.code);
     arena_free(&p.arena);

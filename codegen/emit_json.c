@@ -100,6 +100,9 @@ void emit_json(Buf *out, const Module *m, const EmitInfo *info) {
     set(root, "outputs", tensors(&params, BUF_OUTPUT));
     set(root, "arena", arena(m));
     set(root, "weights", weights(m));
+    if (info->selftest)
+        set(root, "selftest",
+            json_pack("{s:I}", "bytes", (json_int_t)c_selftest_bytes(m, &params)));
     set(root, "macs", json_integer(info->macs));
     set(root, "parameters", json_integer(info->parameters));
     set(root, "files", files(info));

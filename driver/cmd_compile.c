@@ -17,6 +17,8 @@ static const Option rows[] = {
      "what is written (default: c)", 0, 0},
     {"name", 0, OPT_TEXT, offsetof(CompileOptions, compiler.name), "NAME",
      "prefix of files and of C names (default: from MODEL)", 0, 0},
+    {"selftest", 0, OPT_FLAG, offsetof(CompileOptions, compiler.selftest), NULL,
+     "add NAME_selftest, which checks the code where it runs; takes an interpreted run", 0, 0},
 };
 static const OptionGroup own = OPTION_GROUP(rows);
 
@@ -83,10 +85,18 @@ static const char *output_folder(const CompileOptions *o, unsigned what, Diag *d
     return NULL;
 }
 
+static void check_selftest(const CompileOptions *o, unsigned what, Diag *d) {
+    if (!o->compiler.selftest || !what || (what & EFFNETC_C))
+        return;
+    diag_error(d, EXIT_USAGE, "effnetc", "--selftest is a function of generated C");
+    diag_note(d, "help", "--emit=c");
+}
+
 static void run(Context *cx, const void *options) {
     const CompileOptions *o = options;
     unsigned what = emit_bits(o->emit, &cx->diag);
     const char *dir = output_folder(o, what, &cx->diag);
+    check_selftest(o, what, &cx->diag);
     if (cx->diag.errors)
         return;
     effnetc_model *m = model_open(&o->compiler, &cx->diag);

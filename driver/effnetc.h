@@ -49,6 +49,7 @@ typedef struct effnetc_options {
     bool tune;                /* measure tiles first; they go to the file `schedule`, if any */
     int tune_seconds;         /* how long that may take */
     const char *cc;           /* C compiler of EFFNETC_BACKEND_C; NULL: $CC, else cc */
+    bool selftest;            /* generated C has NAME_selftest, too */
     int threads;              /* of EFFNETC_BACKEND_C; 0: as many as this process has CPUs */
     FILE *log;                /* where passes are printed; NULL: stderr */
 } effnetc_options;

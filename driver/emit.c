@@ -3,6 +3,23 @@
 
 #include <string.h>
 
+/* Runs the module on the inputs of NAME_selftest; hash[i] is that of output i. */
+static bool selftest_hashes(effnetc_model *m, uint64_t *hash) {
+    Arena a = {0};
+    uint64_t state = SELFTEST_SEED;
+    Tensor **in = ARENA_ARRAY(&a, m->inputs.len + 1, Tensor *);
+    Tensor **out = ARENA_ARRAY(&a, m->outputs.len + 1, Tensor *);
+    for (size_t i = 0; i < m->inputs.len; i++) {
+        in[i] = tensor_for(&m->inputs.data[i], &a);
+        selftest_input(in[i], &state);
+    }
+    bool ok = run_tensors(m, EFFNETC_BACKEND_LOOP_INTERP, in, out, &a);
+    for (size_t i = 0; ok && i < m->outputs.len; i++)
+        hash[i] = selftest_hash(out[i]);
+    arena_free(&a);
+    return ok;
+}
+
 /* Adds DIR/NAME<suffix> with a text, which moves into the model's arena. */
 static void add_text(effnetc_model *m, Outputs *out, const char *dir, const char *suffix,
                      Buf *text) {
@@ -18,6 +35,10 @@ bool emit_c_files(effnetc_model *m, Outputs *out, const char *dir, bool data_fil
     Buf source = {0}, header = {0}, json = {0};
     if (!emit_c_check(module, m->path, m->diag))
         return false;
+    uint64_t *hashes = ARENA_ARRAY(&m->arena, m->outputs.len + 1, uint64_t);
+    if (m->options.selftest && !selftest_hashes(m, hashes))
+        return false;
+    info.selftest = m->options.selftest ? hashes : NULL;
     emit_c_source(&source, module, &info);
     emit_c_header(&header, module, &info);
     add_text(m, out, dir, ".c", &source);

@@ -141,7 +141,7 @@ typedef struct Text {
 } Text;
 
 static Text emit(const char *text) {
-    static const EmitInfo info = {"net", "net*/.onnx", "1.2", 10, 20};
+    static const EmitInfo info = {"net", "net*/.onnx", "1.2", 10, 20, NULL};
     Text t = {0};
     Diag d = {0};
     t.m = module_parse(text, strlen(text), "test", NULL, &d);
