@@ -264,7 +264,7 @@ static void run(Context *cx, const void *options) {
 static void defaults(void *options) {
     BenchOptions *o = options;
     o->compiler = effnetc_default_options();
-    o->seconds = 3;
+    o->seconds = BENCH_SECONDS;
     o->seed = 1;
 }
 

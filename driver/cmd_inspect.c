@@ -1,34 +1,32 @@
 /* cmd_inspect.c: effnetc inspect: what a model is and costs, on a target. */
-#include "driver/describe.h"
-#include "driver/driver.h"
+#include "driver/inspect.h"
 
 #include <string.h>
 
 typedef struct InspectOptions {
     CommonOptions common;
     effnetc_options compiler;
-    bool json, memory, dot;
+    const char *html;
+    bool json, memory, dot, measure;
 } InspectOptions;
 
 static const Option rows[] = {
-    {"json", 0, OPT_FLAG, offsetof(InspectOptions, json), NULL, "print JSON", 0, 0},
+    {"json", 0, OPT_FLAG, offsetof(InspectOptions, json), NULL, "print JSON (docs/inspect.md)", 0,
+     0},
+    {"html", 0, OPT_TEXT, offsetof(InspectOptions, html), "FILE",
+     "write a page about the model that needs nothing else", 0, 0},
+    {"measure", 0, OPT_FLAG, offsetof(InspectOptions, measure), NULL,
+     "time each step, for --json and --html", 0, 0},
     {"memory", 0, OPT_FLAG, offsetof(InspectOptions, memory), NULL,
      "list what a smaller arena costs, for --max-arena", 0, 0},
     {"dot", 0, OPT_FLAG, offsetof(InspectOptions, dot), NULL,
      "print the compiled graph for Graphviz", 0, 0},
+    {"cc", 0, OPT_TEXT, offsetof(InspectOptions, compiler.cc), "COMMAND",
+     "C compiler of --measure (default: $CC, else cc)", 0, 0},
+    {"threads", 0, OPT_INT, offsetof(InspectOptions, compiler.threads), "N",
+     "threads of --measure; 0: as many as CPUs (default: 1)", 0, RT_MAX_THREADS},
 };
 static const OptionGroup own = OPTION_GROUP(rows);
-
-/* Elements of a node's constant operands. */
-static int64_t node_parameters(const Node *n) {
-    int64_t count = 0;
-    for (int i = 0; i < n->noperands; i++) {
-        const Value *v = node_in(n, i);
-        if (v && v->constant)
-            count += shape_elems(&v->type.shape);
-    }
-    return count;
-}
 
 /* ---- text ---- */
 
@@ -39,18 +37,19 @@ static void print_tensors(const char *title, const effnetc_tensor *t, size_t n, 
     }
 }
 
-static void print_head(effnetc_model *m, const MemoryPlan *plan, const Structure *st) {
+static void print_head(const Inspection *x) {
+    effnetc_model *m = x->m;
     const Module *module = m->program.module;
     printf("%-11s %s\n%-11s %s, -O%d\n", "model", base_name(m->path), "target", m->target->name,
            m->options.opt_level);
-    print_member(st);
+    print_member(&x->st);
     print_tensors("inputs", m->inputs.data, m->inputs.len, &m->arena);
     print_tensors("outputs", m->outputs.data, m->outputs.len, &m->arena);
     printf("%-11s %lld\n", "parameters", (long long)m->parameters);
     printf("%-11s %lld\n", "MACs", (long long)m->macs);
     printf("%-11s %lld bytes\n", "weights", (long long)module->weights_bytes);
     printf("%-11s %lld bytes (lower bound %lld)\n", "arena", (long long)module->arena_bytes,
-           (long long)plan->lower_bound);
+           (long long)x->plan.lower_bound);
 }
 
 static void print_node(const Node *n, int64_t total, Arena *a) {
@@ -61,79 +60,92 @@ static void print_node(const Node *n, int64_t total, Arena *a) {
            (long long)node_parameters(n), short_origin(n->origin, a));
 }
 
-static void print_text(effnetc_model *m, const MemoryPlan *plan, const Structure *st) {
+static void print_text(const Inspection *x) {
+    effnetc_model *m = x->m;
     int64_t total = graph_macs(m->program.graph);
-    print_head(m, plan, st);
-    print_blocks(st);
+    print_head(x);
+    print_blocks(&x->st);
     printf("\n%-16s %-24s %12s %7s %10s  %s\n", "op", "output", "MACs", "share", "weights", "from");
-    FOR_EACH_NODE(m->program.graph, n)
-    print_node(n, total, &m->arena);
-}
-
-/* ---- JSON ---- */
-
-static json_t *json_tensors(const effnetc_tensor *t, size_t n) {
-    json_t *a = json_array();
-    for (size_t i = 0; i < n; i++)
-        json_array_append_new(a, json_pack("{s:o, s:s, s:o}", "name", json_text(t[i].name), "dtype",
-                                           t[i].dtype, "shape", json_dims(t[i].rank, t[i].dims)));
-    return a;
-}
-
-/* The steps of the module are the nodes of the graph, in their order. */
-static json_t *json_nodes(const effnetc_model *m, const Structure *st) {
-    json_t *a = json_array();
-    Kernel *const *step = m->program.module->steps.data;
     FOR_EACH_NODE(m->program.graph, n) {
-        const Type *t = &node_out(n)->type;
-        int block = node_block(st, n);
-        json_array_append_new(
-            a, json_pack(
-                   "{s:s, s:s, s:o, s:I, s:I, s:I, s:i, s:o, s:o}", "op", op_info(n->op)->name,
-                   "dtype", dtype_name(t->dtype), "shape", json_dims(t->shape.rank, t->shape.dim),
-                   "macs", (json_int_t)node_macs(n), "weights", (json_int_t)node_parameters(n),
-                   "bytes", (json_int_t)node_bytes(n), "kernels", step_kernels(*step++), "block",
-                   block < 0 ? json_null() : json_integer(block), "from", json_text(n->origin)));
+        print_node(n, total, &m->arena);
     }
-    return a;
 }
 
-static void print_json(effnetc_model *m, const MemoryPlan *plan, const Structure *st) {
-    const Module *module = m->program.module;
-    json_t *root = json_pack(
-        "{s:o, s:s, s:i, s:o, s:o, s:o, s:I, s:I, s:{s:I, s:I, s:I}, s:o}", "model",
-        json_text(base_name(m->path)), "target", m->target->name, "opt_level", m->options.opt_level,
-        "network", json_network(st), "inputs", json_tensors(m->inputs.data, m->inputs.len),
-        "outputs", json_tensors(m->outputs.data, m->outputs.len), "parameters",
-        (json_int_t)m->parameters, "macs", (json_int_t)m->macs, "memory", "weights_bytes",
-        (json_int_t)module->weights_bytes, "arena_bytes", (json_int_t)module->arena_bytes,
-        "arena_lower_bound", (json_int_t)plan->lower_bound, "ops", json_nodes(m, st));
-    ensure(root);
+static void print_json(Inspection *x) {
+    json_t *root = json_inspection(x);
     json_dumpf(root, stdout, JSON_INDENT(2));
     putchar('\n');
     json_decref(root);
 }
 
-static void print_plan(effnetc_model *m, bool json, const Structure *st) {
-    MemoryPlan plan = plan_summary(m->program.graph);
-    if (json)
-        print_json(m, &plan, st);
-    else
-        print_text(m, &plan, st);
+/* ---- the command ---- */
+
+static bool check_options(const InspectOptions *o, Diag *d) {
+    int ways = o->json + o->memory + o->dot - (o->json && o->memory);
+    if (ways > 1 || (o->html && (o->memory || o->dot)))
+        diag_error(d, EXIT_USAGE, "effnetc",
+                   "--dot, --memory and --json or --html are different things to print");
+    if (o->html && o->json && !strcmp(o->html, "-"))
+        diag_error(d, EXIT_USAGE, "effnetc", "standard output takes --json or --html, not both");
+    if (o->measure && !o->html && (!o->json || o->memory)) {
+        diag_error(d, EXIT_USAGE, "effnetc", "--measure is for --json and --html");
+        diag_note(d, "help", "`effnetc bench --per-layer` prints times as text");
+    }
+    return d->errors == 0;
+}
+
+/* Keeps what a pass did, and the remarks that it made: those that are new. */
+static bool note_pass(void *context, const PassResult *r, const Program *p) {
+    (void)p;
+    Inspection *x = context;
+    const Diag *d = x->m->diag;
+    PassNote note = {.result = *r};
+    for (; x->seen < d->items.len; x->seen++)
+        if (d->items.data[x->seen]->kind == DIAG_REMARK)
+            vec_push(&x->m->arena, &note.remarks, d->items.data[x->seen]->message);
+    vec_push(&x->m->arena, &x->passes, note);
+    return true;
+}
+
+static bool compile(Inspection *x) {
+    x->m->pass_done = note_pass;
+    x->m->pass_context = x;
+    x->seen = x->m->diag->items.len;
+    bool ok = effnetc_compile(x->m);
+    x->m->pass_done = NULL;
+    if (ok)
+        x->plan = plan_summary(x->m->program.graph);
+    return ok;
+}
+
+/* For as long as `effnetc bench` takes. */
+static bool measure(Inspection *x, Bench *bench) {
+    effnetc_model *m = x->m;
+    Tensor **in = ARENA_ARRAY(&m->arena, m->inputs.len + 1, Tensor *);
+    inputs_random(m, 1, in, &m->arena);
+    x->bench = bench;
+    return bench_model(m, in, BENCH_SECONDS, true, bench, &m->arena);
 }
 
 static void inspect(effnetc_model *m, const InspectOptions *o) {
-    Structure st = {0};
-    bool ok = structure_open(&st, m) && effnetc_compile(m);
+    Inspection x = {.m = m};
+    Bench bench = {0};
+    bool ok = structure_open(&x.st, m) && compile(&x) && (!o->measure || measure(&x, &bench));
+    if (ok && o->html)
+        ok = write_html(&x, o->html);
     if (ok && o->dot)
-        print_dot(m, &st);
-    else if (ok)
-        print_plan(m, o->json, &st);
-    structure_close(&st);
+        print_dot(m, &x.st);
+    else if (ok && o->json)
+        print_json(&x);
+    else if (ok && !o->html)
+        print_text(&x);
+    structure_close(&x.st);
 }
 
 static void run(Context *cx, const void *options) {
     const InspectOptions *o = options;
+    if (!check_options(o, &cx->diag))
+        return;
     effnetc_model *m = model_open(&o->compiler, &cx->diag);
     bool ok = effnetc_load(m, o->common.args.items[0]);
     if (ok && o->memory && model_prepare(m))

@@ -30,6 +30,16 @@ json_t *json_text(const char *s) {
     return t;
 }
 
+int64_t node_parameters(const Node *n) {
+    int64_t count = 0;
+    for (int i = 0; i < n->noperands; i++) {
+        const Value *v = node_in(n, i);
+        if (v && v->constant)
+            count += shape_elems(&v->type.shape);
+    }
+    return count;
+}
+
 int64_t node_bytes(const Node *n) {
     int64_t bytes = 0;
     const Value *scratch = node_result(n, "scratch");

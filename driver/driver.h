@@ -282,6 +282,7 @@ typedef struct Bench {
 
 /* Runs the compiled model for so many seconds, but BENCH_MIN_RUNS times if that takes no more than
  * BENCH_PATIENCE times as long, and the peak module between the runs. False with errors. */
+enum { BENCH_SECONDS = 3 }; /* where nobody says */
 enum { BENCH_MIN_RUNS = 50, BENCH_MAX_RUNS = 100000, BENCH_PATIENCE = 4 };
 bool bench_model(effnetc_model *m, Tensor *const *in, double seconds, bool steps, Bench *out,
                  Arena *a);

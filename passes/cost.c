@@ -148,3 +148,32 @@ double graph_cycles(const Graph *g, const PassContext *cx) {
     }
     return sum;
 }
+
+/* ---- the roof -------------------------------------------------------------------------------- */
+
+int64_t target_macs_per_cycle(const Target *t) {
+    return 2 * (int64_t)target_lanes(t);
+}
+
+/* A vector each way in a cycle, near; what is far as in value_traffic. Weights count once. */
+static double roof_of_bytes(const Node *n, const PassContext *cx) {
+    int64_t in = 0, out = 0;
+    double far = 0;
+    for (int i = 0; i < n->noperands; i++) {
+        in += node_in(n, i) ? type_storage_bytes(&node_in(n, i)->type) : 0;
+        far += value_traffic(node_in(n, i), cx);
+    }
+    for (int i = 0; i < n->nresults; i++)
+        if (!value_is_scratch(n->results[i])) {
+            out += type_storage_bytes(&n->results[i]->type);
+            far += value_traffic(n->results[i], cx);
+        }
+    double near = (double)(in > out ? in : out) / (double)cx->target->vector_bytes;
+    return near > far ? near : far;
+}
+
+double node_roof(const Node *n, const PassContext *cx) {
+    double macs = (double)node_macs(n) / (double)target_macs_per_cycle(cx->target);
+    double bytes = roof_of_bytes(n, cx);
+    return macs > bytes ? macs : bytes;
+}

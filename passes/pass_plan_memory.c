@@ -192,6 +192,19 @@ int64_t plan_arena(Graph *g) {
     return bytes;
 }
 
+PlanRegions plan_regions(Graph *g, Arena *a) {
+    Planner p = {.g = g};
+    PlanRegions list = {0};
+    find_regions(&p);
+    for (size_t i = 0; i < p.regions.len; i++) {
+        const Region *r = p.regions.data[i];
+        const Value *v = r->values.data[0];
+        vec_push(a, &list, ((PlanRegion){v, v->arena_offset, r->bytes, r->first, r->last}));
+    }
+    arena_free(&p.arena);
+    return list;
+}
+
 const int64_t *plan_alive(Graph *g, Arena *a) {
     Planner p = {.g = g};
     find_regions(&p);

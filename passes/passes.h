@@ -198,6 +198,19 @@ typedef struct MemoryPlan {
 MemoryPlan plan_summary(Graph *g);
 /* Bytes of the arena that plan-memory would make. Overwrites the nodes' marks. */
 int64_t plan_arena(Graph *g);
+/* Memory of the arena that a value has, or a chain of values each in the place of the one before.
+ */
+typedef struct PlanRegion {
+    const Value *value; /* the first one */
+    int64_t offset, bytes;
+    int first,
+        last; /* nodes, by their place in the order: where it is made, where it is last read */
+} PlanRegion;
+
+typedef VEC(PlanRegion) PlanRegions;
+
+/* The regions of a graph after plan-memory. Sets the nodes' marks to their places in the order. */
+PlanRegions plan_regions(Graph *g, Arena *a);
 /* Bytes alive at each node, by its mark, which this sets to its place in the order. */
 const int64_t *plan_alive(Graph *g, Arena *a);
 /* The mark of the last node that reads v, or of the one that makes it. v is a node's result; marks
@@ -210,6 +223,11 @@ int plan_last_use(const Value *v);
  * and the sum over a graph. */
 double node_cycles(const Node *n, const PassContext *cx);
 double graph_cycles(const Graph *g, const PassContext *cx);
+/* Cycles that no kernel for a node can go below: those of its multiply-adds, or of the bytes that
+ * it must read and write, whichever are more. */
+double node_roof(const Node *n, const PassContext *cx);
+/* Multiply-accumulates a cycle of a core with two units for them, as the schedules have it. */
+int64_t target_macs_per_cycle(const Target *t);
 
 /* ---- pass_fit_arena.c ------------------------------------------------------------------------ */
 

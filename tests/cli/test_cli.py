@@ -950,6 +950,69 @@ class Cli(unittest.TestCase):
         self.assertIn("conv2d", self.check(OK, "inspect", "-", stdin=ir))
         self.check(OK, "diff", "-", self.write("m.ir", ir), "--as-loaded", stdin=ir)
 
+    def fields(self, data, path=""):
+        """All fields of some JSON by their paths, as docs/inspect.md writes them, and their types."""
+        kind = {bool: "boolean", int: "integer", float: "real", str: "text", list: "list",
+                dict: "object", type(None): "null"}[type(data)]
+        found = {(path, kind)} if path else set()
+        for key, value in data.items() if isinstance(data, dict) else []:
+            found |= self.fields(value, path + "." + key if path else key)
+        for value in data if isinstance(data, list) else []:
+            if isinstance(value, dict):
+                found |= self.fields(value, path + "[]") - {(path + "[]", "object")}
+        return found
+
+    def test_inspect_json_is_what_the_document_says(self):
+        here = os.path.dirname(os.path.abspath(__file__))
+        root = os.path.join(here, os.pardir, os.pardir)
+        with open(os.path.join(root, "docs", "inspect.md")) as f:
+            rows = re.findall(r"^\| `([^`]+)` \| ([^|]+) \|", f.read(), re.M)
+        documented = {path: set(types.strip().split(" or ")) for path, types in rows}
+        lite0 = os.path.join(root, "examples", "models", "efficientnet_lite0.onnx")
+        found = set()
+        for args in [[lite0], [self.model, "--measure", "--threads=2"]]:
+            found |= self.fields(json.loads(self.check(OK, "inspect", *args, "--json")))
+        for path, kind in sorted(found):
+            self.assertIn(path, documented)
+            self.assertIn(kind, documented[path], path)
+        self.assertEqual(set(documented) - {path for path, _ in found}, set())
+
+    def test_inspect_json(self):
+        info = json.loads(self.check(OK, "inspect", self.model, "--json", "--target=generic"))
+        self.assertEqual(info["schema"], 1)
+        ops, arena = info["ops"], info["arena"]
+        for i, op in enumerate(ops):
+            self.assertTrue(all(-len(info["inputs"]) <= r < i for r in op["reads"]))
+            self.assertTrue(0 <= op["roof_cycles"] <= op["predicted_cycles"] or op["macs"] == 0)
+        for r in arena:
+            self.assertTrue(0 <= r["first"] <= r["last"] < len(ops))
+            self.assertLessEqual(r["offset"] + r["bytes"], info["memory"]["arena_bytes"])
+        for a in arena:
+            for b in arena:
+                apart = a is b or a["last"] < b["first"] or b["last"] < a["first"]
+                self.assertTrue(apart or a["offset"] + a["bytes"] <= b["offset"] or
+                                b["offset"] + b["bytes"] <= a["offset"], (a, b))
+        passes = info["passes"]
+        for before, after in zip(passes, passes[1:]):
+            if after["level"] != "lower":
+                self.assertEqual(before["after"], after["before"])
+        self.assertEqual([p["after"] for p in passes if p["level"] == "graph"][-1], len(ops))
+        self.assertIn("fuse-act", [p["name"] for p in passes if p["after"] < p["before"]])
+        self.assertTrue(any("arena" in r for p in passes for r in p["remarks"]))
+
+    def test_inspect_html(self):
+        page = self.path("page.html")
+        self.assertEqual(self.check(OK, "inspect", self.model, "--html", page), "")
+        with open(page, encoding="utf-8") as f:
+            text = f.read()
+        data = json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', text).group(1))
+        self.assertEqual(data, json.loads(self.check(OK, "inspect", self.model, "--json")))
+        self.assertEqual(self.check(OK, "inspect", self.model, "--html", "-"), text)
+        self.check(IO, "inspect", self.model, "--html", self.path("m.onnx/page.html"), says=["m.onnx"])
+        self.check(USAGE, "inspect", self.model, "--html=-", "--json", "--dot",
+                   says=["different things", "not both"])
+        self.check(USAGE, "inspect", self.model, "--measure", says=["--json and --html", "bench"])
+
     def test_inspect_dot(self):
         """Every value that is read has a node, and names of any kind stay inside their strings."""
         odd = conv_model(nodes=[onnx.node("Conv", ["x", "w"], ["c"], 'a"\\b'),
