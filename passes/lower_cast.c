@@ -35,12 +35,54 @@ static Reg *saturated(Builder *b, DType to, Reg *x) {
     return build_op(b, INST_select, "y", over, most, converted(b, to, v));
 }
 
+/* ---- halves ---------------------------------------------------------------------------------- */
+
+/* An integer of 64 bits as f64 or, where that doesn't hold it, the multiple of 2048 beside it that
+ * is odd: rounding that further is rounding x. */
+static Reg *odd_f64(Builder *b, Reg *x) {
+    LType t = x->type, f64 = ltype(DT_f64, 1);
+    Reg *near = converted(b, DT_f64, x), *zero = build_const_i(b, "zero", t, 0);
+    Reg *low = build_op(b, INST_and, "low", x, build_const_i(b, "mask", t, 2047), NULL);
+    Reg *top = build_shift(b, INST_shr, "top", x, 11);
+    Reg *odd = build_op(b, INST_or, "odd", top, build_const_i(b, "one", t, 1), NULL);
+    Reg *whole = build_op(b, INST_eq, "whole", low, zero, NULL);
+    top = converted(b, DT_f64, build_op(b, INST_select, "top", whole, top, odd));
+    top = build_op(b, INST_mul, "top", top, build_const_f(b, "unit", f64, 2048), NULL);
+    Reg *size = build_op(b, INST_abs, "size", near, NULL, NULL);
+    Reg *fits = build_op(b, INST_lt, "fits", size, build_const_f(b, "end", f64, 0x1p53), NULL);
+    return build_op(b, INST_select, "x", fits, near, top);
+}
+
+/* f64 x as f32 or, where that doesn't hold it, the f32 beside it whose bits are odd. */
+static Reg *odd_f32(Builder *b, Reg *x) {
+    Reg *y = converted(b, DT_f32, x), *back = converted(b, DT_f64, y);
+    Reg *bits = build_convert(b, INST_bitcast, "bits", ltype(DT_i32, 1), y);
+    Reg *one = build_const_i(b, "one", bits->type, 1);
+    Reg *beyond = build_op(b, INST_lt, "beyond", build_op(b, INST_abs, "size", x, NULL, NULL),
+                           build_op(b, INST_abs, "size", back, NULL, NULL), NULL);
+    bits = build_op(b, INST_select, "bits", beyond, build_op(b, INST_sub, "less", bits, one, NULL),
+                    bits);
+    Reg *odd = build_op(b, INST_or, "odd", bits, one, NULL);
+    bits = build_op(b, INST_select, "bits", build_op(b, INST_eq, "same", back, x, NULL), bits, odd);
+    return build_convert(b, INST_bitcast, "y", y->type, bits);
+}
+
+/* As f32, which is then rounded to a half: two roundings act as one. */
+static Reg *before_half(Builder *b, Reg *x) {
+    DType from = x->type.dtype;
+    if (from != DT_f64 && (dtype_is_float(from) || dtype_bytes(from) <= 2))
+        return converted(b, DT_f32, x);
+    if (from != DT_f64)
+        x = dtype_bytes(from) == 8 ? odd_f64(b, x) : converted(b, DT_f64, x);
+    return odd_f32(b, x);
+}
+
 static Reg *cast_element(Builder *b, DType to, Reg *x) {
     DType from = x->type.dtype;
     if (is_narrow(from) && to != from)
         x = converted(b, DT_f32, x);
     if (is_narrow(to) && to != from)
-        x = converted(b, DT_f32, x);
+        x = before_half(b, x);
     bool to_int = !dtype_is_float(to) && to != DT_bool;
     return dtype_is_float(from) && to_int ? saturated(b, to, x) : converted(b, to, x);
 }
@@ -59,16 +101,8 @@ static Kernel *build_kernel(Lower *lo, DType from, DType to) {
     return k;
 }
 
-/* Whether the conversion goes through f32 and so might round twice. */
-static bool rounds_twice(DType from, DType to) {
-    bool wide = from == DT_f64 || (!dtype_is_float(from) && dtype_bytes(from) > 2);
-    return wide && is_narrow(to);
-}
-
 bool lower_cast(Lower *lo, Node *n) {
     DType from = node_in(n, 0)->type.dtype, to = node_out(n)->type.dtype;
-    if (rounds_twice(from, to))
-        return lower_unsupported(lo, n, "there is no kernel that rounds once");
     const Arg args[] = {arg_addr(lower_plain(lo, node_in(n, 0))),
                         arg_addr(lower_plain(lo, node_out(n))),
                         arg_i64(shape_elems(&node_out(n)->type.shape))};

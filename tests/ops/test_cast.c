@@ -72,6 +72,56 @@ static void test_round(void **state) {
     check_all(round_graph, NORMAL, 0);
 }
 
+static void see_halves(Graph *g, Value *x) {
+    static const DType halves[] = {DT_f16, DT_bf16};
+    for (int i = 0; i < 2; i++) {
+        Value *y = cast(g, cast(g, x, halves[i]), DT_f32);
+        graph_output(g, y, y->name);
+    }
+}
+
+/* Numbers about the middle between two halves, which two roundings would take the wrong way; wide
+ * integers. */
+static void add_halves(Graph *g) {
+    static const double middles[] = {1 + 0x1p-11, 1 + 0x3p-11, 1 + 0x1p-8,
+                                     1 + 0x3p-8,  65520,       0x1p-25};
+    enum { N = sizeof middles / sizeof *middles };
+    static const DType wide[] = {DT_i32, DT_i64, DT_u32, DT_u64};
+    Tensor *t = tensor_new(&g->arena, DT_f64, SHAPE(N, 6));
+    for (int i = 0; i < N; i++)
+        for (int k = 0; k < 6; k++)
+            tensor_set_f64(t, i * 6 + k,
+                           (k < 3 ? 1 : -1) * middles[i] * (1 + (k % 3 - 1) * 0x1p-40));
+    Value *x = graph_constant(g, graph_unique_name(g, "middles"), t);
+    Node *n = node_new(g, OP_identity, NULL, "seen", &x, 1);
+    node_infer_or_die(n);
+    see_halves(g, node_out(n));
+    for (int i = 0; i < 4; i++) {
+        static const uint64_t bits[] = {0,
+                                        1,
+                                        2049,
+                                        2051,
+                                        65519,
+                                        65520,
+                                        0x7f800000,
+                                        0x7fffffff,
+                                        (UINT64_C(257) << 40) - 1,
+                                        (UINT64_C(257) << 40) + 1,
+                                        (UINT64_C(259) << 50) - 1,
+                                        (UINT64_C(257) << 54) + 1,
+                                        UINT64_MAX - 2050,
+                                        UINT64_MAX - 65519};
+        enum { M = sizeof bits / sizeof *bits };
+        t = tensor_new(&g->arena, wide[i], SHAPE(M));
+        for (int k = 0; k < M; k++)
+            tensor_set_bits(t, k, bits[k]);
+        x = graph_constant(g, graph_unique_name(g, "wide"), t);
+        n = node_new(g, OP_identity, NULL, "seen", &x, 1);
+        node_infer_or_die(n);
+        see_halves(g, node_out(n));
+    }
+}
+
 /* Without the passes that would make f32 of them. */
 static const char *const as_they_are[] = {"layout", "add-scratch", "plan-memory",
                                           "lower",  "expand-math", "expand-fma"};
@@ -81,6 +131,7 @@ static void test_floats(void **state) {
     static const DType floats[] = {DT_f16, DT_bf16, DT_f64};
     Fixture f = {.p.graph = graph_new("floats")};
     Graph *g = f.p.graph;
+    add_halves(g);
     for (int i = 0; i < 3; i++) {
         Value *x = cast(g, scaled_input(g, 1000), floats[i]);
         Value *ends[] = {x, cast(g, x, DT_i8), cast(g, x, DT_i64),
