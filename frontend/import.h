@@ -411,22 +411,45 @@ bool onnx_same_dtype(OnnxNode *n, int count);
 bool onnx_needs_float(OnnxNode *n, int count);
 /* Input 0 is [N, C, H, W]. */
 bool onnx_needs_2d(OnnxNode *n);
+/* Input 0 is [N, C] and one or more dimensions in space. */
+bool onnx_needs_space(OnnxNode *n);
 
-/* A sliding window over height and width. */
+/* A sliding window over the dimensions in space. */
+typedef struct WindowAxis {
+    int64_t kernel, stride, dilation;
+    int64_t front, back; /* padding */
+} WindowAxis;
 typedef struct Window {
-    Dim2 kernel, stride, dilation;
-    Dim4 pad;
+    int space;
+    WindowAxis axis[MAX_RANK];
 } Window;
 
-/* Reads kernel_shape (default `kernel`), strides, dilations, pads and auto_pad; auto_pad becomes
- * explicit pads for an input of shape x. */
-bool onnx_window(OnnxNode *n, const Shape *x, Dim2 kernel, Window *w);
+/* ---- op_window.c ---- */
+
+/* Reads kernel_shape (which must be `kernel` unless that is NULL), strides, dilations, pads and
+ * auto_pad; auto_pad becomes explicit pads for an input of shape x. */
+bool onnx_window(OnnxNode *n, const Shape *x, const int64_t *kernel, Window *w);
+/* From the first to behind the last element that taps along an axis see. */
+int64_t onnx_window_reach(const WindowAxis *a);
+/* The window over lines as one over images with a height of 1; others as they are. And such lines
+ * [N, C, L]. */
+Window onnx_window_2d(const Window *w);
+Shape onnx_with_height(const Shape *s);
+/* The last two dimensions of a window. */
+ConvAttrs onnx_window_attrs(const Window *w);
+
+/* What Conv computes with the window and groups given; output 0's value. */
+Value *onnx_conv_window(OnnxNode *n, Value *x, Value *w, Value *b, const Window *win,
+                        int64_t group);
+/* Where the largest elements are that MaxPool finds, in x as one row, or one by columns. */
+Value *onnx_max_pool_indices(OnnxNode *n, Value *x, const Window *w, bool by_columns);
 
 /* What Conv, MatMul and AveragePool compute of floats x and w, in place of inputs 0 and
  * 1. x is an image of input 0's shape; b may be NULL. NULL after a complaint. */
 Value *onnx_conv(OnnxNode *n, const char *part, Value *x, Value *w, Value *b);
 Value *onnx_matmul(OnnxNode *n, const char *part, Value *x, Value *w);
 Value *onnx_average_pool(OnnxNode *n, const char *part, Value *x);
+Value *onnx_global_average_pool(OnnxNode *n, const char *part, Value *x);
 
 /* Activations of a float x with parameters. */
 Value *onnx_hard_sigmoid(OnnxNode *n, Value *x, double alpha, double beta);

@@ -11,14 +11,16 @@ typedef struct Spread {
     int64_t before, out;       /* what is cut off in front, and what is left */
 } Spread;
 
-/* An attribute of two numbers, each at least 0; false where it is absent. */
-static bool read_sizes(OnnxNode *n, const char *name, int64_t out[2]) {
+/* An attribute of a number for each of `count` dimensions, each at least 0; false where it is
+ * absent.
+ */
+static bool read_sizes(OnnxNode *n, const char *name, int count, int64_t *out) {
     Ints v;
     if (!attr_ints(n, name, &v))
         return false;
-    if (v.n != 2)
-        onnx_bad(n, "attribute \"%s\" must have 2 numbers, and has %d", name, v.n);
-    for (int i = 0; i < 2 && v.n == 2; i++) {
+    if (v.n != count)
+        onnx_bad(n, "attribute \"%s\" must have %d numbers, and has %d", name, count, v.n);
+    for (int i = 0; i < count && v.n == count; i++) {
         if (v.v[i] < 0 || v.v[i] > INT32_MAX)
             onnx_bad(n, "attribute \"%s\" has %lld", name, (long long)v.v[i]);
         out[i] = v.v[i];
@@ -31,70 +33,116 @@ static void divide_padding(Spread *s, int64_t total, bool upper) {
     s->before = total < 0 ? 0 : upper ? total / 2 : total - total / 2;
 }
 
+/* What the model asks for besides the window. */
+typedef struct Asked {
+    int64_t extra[MAX_RANK], shape[MAX_RANK]; /* output_padding, output_shape */
+    bool has_shape;
+    const char *mode;
+} Asked;
+
+static Asked asked_of(OnnxNode *n, int space) {
+    Asked a = {.mode = attr_string(n, "auto_pad", "NOTSET")};
+    read_sizes(n, "output_padding", space, a.extra);
+    a.has_shape = read_sizes(n, "output_shape", space, a.shape);
+    return a;
+}
+
 /* Axis i; false after a complaint. */
-static bool spread_axis(OnnxNode *n, int i, const Window *w, const int64_t *extra,
-                        const int64_t *wanted, const char *mode, Spread *s) {
+static bool spread_axis(OnnxNode *n, int i, const WindowAxis *w, const Asked *asked, Spread *s) {
     int64_t taps;
-    *s = (Spread){.in = onnx_shape(n, 0)->dim[2 + i], .stride = w->stride.v[i]};
-    if (!checked_mul(w->kernel.v[i] - 1, w->dilation.v[i], &taps) || taps >= INT32_MAX ||
+    *s = (Spread){.in = onnx_shape(n, 0)->dim[2 + i], .stride = w->stride};
+    if (!checked_mul(w->kernel - 1, w->dilation, &taps) || taps >= INT32_MAX ||
         s->in > INT32_MAX / s->stride) {
         onnx_unsupported(n, "its result is too large");
         return false;
     }
     s->reach = taps + 1;
-    int64_t full = (s->in - 1) * s->stride + s->reach + extra[i];
-    bool same = strncmp(mode, "SAME", 4) == 0;
-    if (wanted || same) {
-        s->out = wanted ? wanted[i] : s->in * s->stride;
-        divide_padding(s, full - s->out, strcmp(mode, "SAME_UPPER") == 0);
+    int64_t full = (s->in - 1) * s->stride + s->reach + asked->extra[i];
+    bool same = strncmp(asked->mode, "SAME", 4) == 0;
+    if (asked->has_shape || same) {
+        s->out = asked->has_shape ? asked->shape[i] : s->in * s->stride;
+        divide_padding(s, full - s->out, strcmp(asked->mode, "SAME_UPPER") == 0);
     } else {
-        s->before = w->pad.v[i];
-        s->out = full - w->pad.v[i] - w->pad.v[2 + i];
+        s->before = w->front;
+        s->out = full - w->front - w->back;
     }
     if (s->in < 1 || s->out < 1)
-        onnx_bad(n, "its result would have %lld %s", (long long)s->out, i ? "columns" : "rows");
+        onnx_bad(n, "its result would have a size of %lld", (long long)s->out);
     return !n->failed;
 }
 
-/* Which element of x stands at each place of the input of the convolution; the one behind its last
- * is a zero. */
+/* Which element of x stands at each place of the input of the convolution; -1: none, a zero. */
 static Value *spread_table(OnnxNode *n, const char *part, const Spread *s) {
     int64_t count = s->out + s->reach - 1;
     Tensor *t = onnx_new_tensor(n, DT_i64, SHAPE(count, 1));
     for (int64_t q = 0; t && q < count; q++) {
         int64_t at = q + s->before - (s->reach - 1);
         bool inside = at >= 0 && at % s->stride == 0 && at / s->stride < s->in;
-        tensor_set_i64(t, q, inside ? at / s->stride : s->in);
+        tensor_set_i64(t, q, inside ? at / s->stride : -1);
     }
     return t ? onnx_constant(n, part, t) : NULL;
 }
 
-static Value *spread(OnnxNode *n, Value *x, const Spread *rows, const Spread *columns) {
-    Value *r = spread_table(n, "rows", rows), *c = spread_table(n, "columns", columns);
-    x = onnx_pad_axis(n, "zero_row", x, 2, 0, 1, 0);
-    x = onnx_pad_axis(n, "zero_column", x, 3, 0, 1, 0);
-    if (!r || !c || !x)
+/* x [N, C, H, W]; columns may be NULL. */
+static Value *spread_planes(OnnxNode *n, Value *x, const Spread *rows, const Spread *columns) {
+    Value *r = spread_table(n, "rows", rows);
+    Value *c = columns ? spread_table(n, "columns", columns) : NULL;
+    if (n->failed || !x)
         return NULL;
     return onnx_done(n, onnx_add(n, OP_resize, "spread", (Value *[]){x, r, c}, 3));
 }
 
-/* w [C, M/G, kh, kw] as the weights [M, C/G, kh, kw] of a convolution, taps backwards. */
+/* Dimension 2 + i of x alone: as the rows of planes. */
+static Value *spread_dim(OnnxNode *n, Value *x, int i, const Spread *s) {
+    if (!x)
+        return NULL;
+    Shape to = x->type.shape, planes = SHAPE(1, 1, to.dim[2 + i], 1);
+    for (int d = 0; d < to.rank; d++)
+        if (d != 2 + i)
+            planes.dim[d < 2 + i ? 1 : 3] *= to.dim[d];
+    x = spread_planes(n, onnx_reshape(n, "planes", x, &planes), s, NULL);
+    to.dim[2 + i] = s->out + s->reach - 1;
+    return onnx_reshape(n, "spread", x, &to);
+}
+
+static Value *spread(OnnxNode *n, Value *x, const Spread *axis) {
+    int space = x->type.shape.rank - 2;
+    if (space == 2)
+        return spread_planes(n, x, &axis[0], &axis[1]);
+    for (int i = 0; i < space; i++)
+        x = spread_dim(n, x, i, &axis[i]);
+    return x;
+}
+
+/* w [C, M/G, kernel...] as the weights [M, C/G, kernel...] of a convolution, taps backwards. */
 static Value *turned_weights(OnnxNode *n, Value *w, int64_t group) {
-    const int64_t *d = w->type.shape.dim, kh = d[2], kw = d[3];
-    const Shape split = SHAPE(group, d[0] / group, d[1], kh, kw);
-    const Shape joined = SHAPE(group * d[1], d[0] / group, kh, kw);
-    w = onnx_reshape(n, "weights", w, &split);
-    w = onnx_transpose(n, "weights", w, (const int64_t[]){0, 2, 1, 3, 4});
+    static const int64_t perm[MAX_RANK] = {0, 2, 1, 3, 4, 5, 6, 7};
+    Shape joined = w->type.shape, split = {.rank = joined.rank + 1};
+    if (split.rank > MAX_RANK) {
+        onnx_unsupported(n, "its weights have too many dimensions");
+        return NULL;
+    }
+    split.dim[0] = group;
+    split.dim[1] = joined.dim[0] / group;
+    for (int i = 1; i < joined.rank; i++)
+        split.dim[i + 1] = joined.dim[i];
+    joined.dim[0] = group * joined.dim[1];
+    joined.dim[1] = split.dim[1];
+    w = onnx_transpose(n, "weights", onnx_reshape(n, "weights", w, &split), perm);
     w = w ? onnx_reshape(n, "weights", w, &joined) : NULL;
-    w = onnx_slice_axis(n, "weights", w, 2, kh - 1, kh, -1);
-    return onnx_slice_axis(n, "weights", w, 3, kw - 1, kw, -1);
+    for (int i = 2; i < joined.rank; i++)
+        w = onnx_slice_axis(n, "weights", w, i, joined.dim[i] - 1, joined.dim[i], -1);
+    return w;
 }
 
 static bool check_weights(OnnxNode *n, int64_t group) {
     const Shape *x = onnx_shape(n, 0), *w = onnx_shape(n, 1);
-    if (w->rank != 4)
+    bool sound = w->rank == x->rank && w->dim[0] == x->dim[1];
+    for (int i = 1; sound && i < w->rank; i++)
+        sound = w->dim[i] >= 1 && w->dim[i] <= INT32_MAX;
+    if (w->rank != x->rank)
         onnx_bad(n, "its weights have %d dimensions, and its input %d", w->rank, x->rank);
-    else if (w->dim[0] != x->dim[1] || w->dim[1] < 1 || w->dim[2] < 1 || w->dim[3] < 1)
+    else if (!sound)
         onnx_bad(n, "its weights don't fit its input of %lld channels", (long long)x->dim[1]);
     else if (group < 1 || x->dim[1] % group != 0 || group > INT32_MAX / w->dim[1])
         onnx_bad(n, "group is %lld, of %lld channels", (long long)group, (long long)x->dim[1]);
@@ -103,29 +151,22 @@ static bool check_weights(OnnxNode *n, int64_t group) {
 
 /* ConvTranspose-1 to -22. */
 void import_conv_transpose(OnnxNode *n) {
-    int64_t group = attr_int(n, "group", 1), extra[2] = {0, 0}, shape[2];
-    const char *mode = attr_string(n, "auto_pad", "NOTSET");
-    if (n->failed || !onnx_needs_float(n, 3) || !onnx_needs_2d(n) || !check_weights(n, group))
+    int64_t group = attr_int(n, "group", 1);
+    if (n->failed || !onnx_needs_float(n, 3) || !onnx_needs_space(n) || !check_weights(n, group))
         return;
-    Value *x = onnx_input(n, 0), *w = onnx_input(n, 1), *b = onnx_input(n, 2);
-    const Dim2 kernel = {{w->type.shape.dim[2], w->type.shape.dim[3]}};
+    Value *x = onnx_input(n, 0), *w = onnx_input(n, 1);
     Window win;
-    Spread axis[2];
-    read_sizes(n, "output_padding", extra);
-    const int64_t *wanted = read_sizes(n, "output_shape", shape) ? shape : NULL;
-    if (n->failed || !onnx_window(n, &x->type.shape, kernel, &win))
+    Spread axis[MAX_RANK];
+    Asked asked = asked_of(n, x->type.shape.rank - 2);
+    if (n->failed || !onnx_window(n, &x->type.shape, w->type.shape.dim + 2, &win))
         return;
-    if (win.kernel.v[0] != kernel.v[0] || win.kernel.v[1] != kernel.v[1])
-        onnx_bad(n, "kernel_shape is not that of the weights");
-    for (int i = 0; i < 2; i++)
-        if (n->failed || !spread_axis(n, i, &win, extra, wanted, mode, &axis[i]))
+    for (int i = 0; i < win.space; i++) {
+        if (!spread_axis(n, i, &win.axis[i], &asked, &axis[i]))
             return;
-    x = spread(n, x, &axis[0], &axis[1]);
+        win.axis[i].stride = 1;
+        win.axis[i].front = win.axis[i].back = 0;
+    }
     w = turned_weights(n, w, group);
-    if (!x || !w)
-        return;
-    Node *c = onnx_add(n, OP_conv2d, NULL, (Value *[]){x, w, b}, b ? 3 : 2);
-    *conv_attrs(c) =
-        (ConvAttrs){.kernel = kernel, .stride = {{1, 1}}, .dilation = win.dilation, .group = group};
-    onnx_set_output(n, 0, onnx_done(n, c));
+    onnx_set_output(n, 0,
+                    onnx_conv_window(n, spread(n, x, axis), w, onnx_input(n, 2), &win, group));
 }

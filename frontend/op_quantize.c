@@ -271,7 +271,8 @@ void import_qlinear_conv(OnnxNode *n) {
     Value *w = shifted(n, "w", onnx_input(n, 3), parameter(n, 5), 0);
     Value *b = n->failed ? NULL : onnx_cast(n, "b", onnx_input(n, 8), DT_f32);
     if (x && w)
-        set_scaled(n, onnx_conv(n, "sum", x, w, b), factor(n, 1, 4, 6, 2), 7);
+        set_scaled(n, onnx_conv(n, "sum", x, w, b), factor(n, 1, 4, 6, onnx_shape(n, 0)->rank - 2),
+                   7);
 }
 
 /* QLinearMatMul-10, -21. */
@@ -345,14 +346,13 @@ void import_qlinear_leaky_relu(OnnxNode *n) {
 static bool channels_first(OnnxNode *n) {
     if (attr_bool(n, "channels_last", false))
         onnx_unsupported(n, "channels_last is not supported");
-    return !n->failed && onnx_needs_2d(n);
+    return !n->failed;
 }
 
 /* QLinearGlobalAveragePool-1. */
 void import_qlinear_global_average_pool(OnnxNode *n) {
     if (channels_first(n))
-        set_quantized(n, onnx_unary(n, OP_global_avg_pool, "result", real(n, 0)), 3,
-                      data_type(n, 0));
+        set_quantized(n, onnx_global_average_pool(n, "result", real(n, 0)), 3, data_type(n, 0));
 }
 
 /* QLinearAveragePool-1. */

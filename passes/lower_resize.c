@@ -4,16 +4,30 @@
  *     for each output row                the rows of its taps, and their weights
  *       for each output column           y = sum over taps l of w[l] * (sum over taps k of v[k] *
  * x)
- */
+ *
+ * Up to MAX_RESIZE_TAPS taps along an axis are written out, more are loops. Where some outputs are
+ * outside, two more tables say which rows and columns aren't. */
 #include "passes/lower.h"
 
-enum { MAX_RESIZE_TAPS = 16 }; /* of an axis */
+enum { MAX_RESIZE_TAPS = 16 };
+
+/* What is fixed in a kernel: of rows and of columns. */
+typedef struct ResizeForm {
+    int taps[2];
+    bool weighted[2];
+    bool has_outside;
+    double outside;
+} ResizeForm;
+
+static bool has_loops(const ResizeForm *f) {
+    return f->taps[0] > MAX_RESIZE_TAPS || f->taps[1] > MAX_RESIZE_TAPS;
+}
 
 typedef struct ResizeKernel {
     Builder b;
-    int lanes, taps[2];
-    bool weighted[2];
-    Reg *a, *c, *index[2], *weight[2]; /* of rows and of columns */
+    int lanes;
+    ResizeForm f;
+    Reg *a, *c, *index[2], *weight[2], *inside[2];
     Reg *blocks, *a_plane, *c_plane, *c_row, *rows, *columns;
     Reg *row[MAX_RESIZE_TAPS], *v[MAX_RESIZE_TAPS];
 } ResizeKernel;
@@ -25,11 +39,11 @@ static Addr entry(Reg *table, Reg *i, int taps, int k) {
 
 static void load_rows(ResizeKernel *k, Reg *plane, Reg *y) {
     Builder *b = &k->b;
-    for (int i = 0; i < k->taps[0]; i++) {
-        Reg *at = build_load(b, "at", 1, entry(k->index[0], y, k->taps[0], i));
+    for (int i = 0; i < k->f.taps[0]; i++) {
+        Reg *at = build_load(b, "at", 1, entry(k->index[0], y, k->f.taps[0], i));
         k->row[i] = build_lea(b, "row", addr_plus(addr_of(plane, 0), at, 1));
-        if (k->weighted[0])
-            k->v[i] = build_spread(b, "v", k->lanes, entry(k->weight[0], y, k->taps[0], i));
+        if (k->f.weighted[0])
+            k->v[i] = build_spread(b, "v", k->lanes, entry(k->weight[0], y, k->f.taps[0], i));
     }
 }
 
@@ -37,9 +51,9 @@ static void load_rows(ResizeKernel *k, Reg *plane, Reg *y) {
 static Reg *column_sum(ResizeKernel *k, Reg *at) {
     Builder *b = &k->b;
     Reg *sum = NULL;
-    for (int i = 0; i < k->taps[0]; i++) {
+    for (int i = 0; i < k->f.taps[0]; i++) {
         Reg *x = build_load(b, "x", k->lanes, addr_plus(addr_of(k->row[i], 0), at, 1));
-        if (!k->weighted[0])
+        if (!k->f.weighted[0])
             return x;
         if (sum)
             build_op_to(b, INST_fma, sum, k->v[i], x, sum);
@@ -52,12 +66,12 @@ static Reg *column_sum(ResizeKernel *k, Reg *at) {
 static Reg *pixel(ResizeKernel *k, Reg *x) {
     Builder *b = &k->b;
     Reg *all = NULL;
-    for (int l = 0; l < k->taps[1]; l++) {
-        Reg *at = build_load(b, "at", 1, entry(k->index[1], x, k->taps[1], l));
+    for (int l = 0; l < k->f.taps[1]; l++) {
+        Reg *at = build_load(b, "at", 1, entry(k->index[1], x, k->f.taps[1], l));
         Reg *sum = column_sum(k, at);
-        if (!k->weighted[1])
+        if (!k->f.weighted[1])
             return sum;
-        Reg *w = build_spread(b, "w", k->lanes, entry(k->weight[1], x, k->taps[1], l));
+        Reg *w = build_spread(b, "w", k->lanes, entry(k->weight[1], x, k->f.taps[1], l));
         if (all)
             build_op_to(b, INST_fma, all, w, sum, all);
         else
@@ -66,16 +80,67 @@ static Reg *pixel(ResizeKernel *k, Reg *x) {
     return all;
 }
 
+/* The same sum with loops over taps; an axis without weights has one tap. */
+static Reg *pixel_by_loops(ResizeKernel *k, Reg *plane, Reg *y, Reg *x) {
+    Builder *b = &k->b;
+    LType vector = ltype(DT_f32, k->lanes);
+    Reg *all = build_const_f(b, "all", vector, 0);
+    Reg *i = build_for(b, "i", bound_const(0), bound_const(k->f.taps[0]), 1);
+    Reg *at = build_load(b, "at", 1, addr_plus(entry(k->index[0], y, k->f.taps[0], 0), i, 1));
+    Reg *row = build_lea(b, "row", addr_plus(addr_of(plane, 0), at, 1));
+    Reg *sum = build_const_f(b, "sum", vector, 0);
+    Reg *l = build_for(b, "l", bound_const(0), bound_const(k->f.taps[1]), 1);
+    at = build_load(b, "at", 1, addr_plus(entry(k->index[1], x, k->f.taps[1], 0), l, 1));
+    Reg *v = build_load(b, "v", k->lanes, addr_plus(addr_of(row, 0), at, 1));
+    if (k->f.weighted[1]) {
+        Addr w = addr_plus(entry(k->weight[1], x, k->f.taps[1], 0), l, 1);
+        build_op_to(b, INST_fma, sum, build_spread(b, "w", k->lanes, w), v, sum);
+    } else {
+        build_op_to(b, INST_mov, sum, v, NULL, NULL);
+    }
+    build_close(b);
+    if (k->f.weighted[0]) {
+        Addr w = addr_plus(entry(k->weight[0], y, k->f.taps[0], 0), i, 1);
+        build_op_to(b, INST_fma, all, build_spread(b, "w", k->lanes, w), sum, all);
+    } else {
+        build_op_to(b, INST_mov, all, sum, NULL, NULL);
+    }
+    build_close(b);
+    return all;
+}
+
+/* Output (y, x), whose row is inside unless `inside`, which may be NULL, is 0. */
+static Reg *output(ResizeKernel *k, Reg *plane, Reg *y, Reg *x, Reg *inside) {
+    Builder *b = &k->b;
+    Reg *result = NULL;
+    if (inside) {
+        result = build_const_f(b, "result", ltype(DT_f32, k->lanes), k->f.outside);
+        Reg *column = build_load(b, "column", 1, addr_plus(addr_of(k->inside[1], 0), x, 1));
+        Reg *both = build_op(b, INST_and, "both", inside, column, NULL);
+        Reg *one = build_const_i(b, "one", ltype(DT_i64, 1), 1);
+        build_if(b, build_op(b, INST_eq, "is_inside", both, one, NULL));
+    }
+    Reg *sum = has_loops(&k->f) ? pixel_by_loops(k, plane, y, x) : pixel(k, x);
+    if (!inside)
+        return sum;
+    build_op_to(b, INST_mov, result, sum, NULL, NULL);
+    build_close(b);
+    return result;
+}
+
 static void kernel_body(ResizeKernel *k) {
     Builder *b = &k->b;
     Reg *ap = copy_pointer(b, "ap", k->a), *cp = copy_pointer(b, "cp", k->c);
     build_for(b, "cb", bound_const(0), bound_reg(k->blocks), 1);
-    Reg *cr = copy_pointer(b, "cr", cp);
+    Reg *cr = copy_pointer(b, "cr", cp), *inside = NULL;
     Reg *y = build_for(b, "y", bound_const(0), bound_reg(k->rows), 1);
-    load_rows(k, ap, y);
+    if (k->f.has_outside)
+        inside = build_load(b, "inside", 1, addr_plus(addr_of(k->inside[0], 0), y, 1));
+    if (!has_loops(&k->f))
+        load_rows(k, ap, y);
     Reg *to = copy_pointer(b, "to", cr);
     Reg *x = build_for(b, "x", bound_const(0), bound_reg(k->columns), 1);
-    build_store(b, addr_of(to, 0), pixel(k, x));
+    build_store(b, addr_of(to, 0), output(k, ap, y, x, inside));
     advance_by(b, to, k->lanes);
     build_close(b);
     advance(b, cr, k->c_row);
@@ -85,12 +150,11 @@ static void kernel_body(ResizeKernel *k) {
     build_close(b);
 }
 
-static Kernel *build_kernel(Lower *lo, const int *taps, const bool *weighted) {
-    Kernel *k = kernel_new(lo->m, arena_printf(&lo->m->arena, "resize_%dx%d%s", taps[0], taps[1],
-                                               weighted[0] || weighted[1] ? "_weighted" : ""));
-    ResizeKernel r = {.lanes = lower_lanes(lo),
-                      .taps = {taps[0], taps[1]},
-                      .weighted = {weighted[0], weighted[1]}};
+static Kernel *build_kernel(Lower *lo, const ResizeForm *f) {
+    Kernel *k =
+        kernel_new(lo->m, arena_printf(&lo->m->arena, "resize_%dx%d%s", f->taps[0], f->taps[1],
+                                       f->weighted[0] || f->weighted[1] ? "_weighted" : ""));
+    ResizeKernel r = {.lanes = lower_lanes(lo), .f = *f};
     r.a = kernel_param_ptr(k, "a", DT_f32);
     r.c = kernel_param_ptr(k, "c", DT_f32);
     r.index[0] = kernel_param_ptr(k, "row_at", DT_i64);
@@ -102,8 +166,11 @@ static Kernel *build_kernel(Lower *lo, const int *taps, const bool *weighted) {
     r.rows = kernel_param_i64(k, "rows");
     r.columns = kernel_param_i64(k, "columns");
     for (int i = 0; i < 2; i++)
-        if (weighted[i])
+        if (f->weighted[i])
             r.weight[i] = kernel_param_ptr(k, i ? "column_w" : "row_w", DT_f32);
+    for (int i = 0; i < 2; i++)
+        if (f->has_outside)
+            r.inside[i] = kernel_param_ptr(k, i ? "column_inside" : "row_inside", DT_i64);
     r.b = build_begin(k);
     kernel_body(&r);
     build_end(&r.b);
@@ -119,23 +186,48 @@ static const char *table_fault(const Node *n, int slot, int64_t in) {
         return NULL;
     if (!index->constant || (weight && !weight->constant))
         return "only constant tables have a kernel";
-    if (index->type.shape.dim[1] > MAX_RESIZE_TAPS)
-        return "a pixel of the result has more than 16 rows or columns of the input";
     for (int64_t i = 0; i < shape_elems(&index->type.shape); i++) {
         int64_t at = tensor_i64(index->constant, i);
-        if (at < 0 || at >= in)
-            return "only pixels inside the input have a kernel";
+        if (at < -1 || at >= in)
+            return "an element of its tables is out of range";
     }
     return NULL;
 }
 
-/* The elements of each output, `step` apart; the table of an absent operand is that of a copy. */
+/* Whether all elements of output i along an axis are inside; n may have no table for it. */
+static bool is_inside(const Node *n, int slot, int64_t i) {
+    const Value *v = node_in(n, slot);
+    int64_t taps = v ? v->type.shape.dim[1] : 0;
+    for (int64_t k = 0; k < taps; k++)
+        if (tensor_i64(v->constant, i * taps + k) < 0)
+            return false;
+    return true;
+}
+
+static Addr inside_table(Lower *lo, const Node *n, int slot, int64_t out) {
+    int64_t *t = lower_table_begin(lo, out);
+    for (int64_t i = 0; i < out; i++)
+        t[i] = is_inside(n, slot, i);
+    return lower_table_end(lo, "inside");
+}
+
+static bool any_outside(const Node *n, int slot, int64_t out) {
+    for (int64_t i = 0; i < out; i++)
+        if (!is_inside(n, slot, i))
+            return true;
+    return false;
+}
+
+/* The elements of each output, `step` apart, 0 for what is outside; the table of an absent operand
+ * is that of a copy. */
 static Addr index_table(Lower *lo, const Node *n, int slot, int64_t out, int64_t step) {
     const Value *v = node_in(n, slot);
     int64_t elems = v ? shape_elems(&v->type.shape) : out;
     int64_t *t = lower_table_begin(lo, elems);
-    for (int64_t i = 0; i < elems; i++)
-        t[i] = step * (v ? tensor_i64(v->constant, i) : i);
+    for (int64_t i = 0; i < elems; i++) {
+        int64_t at = v ? tensor_i64(v->constant, i) : i;
+        t[i] = at < 0 ? 0 : step * at;
+    }
     return lower_table_end(lo, v ? v->name : "same");
 }
 
@@ -162,31 +254,34 @@ static Share share_begin(Lower *lo, const View *y, const int *taps) {
 
 /* The tables of n, and what they decide about the kernel. */
 typedef struct Tables {
-    int taps[2];
-    bool weighted[2];
-    Addr index[2], weight[2];
+    ResizeForm f;
+    Addr index[2], weight[2], inside[2];
 } Tables;
 
 static Tables pack_tables(Lower *lo, const Node *n, const View *x, const View *y) {
     Tables t = {
         .index = {index_table(lo, n, 1, y->h, x->row), index_table(lo, n, 2, y->w, x->block)}};
+    t.f.has_outside = any_outside(n, 1, y->h) || any_outside(n, 2, y->w);
+    t.f.outside = resize_attrs(n)->outside;
     for (int i = 0; i < 2; i++) {
         const Value *index = node_in(n, 1 + i), *weight = node_in(n, 3 + i);
-        t.taps[i] = index ? (int)index->type.shape.dim[1] : 1;
-        t.weighted[i] = weight != NULL;
+        t.f.taps[i] = index ? (int)index->type.shape.dim[1] : 1;
+        t.f.weighted[i] = weight != NULL;
         if (weight)
             t.weight[i] = weight_table(lo, weight);
+        if (t.f.has_outside)
+            t.inside[i] = inside_table(lo, n, 1 + i, i ? y->w : y->h);
     }
     return t;
 }
 
 static void call_kernel(Lower *lo, const Node *n, const View *x, const View *y, const Tables *t) {
-    Share s = share_begin(lo, y, t->taps);
+    Share s = share_begin(lo, y, t->f.taps);
     Addr a = lower_addr(lo, node_in(n, 0)), c = lower_addr(lo, node_out(n));
     const Parts all = {.units = y->h}, *rows = s.by_block ? &all : &s.parts;
-    Arg args[12] = {arg_addr(s.by_block ? parts_addr(&s.parts, a, x->plane) : a),
+    Arg args[14] = {arg_addr(s.by_block ? parts_addr(&s.parts, a, x->plane) : a),
                     arg_addr(parts_addr(&s.parts, c, s.by_block ? y->plane : y->row)),
-                    arg_addr(parts_addr(rows, t->index[0], t->taps[0])),
+                    arg_addr(parts_addr(rows, t->index[0], t->f.taps[0])),
                     arg_addr(t->index[1]),
                     arg_bound(s.by_block ? parts_count(lo, &s.parts) : bound_const(y->blocks)),
                     arg_i64(x->plane),
@@ -195,11 +290,15 @@ static void call_kernel(Lower *lo, const Node *n, const View *x, const View *y, 
                     arg_bound(parts_count(lo, rows)),
                     arg_i64(y->w)};
     int count = 10;
-    if (t->weighted[0])
-        args[count++] = arg_addr(parts_addr(rows, t->weight[0], t->taps[0]));
-    if (t->weighted[1])
+    if (t->f.weighted[0])
+        args[count++] = arg_addr(parts_addr(rows, t->weight[0], t->f.taps[0]));
+    if (t->f.weighted[1])
         args[count++] = arg_addr(t->weight[1]);
-    lower_call(lo, build_kernel(lo, t->taps, t->weighted), args, count);
+    if (t->f.has_outside) {
+        args[count++] = arg_addr(parts_addr(rows, t->inside[0], 1));
+        args[count++] = arg_addr(t->inside[1]);
+    }
+    lower_call(lo, build_kernel(lo, &t->f), args, count);
     lower_parts_end(lo, &s.parts);
 }
 
@@ -214,6 +313,8 @@ bool lower_resize(Lower *lo, Node *n) {
     Tables t = pack_tables(lo, n, &x, &y);
     lower_batch_begin(lo, x.n);
     call_kernel(lo, n, &x, &y, &t);
+    if (t.f.has_outside && t.f.outside != 0)
+        lower_zero_spare(lo, node_out(n));
     lower_zero_halo(lo, node_out(n));
     lower_batch_end(lo);
     return true;

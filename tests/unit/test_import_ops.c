@@ -85,7 +85,7 @@ static void test_bad_convs(void **state) {
     Buf attrs = {0}, g;
     with_ints(&attrs, "kernel_shape", "3,1");
     g = conv_graph("1,1,8,8", "1,1,3,3", 9, &attrs);
-    assert_fails(&g, 17, EXIT_BAD_MODEL, "kernel_shape is 3x1, and the weights are 3x3");
+    assert_fails(&g, 17, EXIT_BAD_MODEL, "kernel_shape has 1, and the weights have 3");
     g = conv_graph("1,1,8,8", "1,1,9,6", 54, NULL);
     assert_fails(&g, 17, EXIT_BAD_MODEL, "larger than the padded input");
     g = conv_graph("1,3,8,8", "1,5,1,1", 5, NULL);
@@ -111,14 +111,14 @@ static void test_bad_convs(void **state) {
     assert_fails(&g, 17, EXIT_BAD_MODEL, "auto_pad is \"SAME\"");
 }
 
-static void test_convs_that_are_not_2d(void **state) {
+static void test_convs_of_other_dimensions(void **state) {
     (void)state;
     Buf g = conv_graph("", "1,1,1,1", 1, NULL);
     assert_fails(&g, 17, EXIT_BAD_MODEL, "0 dimensions");
-    g = conv_graph("1,1,8", "1,1,3", 3, NULL);
-    assert_fails(&g, 17, EXIT_UNSUPPORTED, "only 2-d images");
-    g = conv_graph("1,1,8,8,8", "1,1,3,3,3", 27, NULL);
-    assert_fails(&g, 17, EXIT_UNSUPPORTED, "3 dimensions in space");
+    g = conv_graph("1,1", "1,1", 1, NULL);
+    assert_fails(&g, 17, EXIT_BAD_MODEL, "2 dimensions");
+    g = conv_graph("1,1,2,8,8", "1,1,3,3,3", 27, NULL);
+    assert_fails(&g, 17, EXIT_BAD_MODEL, "larger than the padded input");
     Buf attrs = {0};
     with_ints(&attrs, "pads", "-1,0,0,0");
     g = conv_graph("1,1,8,8", "1,1,3,3", 9, &attrs);
@@ -745,7 +745,7 @@ int main(void) {
         cmocka_unit_test(test_conv_attributes),
         cmocka_unit_test(test_auto_pad),
         cmocka_unit_test(test_bad_convs),
-        cmocka_unit_test(test_convs_that_are_not_2d),
+        cmocka_unit_test(test_convs_of_other_dimensions),
         cmocka_unit_test(test_conv_types),
         cmocka_unit_test(test_arithmetic),
         cmocka_unit_test(test_functions),
