@@ -1,6 +1,50 @@
 /* op_norm.c: normalisations and Softmax. */
 #include "frontend/import.h"
 
+/* ---- what several share ---------------------------------------------------------------------- */
+
+/* (x - mean) / sqrt(var + epsilon) over the axes from `first` on, and the parts of it. */
+typedef struct Standardised {
+    Value *y, *mean, *var, *inverse;
+} Standardised;
+
+static Standardised standardise(OnnxNode *n, Value *x, Ints axes, double epsilon) {
+    Standardised s = {.mean = onnx_reduce(n, OP_reduce_mean, "mean", x, axes)};
+    Value *d = onnx_binary(n, OP_sub, "centred", x, s.mean);
+    s.var = onnx_reduce(n, OP_reduce_mean, "var", onnx_binary(n, OP_mul, "square", d, d), axes);
+    Value *root =
+        onnx_unary(n, OP_sqrt, "deviation", onnx_by_scalar(n, OP_add, "sum", s.var, epsilon));
+    if (!root)
+        return s;
+    s.inverse = onnx_binary(n, OP_div, "inverse", onnx_scalar(n, "one", root->type.dtype, 1), root);
+    s.y = onnx_binary(n, OP_mul, "standardised", d, s.inverse);
+    return s;
+}
+
+static Ints axes_from(OnnxNode *n, int first, int rank) {
+    int64_t axes[MAX_RANK];
+    for (int i = first; i < rank; i++)
+        axes[i - first] = i;
+    return onnx_keep_ints(n, axes, rank - first);
+}
+
+/* y * scale + b, named as the output; b may be absent. */
+static void scale_and_shift(OnnxNode *n, Value *y, Value *scale, Value *b) {
+    y = onnx_binary(n, OP_mul, b ? "scaled" : NULL, y, scale);
+    onnx_set_output(n, 0, b ? onnx_binary(n, OP_add, NULL, y, b) : y);
+}
+
+/* A vector of one number a channel as [C, 1, ...], for x of this rank. */
+static Value *per_channel(OnnxNode *n, int i, int rank) {
+    Shape s = {.rank = rank - 1};
+    for (int k = 0; k < s.rank; k++)
+        s.dim[k] = k ? 1 : onnx_shape(n, 0)->dim[1];
+    return onnx_reshape(n, "channels", onnx_input(n, i), &s);
+}
+
+/* ---- BatchNormalization -----------------------------------------------------------------------
+ */
+
 /* The inference form: (x - mean) / sqrt(var + epsilon) * scale + b, per channel. */
 static void batch_norm(OnnxNode *n) {
     double epsilon = attr_float(n, "epsilon", (double)1e-5f);
@@ -15,22 +59,65 @@ static void batch_norm(OnnxNode *n) {
     onnx_set_output(n, 0, onnx_done(n, b));
 }
 
+/* Statistics of a batch are made of the last ones and its own. */
+static void set_running(OnnxNode *n, int output, Value *last, Value *own, double momentum) {
+    if (output >= n->noutputs || !n->outputs[output] || n->failed)
+        return;
+    Value *kept = onnx_by_scalar(n, OP_mul, "kept", last, momentum);
+    Value *added = onnx_by_scalar(n, OP_mul, "added", own, 1 - momentum);
+    onnx_set_output(n, output, onnx_binary(n, OP_add, "running", kept, added));
+}
+
+/* The training form: by the statistics of x itself, over all dimensions but the channels. */
+static void batch_norm_in_training(OnnxNode *n) {
+    double epsilon = attr_float(n, "epsilon", (double)1e-5f);
+    double momentum = attr_float(n, "momentum", (double)0.9f);
+    const Shape *s = onnx_shape(n, 0);
+    int64_t axes[MAX_RANK] = {0};
+    if (s->rank < 2)
+        onnx_bad(n, "its input must have rank 2 or more, it has rank %d", s->rank);
+    for (int i = 2; i < s->rank; i++)
+        axes[i - 1] = i;
+    for (int i = 1; i < 5 && !n->failed; i++)
+        if (onnx_shape(n, i)->rank != 1 || onnx_shape(n, i)->dim[0] != s->dim[1])
+            onnx_bad(n, "input %d must be a list of %lld numbers", i, (long long)s->dim[1]);
+    if (n->failed || !onnx_needs_float(n, 1))
+        return;
+    const Shape list = SHAPE(s->dim[1]);
+    Value *x = onnx_input(n, 0);
+    Standardised y = standardise(n, x, onnx_keep_ints(n, axes, s->rank - 1), epsilon);
+    scale_and_shift(n, y.y, per_channel(n, 1, s->rank), per_channel(n, 2, s->rank));
+    Value *mean = onnx_reshape(n, "mean", y.mean, &list),
+          *var = onnx_reshape(n, "var", y.var, &list);
+    set_running(n, 1, onnx_input(n, 3), mean, momentum);
+    set_running(n, 2, onnx_input(n, 4), var, momentum);
+    for (int i = 3; i < n->noutputs; i++)
+        if (n->outputs[i] && !n->failed)
+            onnx_set_output(n, i, i == 3 ? mean : var);
+}
+
 /* BatchNormalization-7 (with `spatial`) and -9: more than one output means training. */
 void import_batch_norm_7(OnnxNode *n) {
+    bool training = false;
     if (attr_int(n, "spatial", 1) != 1)
         onnx_unsupported(n, "statistics for each position (spatial = 0) are not supported");
     for (int i = 1; i < n->noutputs; i++)
-        if (n->outputs[i])
-            onnx_unsupported(n, "it is in training mode (it has more than one output)");
-    batch_norm(n);
+        training |= n->outputs[i] != NULL;
+    if (training)
+        batch_norm_in_training(n);
+    else
+        batch_norm(n);
 }
 
 /* BatchNormalization-14 and -15. */
 void import_batch_norm_14(OnnxNode *n) {
     if (attr_bool(n, "training_mode", false))
-        onnx_unsupported(n, "it is in training mode");
-    batch_norm(n);
+        batch_norm_in_training(n);
+    else
+        batch_norm(n);
 }
+
+/* ---- Softmax and its relatives --------------------------------------------------------------- */
 
 Value *onnx_softmax(OnnxNode *n, const char *part, Value *x, int axis) {
     if (!x)
@@ -116,38 +203,6 @@ void import_hardmax_13(OnnxNode *n) {
 
 /* ---- by the statistics of x itself ----------------------------------------------------------- */
 
-/* (x - mean) / sqrt(var + epsilon) over the axes from `first` on, and the parts of it. */
-typedef struct Standardised {
-    Value *y, *mean, *inverse;
-} Standardised;
-
-static Standardised standardise(OnnxNode *n, Value *x, Ints axes, double epsilon) {
-    Standardised s = {.mean = onnx_reduce(n, OP_reduce_mean, "mean", x, axes)};
-    Value *d = onnx_binary(n, OP_sub, "centred", x, s.mean);
-    Value *var =
-        onnx_reduce(n, OP_reduce_mean, "var", onnx_binary(n, OP_mul, "square", d, d), axes);
-    Value *root =
-        onnx_unary(n, OP_sqrt, "deviation", onnx_by_scalar(n, OP_add, "sum", var, epsilon));
-    if (!root)
-        return s;
-    s.inverse = onnx_binary(n, OP_div, "inverse", onnx_scalar(n, "one", root->type.dtype, 1), root);
-    s.y = onnx_binary(n, OP_mul, "standardised", d, s.inverse);
-    return s;
-}
-
-static Ints axes_from(OnnxNode *n, int first, int rank) {
-    int64_t axes[MAX_RANK];
-    for (int i = first; i < rank; i++)
-        axes[i - first] = i;
-    return onnx_keep_ints(n, axes, rank - first);
-}
-
-/* y * scale + b, named as the output; b may be absent. */
-static void scale_and_shift(OnnxNode *n, Value *y, Value *scale, Value *b) {
-    y = onnx_binary(n, OP_mul, b ? "scaled" : NULL, y, scale);
-    onnx_set_output(n, 0, b ? onnx_binary(n, OP_add, NULL, y, b) : y);
-}
-
 static void check_stash_type(OnnxNode *n) {
     if (attr_int(n, "stash_type", 1) != 1)
         onnx_unsupported(n, "statistics are computed in float32 alone (stash_type = 1)");
@@ -192,14 +247,6 @@ void import_rms_norm(OnnxNode *n) {
     if (is_narrow(dt))
         y = onnx_cast(n, "narrow", y, dt);
     scale_and_shift(n, y, onnx_input(n, 1), NULL);
-}
-
-/* A vector of one number a channel as [C, 1, ...], for x of this rank. */
-static Value *per_channel(OnnxNode *n, int i, int rank) {
-    Shape s = {.rank = rank - 1};
-    for (int k = 0; k < s.rank; k++)
-        s.dim[k] = k ? 1 : onnx_shape(n, 0)->dim[1];
-    return onnx_reshape(n, "channels", onnx_input(n, i), &s);
 }
 
 /* InstanceNormalization-6, -22: over the dimensions behind the channels. */

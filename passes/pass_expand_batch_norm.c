@@ -1,8 +1,8 @@
 /* expand-batch-norm: an inference batch norm that no convolution took over becomes y = x * s + t
- * per channel, s = scale / sqrt(var + epsilon), t = shift - mean * s, computed in double precision.
+ * per channel, s = scale / sqrt(var + epsilon), t = shift - mean * s, computed in double precision,
+ * or (x - mean) * s + shift where they have to be computed.
  *
- * Needs: fold-batch-norm. Leaves alone: statistics that are no f32 constants with known elements.
- */
+ * Needs: fold-batch-norm. Leaves alone: other types than f32. */
 #include "passes/match.h"
 
 #include <math.h>
@@ -33,15 +33,39 @@ static void expand(Graph *g, Node *bn, const float *const in[5]) {
     replace_node(g, bn, node_out(add));
 }
 
+static Value *binary(Graph *g, Node *bn, Op op, Value *x, Value *y) {
+    return node_out(new_before(g, op, bn, (Value *[]){x, y}, 2));
+}
+
+/* With statistics that are known at run time. */
+static void expand_computed(Graph *g, Node *bn) {
+    Value *x = node_in(bn, 0), *v[5];
+    Shape shape = per_channel(x->type.shape.rank, x->type.shape.dim[1]);
+    float *epsilon;
+    Value *e = new_constant_f32(g, "epsilon", (Shape){0}, &epsilon);
+    *epsilon = (float)batch_norm_attrs(bn)->epsilon;
+    for (int i = 1; i < 5; i++)
+        v[i] = new_reshape(g, bn, node_in(bn, i), shape);
+    Value *sum = binary(g, bn, OP_add, v[4], e);
+    Value *root = node_out(new_before(g, OP_sqrt, bn, &sum, 1));
+    Value *factor = binary(g, bn, OP_div, v[1], root);
+    Value *y = binary(g, bn, OP_mul, binary(g, bn, OP_sub, x, v[3]), factor);
+    replace_node(g, bn, binary(g, bn, OP_add, y, v[2]));
+}
+
 bool pass_expand_batch_norm(Graph *g, PassContext *cx) {
     (void)cx;
     FOR_EACH_NODE_SAFE(g, n) {
         const float *in[5] = {NULL};
-        bool known = n->op == OP_batch_norm && node_in(n, 0)->type.dtype == DT_f32;
+        if (n->op != OP_batch_norm || node_in(n, 0)->type.dtype != DT_f32)
+            continue;
+        bool known = true;
         for (int i = 1; known && i < 5; i++)
             known = (in[i] = constant_f32(node_in(n, i))) != NULL;
         if (known)
             expand(g, n, in);
+        else
+            expand_computed(g, n);
     }
     graph_dce(g);
     return true;

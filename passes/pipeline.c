@@ -5,8 +5,9 @@
 
 /* Needed for lowering whatever the optimisation level: the lowerings expect canonical ops. */
 static const char *const level0[] = {
-    "fold-constants", "widen-floats", "canonicalise", "expand-conv", "expand-batch-norm", "layout",
-    "add-scratch",    "plan-memory",  "lower",        "expand-math", "expand-fma",
+    "fold-constants",    "widen-floats", "canonicalise", "expand-conv",
+    "expand-batch-norm", "expand-pad",   "layout",       "add-scratch",
+    "plan-memory",       "lower",        "expand-math",  "expand-fma",
 };
 
 static const char *const level2[] = {
@@ -24,6 +25,7 @@ static const char *const level2[] = {
     "expand-batch-norm",
     "fold-scale",
     "fuse-pad",
+    "expand-pad",
     "fold-input",
     "fuse-act",
     "fuse-se",

@@ -379,14 +379,14 @@ static void test_dropout(void **state) {
 
 /* ---- normalisation, pooling, reduction ------------------------------------------------------- */
 
-static Buf batch_norm_graph(const char *outputs, Buf *attrs) {
+static Buf batch_norm_graph(const char *outputs, const char *seen, Buf *attrs) {
     Buf g = with_x("1,2,1,2");
     add_floats(&g, "scale", "2", F(2, 1), 2);
     add_floats(&g, "b", "2", F(0, 10), 2);
     add_floats(&g, "mean", "2", F(1, 0), 2);
     add_floats(&g, "var", "2", F(3, 0), 2);
     add_node(&g, "BatchNormalization", "x,scale,b,mean,var", outputs, attrs);
-    add_y(&g);
+    add_output(&g, seen, ONNX_FLOAT, NULL);
     return g;
 }
 
@@ -395,17 +395,39 @@ static void test_batch_norm(void **state) {
     Buf attrs = {0}, g;
     for (int opset = 9; opset <= 15; opset += 6) {
         with_float(&attrs, "epsilon", 1);
-        g = batch_norm_graph("y", &attrs);
+        g = batch_norm_graph("y", "y", &attrs);
         assert_model(&g, opset, "batch_norm", F(1, 3, 5, 6), "f32[1,2,1,2]", D(0, 2, 15, 16));
     }
-    g = batch_norm_graph("y,m,v,sm,sv", NULL);
-    assert_fails(&g, 9, EXIT_UNSUPPORTED, "training mode");
-    with_int(&attrs, "training_mode", 1);
-    g = batch_norm_graph("y,m,v", &attrs);
-    assert_fails(&g, 15, EXIT_UNSUPPORTED, "training mode");
     with_int(&attrs, "spatial", 0);
-    g = batch_norm_graph("y", &attrs);
+    g = batch_norm_graph("y", "y", &attrs);
     assert_fails(&g, 7, EXIT_UNSUPPORTED, "spatial = 0");
+}
+
+/* Means are 2 and 5.5, variances 1 and 0.25; there are more outputs up to opset 13. */
+static void test_batch_norm_in_training(void **state) {
+    (void)state;
+    static const struct {
+        const char *seen, *type;
+        double want[4];
+    } cases[] = {
+        {"y", "f32[1,2,1,2]", {-1.6, 1.6, 9.4452998037747, 10.5547001962253}},
+        {"m", "f32[2]", {1.75, 4.125}},
+        {"v", "f32[2]", {1.5, 0.1875}},
+        {"sm", "f32[2]", {2, 5.5}},
+        {"sv", "f32[2]", {1, 0.25}},
+    };
+    for (int opset = 9; opset <= 15; opset += 6)
+        for (int i = 0; i < (opset == 9 ? 5 : 3); i++) {
+            Buf attrs = {0};
+            with_float(&attrs, "epsilon", 0.5625f);
+            with_float(&attrs, "momentum", 0.25f);
+            if (opset > 13)
+                with_int(&attrs, "training_mode", 1);
+            Buf g = batch_norm_graph(opset == 9 ? "y,m,v,sm,sv" : "y,m,v", cases[i].seen, &attrs);
+            Imported m = import_ok(&g, opset);
+            assert_result(&m, F(1, 3, 5, 6), cases[i].type, cases[i].want);
+            imported_free(&m);
+        }
 }
 
 static void test_softmax(void **state) {
@@ -759,6 +781,7 @@ int main(void) {
         cmocka_unit_test(test_cast),
         cmocka_unit_test(test_dropout),
         cmocka_unit_test(test_batch_norm),
+        cmocka_unit_test(test_batch_norm_in_training),
         cmocka_unit_test(test_softmax),
         cmocka_unit_test(test_pooling),
         cmocka_unit_test(test_reductions),
