@@ -83,9 +83,9 @@ static Value *spread_table(OnnxNode *n, const char *part, const Spread *s) {
     return t ? onnx_constant(n, part, t) : NULL;
 }
 
-/* x [N, C, H, W]; columns may be NULL. */
+/* x [N, C, H, W]; rows or columns may be NULL. */
 static Value *spread_planes(OnnxNode *n, Value *x, const Spread *rows, const Spread *columns) {
-    Value *r = spread_table(n, "rows", rows);
+    Value *r = rows ? spread_table(n, "rows", rows) : NULL;
     Value *c = columns ? spread_table(n, "columns", columns) : NULL;
     if (n->failed || !x)
         return NULL;
@@ -105,8 +105,18 @@ static Value *spread_dim(OnnxNode *n, Value *x, int i, const Spread *s) {
     return onnx_reshape(n, "spread", x, &to);
 }
 
+/* x [N, C, L], as images with a height of 1. */
+static Value *spread_line(OnnxNode *n, Value *x, const Spread *s) {
+    Shape image = onnx_with_height(&x->type.shape), line = x->type.shape;
+    line.dim[2] = s->out + s->reach - 1;
+    x = spread_planes(n, onnx_reshape(n, "image", x, &image), NULL, s);
+    return onnx_reshape(n, "spread", x, &line);
+}
+
 static Value *spread(OnnxNode *n, Value *x, const Spread *axis) {
     int space = x->type.shape.rank - 2;
+    if (space == 1)
+        return spread_line(n, x, &axis[0]);
     if (space == 2)
         return spread_planes(n, x, &axis[0], &axis[1]);
     for (int i = 0; i < space; i++)

@@ -20,7 +20,7 @@ static const bool by_images[OP_COUNT] = {
     [OP_se] = true,          [OP_global_avg_pool] = true,
     [OP_pad] = true,         [OP_reorder] = true,
     [OP_max_pool] = true,    [OP_avg_pool] = true,
-    [OP_resize] = true,
+    [OP_resize] = true,      [OP_interleave] = true,
 };
 
 static bool has_images(const Value *v, int64_t images) {

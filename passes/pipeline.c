@@ -33,6 +33,7 @@ static const char *const level2[] = {
     "fuse-residual",
     "fuse-pool",
     "scale-silu",
+    "split-transposed",
 
     /* memory */
     "dedupe-constants",

@@ -63,12 +63,23 @@ static const char resizing[] =
     "  %3 = resize @d, @out, _, @ones {outside=7} : f64[1,1,2,2]\n"
     "  return %1, @want64, %2, @want, %3, @outside\n}\n";
 
+static const char turns[] =
+    "graph @t() -> (i64[1,2,2,3], i64[1,2,2,3]) {\n"
+    "  const @a : i64[1,2,1,2] = [1, 2, 3, 4]\n"
+    "  const @b : i64[1,2,1,1] = [10, 20]\n"
+    "  const @c : i64[1,2,1,2] = [100, 200, 300, 400]\n"
+    "  const @d : i64[1,2,1,1] = [1000, 2000]\n"
+    "  const @want : i64[1,2,2,3] = [1, 10, 2, 100, 1000, 200, 3, 20, 4, 300, 2000, 400]\n"
+    "  %1 = interleave @a, @b, @c, @d {steps=2x2} : i64[1,2,2,3]\n"
+    "  return %1, @want\n}\n";
+
 static const struct {
     const char *name, *text;
 } cases[] = {
     {"maximum", maximum},
     {"mean", mean},
     {"resizing", resizing},
+    {"turns", turns},
 };
 
 static void values_are_right(void **state) {
@@ -108,11 +119,25 @@ static void bad_tables_are_refused(void **state) {
     assert_true(graph_eval_fails(RESIZE("i64[2,1] = [0, -2]", "@rows"), "-2 is out of range"));
 }
 
+#define TURNS(operands, steps, type)                                                               \
+    "graph @t() -> " type " {\n  const @a : f32[1,1,1,2] = [1, 2]\n"                               \
+    "  const @b : f32[1,1,1,1] = [1]\n  %y = interleave " operands " {steps=" steps "} : " type    \
+    "\n  return %y\n}\n"
+
+static void bad_turns_are_refused(void **state) {
+    (void)state;
+    assert_true(parse_fails(TURNS("@a, @b", "2x2", "f32[1,1,2,3]"), NULL, "2 operands for 2x2"));
+    assert_true(parse_fails(TURNS("@a, @b", "0x2", "f32[1,1,1,3]"), NULL, "steps must be"));
+    assert_true(parse_fails(TURNS("@b, @a", "1x2", "f32[1,1,1,3]"), NULL, "has 1 columns, of 3"));
+    assert_true(parse_fails(TURNS("@a, @b", "2x1", "f32[1,1,2,2]"), NULL, "operand 1 doesn't fit"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_are_right),
         cmocka_unit_test(bad_windows_are_refused),
         cmocka_unit_test(bad_tables_are_refused),
+        cmocka_unit_test(bad_turns_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,6 +9,8 @@
 
 #include "tests/lib/kernel_check.h"
 
+#include <math.h>
+
 /* ---- pooling --------------------------------------------------------------------------------- */
 
 typedef struct PoolCase {
@@ -115,10 +117,123 @@ static void test_resize(void **state) {
     check_all(resize_graph, NSPECIALS, 4);
 }
 
+/* ---- interleave and what it is for ----------------------------------------------------------- */
+
+static Graph *turns_graph(void) {
+    static const int64_t sizes[][6] = {/* batch, channels, rows, columns of the result, steps */
+                                       {1, 24, 5, 7, 2, 2},
+                                       {2, 3, 4, 9, 1, 3},
+                                       {1, 16, 3, 2, 3, 2}};
+    Graph *g = graph_new("turns");
+    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
+        const int64_t *s = sizes[k];
+        Value *operands[6];
+        int count = 0;
+        for (int64_t i = 0; i < s[4]; i++)
+            for (int64_t j = 0; j < s[5]; j++) {
+                Shape shape = SHAPE(s[0], s[1], ceil_div(s[2] - i, s[4]), ceil_div(s[3] - j, s[5]));
+                operands[count] = count % 2 ? blocked_input(g, shape) : new_input(g, "x", shape);
+                count++;
+            }
+        Node *n = node_new(g, OP_interleave, NULL, "y", operands, count);
+        interleave_attrs(n)->steps = (Dim2){{s[4], s[5]}};
+        finish(g, n);
+    }
+    return g;
+}
+
+static void test_turns(void **state) {
+    (void)state;
+    check_all(turns_graph, NSPECIALS, 4);
+}
+
+/* Of one axis: elements, stride, kernel, outputs, position of the first element. */
+typedef struct ZerosCase {
+    int64_t in, stride, kernel, out, first;
+    bool splits;
+} ZerosCase;
+
+static const ZerosCase zeros_cases[] = {
+    {6, 2, 2, 12, 1, true},  {6, 2, 3, 12, 1, true},  {6, 2, 3, 12, 2, true},
+    {5, 3, 5, 15, 3, true},  {6, 2, 4, 12, 2, true},  {6, 2, 3, 11, 1, true},
+    {7, 1, 3, 7, 1, true},   {6, 2, 2, 10, 0, false}, /* elements are cut off */
+    {6, 3, 2, 16, 1, false},                          /* outputs see nothing */
+};
+
+static Value *zeros_table(Graph *g, const ZerosCase *c) {
+    Tensor *t = tensor_new(&g->arena, DT_i64, SHAPE(c->out + c->kernel - 1, 1));
+    for (int64_t q = 0; q < c->out + c->kernel - 1; q++) {
+        int64_t i = q - c->first;
+        tensor_set_i64(t, q,
+                       i >= 0 && i % c->stride == 0 && i / c->stride < c->in ? i / c->stride : -1);
+    }
+    return graph_constant(g, graph_unique_name(g, "table"), t);
+}
+
+/* Rows as the case says, columns as the next one does. */
+static void add_transposed(Graph *g, const ZerosCase *rows, const ZerosCase *columns, Op op) {
+    int64_t channels = 48;
+    Value *x = blocked_input(g, SHAPE(1, channels, rows->in, columns->in));
+    Value *operands[] = {x, zeros_table(g, rows), zeros_table(g, columns)};
+    Node *r = node_new(g, OP_resize, NULL, "zeros", operands, 3);
+    node_infer_or_die(r);
+    Value *w = random_constant(g, "w",
+                               SHAPE(op == OP_conv2d ? 40 : channels,
+                                     op == OP_conv2d ? channels : 1, rows->kernel, columns->kernel),
+                               0.1f);
+    Value *b = random_constant(g, "b", SHAPE(op == OP_conv2d ? 40 : channels), 1);
+    Node *n = node_new(g, op, NULL, "y", (Value *[]){node_out(r), w, b}, 3);
+    conv_attrs(n)->kernel = (Dim2){{rows->kernel, columns->kernel}};
+    conv_attrs(n)->act = ACT_silu;
+    finish(g, n);
+}
+
+static int count_ops(const Graph *g, Op op) {
+    int count = 0;
+    FOR_EACH_NODE(g, n) {
+        count += n->op == op;
+    }
+    return count;
+}
+
+static void test_transposed_convolutions(void **state) {
+    (void)state;
+    enum { CASES = sizeof zeros_cases / sizeof *zeros_cases };
+    for (int i = 0; i < 2 * CASES; i++) {
+        const ZerosCase *rows = &zeros_cases[i / 2], *columns = &zeros_cases[(i / 2 + 1) % 5];
+        Fixture f = {.p.graph = graph_new("zeros"), .level = 2, .error = 2e-6};
+        f.options.no_winograd = true;
+        add_transposed(f.p.graph, rows, columns, i % 2 ? OP_conv2d : OP_dwconv2d);
+        make_inputs(&f, NULL, 0);
+        f.expected = ARENA_ARRAY(&f.arena, f.noutputs, Tensor *);
+        assert_true(graph_eval(f.p.graph, f.in, f.expected, &f.arena, &f.diag));
+        PassContext cx = {.target = target_find("x86-64-v3"), .where = "test", .diag = &f.diag};
+        RunnerOptions o = {.verify_each = true};
+        const char *const pass[] = {"split-transposed"};
+        assert_true(run_passes(&f.p, pass, 1, &cx, &o));
+        Graph *g = f.p.graph;
+        if (i % 2)
+            assert_int_equal(count_ops(g, OP_resize), !rows->splits);
+        Tensor **out = ARENA_ARRAY(&f.arena, f.noutputs, Tensor *);
+        assert_true(graph_eval(g, f.in, out, &f.arena, &f.diag));
+        for (int64_t k = 0; k < shape_elems(&out[0]->shape); k++)
+            assert_true(fabs(tensor_f64(out[0], k) - tensor_f64(f.expected[0], k)) < 1e-6);
+        lower_fixture(&f, "x86-64-v3", false);
+        interpret(&f);
+        for (int64_t k = 0; k < shape_elems(&out[0]->shape); k++)
+            assert_true(fabs(tensor_f64(f.interpreted[0], k) - tensor_f64(out[0], k)) < 1e-5);
+        program_free(&f.p);
+        diag_free(&f.diag);
+        arena_free(&f.arena);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pools),
         cmocka_unit_test(test_resize),
+        cmocka_unit_test(test_turns),
+        cmocka_unit_test(test_transposed_convolutions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
