@@ -126,10 +126,60 @@ static bool batch_as_rows(const Gemm *g, const Node *n) {
            y->layout.halo[2] == 0 && g->n > g->length;
 }
 
+/* Channels of one group of v, which are whole blocks. */
+static View group_view(const Value *v, int64_t groups) {
+    View w = view_of(&v->type);
+    w.c /= groups;
+    w.blocks = w.c / w.block;
+    return w;
+}
+
+/* Group i of n: a convolution of blocks of channels of its own. */
+static void lower_group(Lower *lo, Node *n, int64_t i, const View *x, const View *y, Addr packed) {
+    const ConvAttrs *a = conv_attrs(n);
+    const Value *residual = node_in(n, node_slot(n, "residual"));
+    View r = residual ? group_view(residual, a->group) : *y;
+    Gemm g = conv_gemm(a, x, y, residual ? &r : NULL);
+    g.stem = conv_stem(lo, a, &g);
+    g.a = conv_start(a, x, addr_offset(lower_addr(lo, node_in(n, 0)), i * x->blocks * x->plane));
+    g.c = addr_offset(lower_addr(lo, node_out(n)), i * y->blocks * y->plane);
+    if (residual)
+        g.r = addr_offset(lower_addr(lo, residual), i * r.blocks * r.plane);
+    gemm_call(lo, &g, packed);
+}
+
+/* One group after the other, of each image. */
+static bool lower_groups(Lower *lo, Node *n) {
+    const ConvAttrs *a = conv_attrs(n);
+    View x = group_view(node_in(n, 0), a->group), y = group_view(node_out(n), a->group);
+    if (x.c % x.block || y.c % y.block)
+        return lower_unsupported(lo, n, "groups that aren't whole vectors have no kernel");
+    if (node_in(n, node_slot(n, "scale")))
+        return lower_unsupported(lo, n, "a scale and groups together have no kernel");
+    ConvWeights w;
+    if (!lower_conv_weights(lo, n, 1, &w))
+        return false;
+    Gemm g = conv_gemm(a, &x, &y, NULL);
+    g.weight_name = node_in(n, 1)->name;
+    Addr *packed = ARENA_ARRAY(&lo->m->arena, a->group, Addr);
+    for (int64_t i = 0; i < a->group; i++) {
+        const float *first = w.w + i * y.c * x.c * g.kh * g.kw;
+        packed[i] = gemm_pack(lo, &g, &(ConvWeights){first, w.bias ? w.bias + i * y.c : NULL});
+    }
+    diag_remark(lo->cx->diag, lo->cx->where, "%%%s: directly, %lld groups of %lld channels",
+                node_out(n)->name, (long long)a->group, (long long)x.c);
+    lower_batch_begin(lo, x.n);
+    for (int64_t i = 0; i < a->group; i++)
+        lower_group(lo, n, i, &x, &y, packed[i]);
+    lower_zero_halo(lo, node_out(n));
+    lower_batch_end(lo);
+    return true;
+}
+
 bool lower_conv2d(Lower *lo, Node *n) {
     const ConvAttrs *a = conv_attrs(n);
     if (a->group != 1)
-        return lower_unsupported(lo, n, "groups of several channels have no kernel");
+        return lower_groups(lo, n);
     Gemm g = node_gemm(n);
     if (g.gate && has_padding(n))
         return lower_unsupported(lo, n, "a scale and padding together have no kernel");

@@ -1,9 +1,10 @@
 /* expand-conv: convolutions without a kernel of their own become other ops.
  *
- *   weights known at run time, or groups of     matmul of the weights [G, M/G, K] by the windows
- *   several channels                            [N, G, K, H' W'], K being C/G kh kw: a slice of the
- *                                               padded x for each tap, side by side
- *   a bias known at run time                    add
+ *   groups of several channels                  groups whose channels are whole vectors, some of
+ * the old ones side by side, with weights of 0 between them weights known at run time, or groups
+ * that   matmul of the weights [G, M/G, K] by the windows would be mostly such zeros [N, G, K, H'
+ * W'], K being C/G kh kw: a slice of the padded x for each tap, side by side a bias known at run
+ * time                    add
  *
  * Needs: fold-constants, and canonicalise, which tells depthwise ones; to be run before anything is
  * fused into convolutions. Leaves alone: kernels of more than MAX_TAPS taps. */
@@ -29,9 +30,13 @@ static bool windows_fit(const Node *n, int64_t taps) {
     return shape_valid(&s, node_in(n, 0)->type.dtype) && shape_elems(&s);
 }
 
+static bool has_groups(const Node *n) {
+    return n->op == OP_conv2d && conv_attrs(n)->group > 1;
+}
+
 static bool needs_windows(const Node *n) {
     const Dim2 *kernel = &conv_attrs(n)->kernel;
-    bool wanted = !node_in(n, 1)->constant || (n->op == OP_conv2d && conv_attrs(n)->group > 1);
+    bool wanted = !node_in(n, 1)->constant || has_groups(n);
     return wanted && kernel->v[0] <= MAX_TAPS && kernel->v[1] <= MAX_TAPS / kernel->v[0] &&
            windows_fit(n, kernel->v[0] * kernel->v[1]);
 }
@@ -120,10 +125,71 @@ static void expand_bias(Graph *g, Node *n) {
     replace_node(g, n, with_bias(g, n, node_out(c), node_in(n, 2)));
 }
 
+/* ---- groups side by side --------------------------------------------------------------------- */
+
+/* So many groups have whole vectors of channels together, or are all of them. */
+static int64_t groups_for_vectors(const Node *n, int64_t lanes) {
+    int64_t groups = conv_attrs(n)->group, in = node_in(n, 1)->type.shape.dim[1];
+    int64_t out = node_out(n)->type.shape.dim[1] / groups, m = 1;
+    while (m < groups && (groups % m || m * in % lanes || m * out % lanes))
+        m++;
+    return m;
+}
+
+/* Whether multiplying the zeros between m groups takes no longer than windows and their product do:
+ * in cycles of a pixel, with the zeros at two vectors a cycle, an element of a window at 1.5
+ * cycles, and products of windows at a vector a cycle. */
+static bool zeros_pay(const Node *n, int64_t m, int64_t lanes) {
+    const Shape *w = &node_in(n, 1)->type.shape;
+    double taps = (double)(w->dim[2] * w->dim[3]),
+           products = taps * (double)(w->dim[0] * w->dim[1]);
+    double windows = 1.5 * taps * (double)node_in(n, 0)->type.shape.dim[1];
+    return (double)m * products / (2 * (double)lanes) <= windows + products / (double)lanes;
+}
+
+/* The weights of m groups side by side: [M, m C/G, kh, kw]. */
+static Value *side_by_side(Graph *g, const Node *n, int64_t m) {
+    const Value *w = node_in(n, 1);
+    const int64_t *d = w->type.shape.dim;
+    int64_t each = d[0] / conv_attrs(n)->group, taps = d[2] * d[3];
+    float *to;
+    Value *v = new_constant_f32(g, w->name, SHAPE(d[0], m * d[1], d[2], d[3]), &to);
+    const float *from = w->constant->data;
+    for (int64_t o = 0; o < d[0]; o++) {
+        int64_t first = o / each % m * d[1];
+        for (int64_t k = 0; k < d[1] * taps; k++)
+            to[(o * m * d[1] + first) * taps + k] = from[o * d[1] * taps + k];
+    }
+    return v;
+}
+
+/* False where n has no such groups, and where they don't pay. */
+static bool join_groups(Graph *g, Node *n, int64_t lanes) {
+    if (!has_groups(n) || !constant_f32(node_in(n, 1)))
+        return false;
+    int64_t m = groups_for_vectors(n, lanes), bytes;
+    if (m == 1)
+        return true; /* there is nothing to do */
+    if (!zeros_pay(n, m, lanes) ||
+        !checked_mul(m, shape_elems(&node_in(n, 1)->type.shape) * (int64_t)sizeof(float), &bytes) ||
+        !graph_may_grow(g, bytes))
+        return false;
+    Node *c = new_node(g, OP_conv2d, n,
+                       (Value *[]){node_in(n, 0), side_by_side(g, n, m), node_in(n, 2)}, 3);
+    *conv_attrs(c) = *conv_attrs(n);
+    conv_attrs(c)->group /= m;
+    node_infer_or_die(c);
+    replace_node(g, n, node_out(c));
+    return true;
+}
+
 bool pass_expand_conv(Graph *g, PassContext *cx) {
-    (void)cx;
+    int64_t lanes = target_lanes(cx->target);
     FOR_EACH_NODE_SAFE(g, n) {
         if ((n->op != OP_conv2d && n->op != OP_dwconv2d) || !is_plain(n))
+            continue;
+        bool computed = node_in(n, 2) && !node_in(n, 2)->constant;
+        if (!computed && join_groups(g, n, lanes))
             continue;
         if (needs_windows(n))
             expand(g, n);
