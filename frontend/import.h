@@ -451,6 +451,19 @@ Value *onnx_matmul(OnnxNode *n, const char *part, Value *x, Value *w);
 Value *onnx_average_pool(OnnxNode *n, const char *part, Value *x);
 Value *onnx_global_average_pool(OnnxNode *n, const char *part, Value *x);
 
+/* Integers as floats, and what their sizes are at most. */
+typedef struct IntegerFactor {
+    Value *v;
+    double most;
+} IntegerFactor;
+
+/* The largest |x - zero|, for x of any integers of its type; zero may be NULL. */
+double onnx_largest_size(OnnxNode *n, const Value *x, Value *zero);
+/* As onnx_conv and onnx_matmul, exactly: f32 or, where that can't hold the sums, int32. The bias is
+ * int32, or NULL. */
+Value *onnx_integer_conv(OnnxNode *n, const IntegerFactor *x, const IntegerFactor *w, Value *bias);
+Value *onnx_integer_matmul(OnnxNode *n, const IntegerFactor *a, const IntegerFactor *b);
+
 /* Activations of a float x with parameters. */
 Value *onnx_hard_sigmoid(OnnxNode *n, Value *x, double alpha, double beta);
 Value *onnx_leaky_relu(OnnxNode *n, Value *x, double alpha);

@@ -1,9 +1,8 @@
 /* op_quantize.c: quantised operators.
  *
  * Integers become the numbers that they stand for, floats compute with them, and results become
- * integers again. Products of integers are computed on x - zero_point, which is exact as long as
- * sums stay below 2^24, and are scaled once. Constant weights fold, and a pass joins what follows
- * each other. */
+ * integers again. Products of integers are computed on x - zero_point, exactly (op_integer_sums.c),
+ * and are scaled once. Constant weights fold, and a pass joins what follows each other. */
 #include "frontend/import.h"
 
 /* ---- parameters ------------------------------------------------------------------------------ */
@@ -210,36 +209,45 @@ void import_dynamic_quantize_linear(OnnxNode *n) {
 
 /* ---- products of integers -------------------------------------------------------------------- */
 
-/* The integers of f32 sums, which algorithms such as Winograd's make a little off. */
+/* x - zero, the zeros being for dimension `axis`, with its bound. */
+static IntegerFactor factor_of(OnnxNode *n, const char *part, Value *x, Value *zero, int axis) {
+    IntegerFactor f = {.v = shifted(n, part, x, zero, axis)};
+    if (f.v)
+        f.most = onnx_largest_size(n, x, zero);
+    return f;
+}
+
 static void set_i32(OnnxNode *n, Value *y) {
-    onnx_set_output(n, 0, onnx_cast(n, NULL, onnx_unary(n, OP_round, "rounded", y), DT_i32));
+    bool done = y && y->type.dtype == DT_i32;
+    onnx_set_output(n, 0,
+                    done ? onnx_unary(n, OP_identity, NULL, y) : onnx_cast(n, NULL, y, DT_i32));
 }
 
 /* ConvInteger-10. */
 void import_conv_integer(OnnxNode *n) {
-    Value *x = shifted(n, "x", onnx_input(n, 0), parameter(n, 2), 0);
-    Value *w = shifted(n, "w", onnx_input(n, 1), parameter(n, 3), 0);
-    if (x && w)
-        set_i32(n, onnx_conv(n, "sum", x, w, NULL));
+    IntegerFactor x = factor_of(n, "x", onnx_input(n, 0), parameter(n, 2), 0);
+    IntegerFactor w = factor_of(n, "w", onnx_input(n, 1), parameter(n, 3), 0);
+    if (x.v && w.v)
+        set_i32(n, onnx_integer_conv(n, &x, &w, NULL));
 }
 
 /* Zero points of a matrix on the left are for its rows, of one on the right for its columns. */
-static Value *shifted_left(OnnxNode *n, Value *a, Value *zero) {
+static IntegerFactor left_factor(OnnxNode *n, Value *a, Value *zero) {
     int rank = a->type.shape.rank;
-    return shifted(n, "a", a, zero, rank > 1 ? rank - 2 : 0);
+    return factor_of(n, "a", a, zero, rank > 1 ? rank - 2 : 0);
 }
 
-static Value *shifted_right(OnnxNode *n, Value *b, Value *zero) {
+static IntegerFactor right_factor(OnnxNode *n, Value *b, Value *zero) {
     int rank = b->type.shape.rank;
-    return shifted(n, "b", b, zero, rank > 0 ? rank - 1 : 0);
+    return factor_of(n, "b", b, zero, rank > 0 ? rank - 1 : 0);
 }
 
 /* MatMulInteger-10. */
 void import_matmul_integer(OnnxNode *n) {
-    Value *a = shifted_left(n, onnx_input(n, 0), parameter(n, 2));
-    Value *b = shifted_right(n, onnx_input(n, 1), parameter(n, 3));
-    if (a && b)
-        set_i32(n, onnx_matmul(n, "sum", a, b));
+    IntegerFactor a = left_factor(n, onnx_input(n, 0), parameter(n, 2));
+    IntegerFactor b = right_factor(n, onnx_input(n, 1), parameter(n, 3));
+    if (a.v && b.v)
+        set_i32(n, onnx_integer_matmul(n, &a, &b));
 }
 
 /* What a sum of products is multiplied by: the scales of its factors, inputs a and b, and over that
@@ -259,7 +267,7 @@ static Value *factor(OnnxNode *n, int a, int b, int y, int behind) {
 
 /* Output 0 is sum * by, quantised with the zero point that is input i. */
 static void set_scaled(OnnxNode *n, Value *sum, Value *by, int i) {
-    Value *zero = parameter(n, i), *y = onnx_binary(n, OP_mul, "scaled", sum, by);
+    Value *zero = parameter(n, i), *y = onnx_binary(n, OP_mul, "scaled", as_f32(n, sum), by);
     DType to = zero ? zero->type.dtype : onnx_input(n, 0)->type.dtype;
     if (y)
         onnx_set_output(n, 0, quantize(n, NULL, y, ones(n, zero), zero, to, 0));
@@ -267,22 +275,21 @@ static void set_scaled(OnnxNode *n, Value *sum, Value *by, int i) {
 
 /* QLinearConv-10: x, w and y each with a scale and a zero point, and a bias of int32. */
 void import_qlinear_conv(OnnxNode *n) {
-    Value *x = shifted(n, "x", onnx_input(n, 0), parameter(n, 2), 0);
-    Value *w = shifted(n, "w", onnx_input(n, 3), parameter(n, 5), 0);
-    Value *b = n->failed ? NULL : onnx_cast(n, "b", onnx_input(n, 8), DT_f32);
-    if (x && w)
-        set_scaled(n, onnx_conv(n, "sum", x, w, b), factor(n, 1, 4, 6, onnx_shape(n, 0)->rank - 2),
-                   7);
+    IntegerFactor x = factor_of(n, "x", onnx_input(n, 0), parameter(n, 2), 0);
+    IntegerFactor w = factor_of(n, "w", onnx_input(n, 3), parameter(n, 5), 0);
+    if (x.v && w.v)
+        set_scaled(n, onnx_integer_conv(n, &x, &w, onnx_input(n, 8)),
+                   factor(n, 1, 4, 6, onnx_shape(n, 0)->rank - 2), 7);
 }
 
 /* QLinearMatMul-10, -21. */
 void import_qlinear_matmul(OnnxNode *n) {
-    Value *a = shifted_left(n, onnx_input(n, 0), parameter(n, 2));
-    Value *b = shifted_right(n, onnx_input(n, 3), parameter(n, 5));
+    IntegerFactor a = left_factor(n, onnx_input(n, 0), parameter(n, 2));
+    IntegerFactor b = right_factor(n, onnx_input(n, 3), parameter(n, 5));
     if (onnx_input(n, 1)->type.shape.rank > 0 && shape_elems(onnx_shape(n, 1)) != 1)
         onnx_unsupported(n, "a scale for each row of the first matrix is not supported");
-    if (a && b)
-        set_scaled(n, onnx_matmul(n, "sum", a, b), factor(n, 1, 4, 6, 0), 7);
+    if (a.v && b.v)
+        set_scaled(n, onnx_integer_matmul(n, &a, &b), factor(n, 1, 4, 6, 0), 7);
 }
 
 /* com.microsoft.QGemm-1: alpha A' B' + C, where ' may transpose; C is of int32, with the scale of
@@ -293,15 +300,17 @@ void import_qgemm(OnnxNode *n) {
     double alpha = attr_float(n, "alpha", 1);
     if (onnx_shape(n, 0)->rank != 2 || onnx_shape(n, 3)->rank != 2)
         onnx_bad(n, "its factors must be matrices");
-    Value *a = shifted(n, "a", onnx_input(n, 0), parameter(n, 2), trans_a ? 1 : 0);
-    Value *b = shifted(n, "b", onnx_input(n, 3), parameter(n, 5), trans_b ? 0 : 1);
-    if (!a || !b)
+    IntegerFactor a = factor_of(n, "a", onnx_input(n, 0), parameter(n, 2), trans_a ? 1 : 0);
+    IntegerFactor b = factor_of(n, "b", onnx_input(n, 3), parameter(n, 5), trans_b ? 0 : 1);
+    if (!a.v || !b.v)
         return;
-    a = trans_a ? onnx_transpose(n, "a", a, swap) : a;
-    b = trans_b ? onnx_transpose(n, "b", b, swap) : b;
-    Value *sum = onnx_matmul(n, "product", a, b);
+    a.v = trans_a ? onnx_transpose(n, "a", a.v, swap) : a.v;
+    b.v = trans_b ? onnx_transpose(n, "b", b.v, swap) : b.v;
+    Value *sum = a.v && b.v ? onnx_integer_matmul(n, &a, &b) : NULL;
     if (sum && onnx_input(n, 6))
-        sum = onnx_binary(n, OP_add, "sum", sum, onnx_cast(n, "c", onnx_input(n, 6), DT_f32));
+        sum = onnx_binary(n, OP_add, "sum", sum,
+                          onnx_cast(n, "c", onnx_input(n, 6), sum->type.dtype));
+    sum = as_f32(n, sum);
     Value *by = factor(n, 1, 4, 7, 0);
     by = alpha == 1 ? by : onnx_by_scalar(n, OP_mul, "alpha", by, alpha);
     if (onnx_input(n, 7))

@@ -77,6 +77,8 @@ static const char *no_winograd(const Node *n, const Gemm *g, const PassContext *
         return "the stride or the dilation isn't 1";
     if (a->group != 1 || g->gate || g->ablock != target_lanes(cx->target))
         return "it has groups, a scale, or inputs that are not in blocks";
+    if (a->exact)
+        return "sums of integers must be exact";
     return cx->options.no_winograd ? "Winograd's algorithm is off" : NULL;
 }
 

@@ -36,16 +36,17 @@ typedef struct Group {
     Reg *lo, *hi;      /* of quantize */
 } Group;
 
-static Reg *load_f32(Builder *b, const char *name, Addr a) {
-    Reg *x = build_load(b, name, 1, a);
-    return x->type.dtype == DT_f32 ? x : build_convert(b, INST_convert, name, ltype(DT_f32, 1), x);
+static Reg *load_f32(Builder *b, const char *name, int lanes, Addr a) {
+    Reg *x = build_load(b, name, lanes, a);
+    LType f32 = ltype(DT_f32, lanes);
+    return x->type.dtype == DT_f32 ? x : build_convert(b, INST_convert, name, f32, x);
 }
 
 static Group load_group(Builder *b, const Node *n, Reg *scale, Reg *zero) {
     LType f32 = ltype(DT_f32, 1);
-    Group g = {.scale = load_f32(b, "s", addr_of(scale, 0))};
+    Group g = {.scale = load_f32(b, "s", 1, addr_of(scale, 0))};
     if (zero)
-        g.zero = load_f32(b, "z", addr_of(zero, 0));
+        g.zero = load_f32(b, "z", 1, addr_of(zero, 0));
     if (n->op != OP_quantize)
         return g;
     DType to = quantize_attrs(n)->to;
@@ -61,12 +62,35 @@ static Group load_group(Builder *b, const Node *n, Reg *scale, Reg *zero) {
 static Reg *quantized(Builder *b, const Group *g, Reg *x, DType to) {
     Reg *q = round_clamped(b, build_op(b, INST_div, "x", x, g->scale, NULL), g->lo, g->hi);
     q = g->zero ? build_op(b, INST_add, "q", q, g->zero, NULL) : q;
-    return build_convert(b, INST_convert, "y", ltype(to, 1), q);
+    return build_convert(b, INST_convert, "y", ltype(to, q->type.lanes), q);
 }
 
 static Reg *dequantized(Builder *b, const Group *g, Reg *x) {
     x = g->zero ? build_op(b, INST_sub, "d", x, g->zero, NULL) : x;
     return build_op(b, INST_mul, "y", x, g->scale, NULL);
+}
+
+static Reg *in_all_lanes(Builder *b, const char *name, int lanes, Reg *x) {
+    return x && lanes > 1 ? build_splat(b, name, lanes, x) : x;
+}
+
+static Group group_in_lanes(Builder *b, const Group *g, int lanes) {
+    return (Group){.scale = in_all_lanes(b, "scales", lanes, g->scale),
+                   .zero = in_all_lanes(b, "zeros", lanes, g->zero),
+                   .lo = in_all_lanes(b, "los", lanes, g->lo),
+                   .hi = in_all_lanes(b, "his", lanes, g->hi)};
+}
+
+/* Elements from .. end of a group, `lanes` at a time. */
+static void elements(Builder *b, const Node *n, const Group *group, Bound from, Reg *end, int lanes,
+                     Reg *p, Reg *q) {
+    Group g = group_in_lanes(b, group, lanes);
+    Reg *i = build_for(b, "i", from, bound_reg(end), lanes);
+    Reg *x = load_f32(b, "x", lanes, addr_plus(addr_of(p, 0), i, 1));
+    DType to = q->type.dtype;
+    build_store(b, addr_plus(addr_of(q, 0), i, 1),
+                n->op == OP_quantize ? quantized(b, &g, x, to) : dequantized(b, &g, x));
+    build_close(b);
 }
 
 /* The types of x and of the zero points in memory; zero_type is NULL where there are none. */
@@ -79,18 +103,17 @@ static Kernel *build_kernel(Lower *lo, const Node *n, DType from, const DType *z
     Reg *scale = kernel_param_ptr(k, "scale", DT_f32);
     Reg *zero = zero_type ? kernel_param_ptr(k, "zero", *zero_type) : NULL;
     Reg *outer = kernel_param_i64(k, "outer"), *groups = kernel_param_i64(k, "groups");
-    Reg *inner = kernel_param_i64(k, "inner");
+    Reg *whole = kernel_param_i64(k, "whole"), *inner = kernel_param_i64(k, "inner");
     Builder bb = build_begin(k), *b = &bb;
     Reg *p = copy_pointer(b, "p", a), *q = copy_pointer(b, "q", c);
     build_for(b, "o", bound_const(0), bound_reg(outer), 1);
     Reg *s = copy_pointer(b, "s", scale), *z = zero ? copy_pointer(b, "z", zero) : NULL;
     build_for(b, "g", bound_const(0), bound_reg(groups), 1);
     Group g = load_group(b, n, s, z);
-    Reg *i = build_for(b, "i", bound_const(0), bound_reg(inner), 1);
-    Reg *x = load_f32(b, "x", addr_plus(addr_of(p, 0), i, 1));
-    build_store(b, addr_plus(addr_of(q, 0), i, 1),
-                n->op == OP_quantize ? quantized(b, &g, x, to) : dequantized(b, &g, x));
-    build_close(b);
+    int lanes = lower_lanes(lo);
+    if (lanes > 1)
+        elements(b, n, &g, bound_const(0), whole, lanes, p, q);
+    elements(b, n, &g, bound_reg(whole), inner, 1, p, q);
     advance(b, p, inner);
     advance(b, q, inner);
     advance_by(b, s, 1);
@@ -128,7 +151,7 @@ bool lower_quantize(Lower *lo, Node *n) {
     if (outer * groups * inner == 0)
         return true;
     DType from, zero_type;
-    Arg args[7];
+    Arg args[8];
     int count = 0;
     args[count++] = arg_addr(numbers(lo, node_in(n, 0), &from));
     args[count++] = arg_addr(lower_plain(lo, node_out(n)));
@@ -137,6 +160,8 @@ bool lower_quantize(Lower *lo, Node *n) {
         args[count++] = arg_addr(numbers(lo, node_in(n, 2), &zero_type));
     args[count++] = arg_i64(outer);
     args[count++] = arg_i64(groups);
+    int64_t lanes = lower_lanes(lo);
+    args[count++] = arg_i64(lanes > 1 ? inner - inner % lanes : 0);
     args[count++] = arg_i64(inner);
     lower_call(lo, build_kernel(lo, n, from, node_in(n, 2) ? &zero_type : NULL), args, count);
     return true;

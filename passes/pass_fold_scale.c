@@ -46,8 +46,11 @@ static void shift_bias(Graph *g, Node *conv, const Value *by, bool subtract) {
     node_set_operand(conv, 2, bv);
 }
 
-/* A convolution whose weights can change: all constants known, nothing fused behind it. */
+/* A convolution whose weights can change: all constants known, nothing fused behind it, and not of
+ * integers. */
 static bool is_open(const Node *conv) {
+    if (conv->op != OP_dense && conv_attrs(conv)->exact)
+        return false;
     return *fused_act(conv) == ACT_none && has_constant_weights(conv) &&
            !(conv->op == OP_conv2d && node_in(conv, node_slot(conv, "residual")));
 }
