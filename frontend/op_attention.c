@@ -98,12 +98,12 @@ static void check_inputs(OnnxNode *n, Attention *a) {
     if (!a->q || !a->k || !a->v)
         return;
     const Shape *q = &a->q->type.shape, *k = &a->k->type.shape, *v = &a->v->type.shape;
+    if (!onnx_input(n, PAST_KEY) != !onnx_input(n, PAST_VALUE))
+        onnx_bad(n, "past_key and past_value belong together");
     if (q->dim[0] != k->dim[0] || q->dim[0] != v->dim[0] || q->dim[3] != k->dim[3] ||
         k->dim[1] != v->dim[1] || k->dim[2] != v->dim[2] || k->dim[1] < 1 ||
         q->dim[1] % k->dim[1] != 0)
         onnx_bad(n, "its Q, K and V do not fit each other");
-    if (!onnx_input(n, PAST_KEY) != !onnx_input(n, PAST_VALUE))
-        onnx_bad(n, "past_key and past_value belong together");
     Value *nonpad = onnx_input(n, NONPAD);
     if (nonpad && (onnx_input(n, PAST_KEY) || nonpad->type.dtype != DT_i64 ||
                    nonpad->type.shape.rank != 1 || nonpad->type.shape.dim[0] != q->dim[0]))
