@@ -140,6 +140,117 @@ def nested():
     return onnx.field(1, 8) + onnx.field(7, data)
 
 
+# ---- subgraphs and functions ---------------------------------------------------------------------
+
+
+def function(name, nodes, inputs=("a",), outputs=("b",)):
+    return (
+        onnx.field(1, name)
+        + b"".join(onnx.field(4, i) for i in inputs)
+        + b"".join(onnx.field(5, o) for o in outputs)
+        + b"".join(onnx.field(7, n) for n in nodes)
+        + onnx.field(9, onnx.field(2, 17))
+        + onnx.field(10, "local")
+    )
+
+
+def calling(functions, nodes=None):
+    """A model whose graph calls F0, or has these nodes, with its functions."""
+    nodes = nodes or [call("F0", "x", "y")]
+    return identity(nodes=nodes) + b"".join(onnx.field(25, f) for f in functions)
+
+
+def call(name, x, y):
+    return onnx.node(name, [x], [y], domain="local")
+
+
+def chain_of_functions(n, times):
+    """Each calls the next one so many times."""
+    out = []
+    for i in range(n):
+        inner = [call("F%d" % (i + 1), "v%d" % k, "v%d" % (k + 1)) for k in range(times)]
+        if i + 1 == n:
+            inner = [onnx.node("Relu", ["v0"], ["v%d" % times])]
+        out.append(function("F%d" % i, inner, ["v0"], ["v%d" % times]))
+    return calling(out)
+
+
+def long_names_in_a_function():
+    """Names of a megabyte, in a function that is called a thousand times."""
+    long = "n" * 1000000
+    inner = [onnx.node("Relu", ["a"], [long], name=long), onnx.node("Relu", [long], ["b"])]
+    calls = [call("F0", "x", "v%d" % i) for i in range(1000)] + [call("F0", "x", "y")]
+    return calling([function("F0", inner)], calls)
+
+
+def large_constants_in_a_function():
+    """A megabyte of numbers in a form that takes a copy, in a function that is called a lot."""
+    value = onnx.field(1, "value_floats") + onnx.field(7, bytes(1 << 20)) + onnx.field(20, 6)
+    inner = [onnx.node("Constant", [], ["c"], attributes=[value]), onnx.node("Relu", ["a"], ["b"])]
+    calls = [call("F0", "x", "v%d" % i) for i in range(20000)] + [call("F0", "x", "y")]
+    return calling([function("F0", inner)], calls)
+
+
+def many_functions():
+    relu = [onnx.node("Relu", ["a"], ["b"])]
+    return calling([function("F%d" % i, relu) for i in range(100000)])
+
+
+def graph(nodes, inputs=(), outputs=("out",), initializers=()):
+    return (
+        b"".join(onnx.field(1, n) for n in nodes)
+        + b"".join(onnx.field(5, t) for t in initializers)
+        + b"".join(onnx.field(11, onnx.value_info(i, [])) for i in inputs)
+        + b"".join(onnx.field(12, onnx.value_info(o, ["n"])) for o in outputs)
+    )
+
+
+def graph_attribute(name, g):
+    return onnx.field(1, name) + onnx.field(6, g) + onnx.field(20, 5)
+
+
+def if_node(yes, no, outputs):
+    branches = [graph_attribute("then_branch", yes), graph_attribute("else_branch", no)]
+    return onnx.node("If", ["c"], outputs, attributes=branches)
+
+
+def nested_ifs(depth):
+    """An If within an If, over and over, each with many names."""
+    leaf = graph([onnx.node("Relu", ["x"], ["out"])])
+    g = leaf
+    for level in range(depth):
+        more = [onnx.node("Relu", ["x"], ["n%d" % i]) for i in range(2000)]
+        g = graph(more + [if_node(g, leaf, ["out"])])
+    return identity(nodes=[if_node(g, leaf, ["y"])], initializers=[truth("c")])
+
+
+def truth(name):
+    return onnx.field(2, 9) + onnx.field(8, name) + onnx.field(9, b"\1")
+
+
+def endless_loop():
+    body = graph([onnx.node("Relu", ["v"], ["w"])], ["i", "go", "v"], ["go", "w"])
+    node = onnx.node("Loop", ["", "c", "x"], ["y"], attributes=[graph_attribute("body", body)])
+    return identity(nodes=[node], initializers=[truth("c")])
+
+
+def growing_loop():
+    """What is carried doubles in each of many iterations."""
+    double = onnx.node("Concat", ["v", "v"], ["w"], attributes=[axis(0)])
+    body = graph([double], ["i", "go", "v"], ["go", "w"])
+    node = onnx.node("Loop", ["", "c", "x"], ["y"], attributes=[graph_attribute("body", body)])
+    return identity(nodes=[node], initializers=[truth("c")])
+
+
+def growing_sequence():
+    """A sequence of up to 50,000, each made of the one before."""
+    nodes = [onnx.node("SequenceEmpty", [], ["s0"])]
+    nodes += [
+        onnx.node("SequenceInsert", ["s%d" % i, "x"], ["s%d" % (i + 1)]) for i in range(50000)
+    ]
+    return identity(nodes=nodes + [onnx.node("Relu", ["x"], ["y"])])
+
+
 MADE = {  # name: bytes, exit code
     "no_bytes": (b"", BAD_MODEL),
     "zeros": (bytes(4096), BAD_MODEL),
@@ -157,6 +268,20 @@ MADE = {  # name: bytes, exit code
     "heavy_constants": (heavy_constants(), 0),  # left to run time
     "doubling": (doubling(), None),
     "long_chain": (long_chain(), UNSUPPORTED),
+    "functions_that_double": (chain_of_functions(60, 2), UNSUPPORTED),
+    "functions_200_deep": (chain_of_functions(200, 1), UNSUPPORTED),
+    "function_calls_itself": (calling([function("F0", [call("F0", "a", "b")])]), BAD_MODEL),
+    "function_without_output": (calling([function("F0", [])]), BAD_MODEL),
+    "function_twice": (calling([function("F0", [])] * 2), BAD_MODEL),
+    "long_names_in_a_function": (long_names_in_a_function(), UNSUPPORTED),
+    "large_constants_in_a_function": (large_constants_in_a_function(), 0),
+    "many_functions": (many_functions(), 0),
+    "nested_ifs": (nested_ifs(8), 0),
+    "nested_ifs_with_many_names": (nested_ifs(15), UNSUPPORTED),
+    "nested_ifs_too_deep": (nested_ifs(30), BAD_MODEL),
+    "endless_loop": (endless_loop(), UNSUPPORTED),
+    "growing_loop": (growing_loop(), BAD_MODEL),
+    "growing_sequence": (growing_sequence(), UNSUPPORTED),
 }
 
 
