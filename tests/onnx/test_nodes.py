@@ -38,6 +38,7 @@ BLOCK = re.compile(r"(?<=<!-- measured: nodes -->\n)(.*?)(?=<!-- end -->)", re.S
 UNSUPPORTED, BAD_MODEL, SKIPPED = 3, 2, 77
 CRASHES = (70, 127)
 RTOL, ATOL = 1e-3, 1e-6  # of the ONNX project; its atol of 1e-7 is for results in double precision
+TWO_ULPS_OF_BF16, TWO_ULPS_OF_F16 = 2**-6, 2**-9  # the former is ONNX's own too
 MAX_SECONDS = 60
 FIXABLE = 64  # elements of an input that may become a constant: lists and scalars
 
@@ -77,7 +78,9 @@ def matches(have, want, bfloat):
         return f"{have.dtype}{list(have.shape)}, expected {want.dtype}{list(want.shape)}"
     rtol = RTOL
     if bfloat:
-        have, want, rtol = onnx.float_of_bfloat(have), onnx.float_of_bfloat(want), 1 / 128
+        have, want, rtol = onnx.float_of_bfloat(have), onnx.float_of_bfloat(want), TWO_ULPS_OF_BF16
+    elif want.dtype == np.float16:
+        rtol = TWO_ULPS_OF_F16
     if want.dtype.kind != "f":
         bad = have != want
     else:
