@@ -34,23 +34,29 @@ bool inline_spend(OnnxNode *n, size_t units) {
 static size_t units_of_names(const char *const *names, size_t n) {
     size_t bytes = 0;
     for (size_t i = 0; i < n; i++)
-        bytes += sizeof(OnnxName) / 8 + (names[i] ? strlen(names[i]) : 0);
+        bytes += sizeof(char *) + (names[i] ? strlen(names[i]) : 0);
     return bytes / UNIT_BYTES;
 }
 
 static size_t units_of_graph(const Onnx__GraphProto *g);
 
-/* Its subgraphs count too: their names are looked up. */
+/* Subgraphs count too: their names are looked up. Tensors are imported once, and don't. */
+static size_t units_of_attribute(const Onnx__AttributeProto *a) {
+    size_t bytes = sizeof(OnnxAttr) + a->s.len, units = a->g ? units_of_graph(a->g) : 0;
+    for (size_t i = 0; i < a->n_strings; i++)
+        bytes += sizeof(char *) + a->strings[i].len;
+    for (size_t i = 0; i < a->n_graphs; i++)
+        units += units_of_graph(a->graphs[i]);
+    return units + bytes / UNIT_BYTES;
+}
+
 static size_t units_of_node(const Onnx__NodeProto *p) {
-    size_t units = 1 + (p->name ? strlen(p->name) / UNIT_BYTES : 0) + p->n_attribute / 4;
+    const char *const names[] = {p->name, p->op_type, p->domain, p->overload};
+    size_t units = 1 + units_of_names(names, sizeof names / sizeof *names);
     units += units_of_names((const char *const *)p->input, p->n_input);
     units += units_of_names((const char *const *)p->output, p->n_output);
-    for (size_t i = 0; i < p->n_attribute; i++) {
-        if (p->attribute[i]->g)
-            units += units_of_graph(p->attribute[i]->g);
-        for (size_t k = 0; k < p->attribute[i]->n_graphs; k++)
-            units += units_of_graph(p->attribute[i]->graphs[k]);
-    }
+    for (size_t i = 0; i < p->n_attribute; i++)
+        units += units_of_attribute(p->attribute[i]);
     return units;
 }
 

@@ -104,6 +104,8 @@ void onnx_problem(OnnxNode *n, const Problem *p) {
 
 /* Why v isn't known: one of the graph inputs that it is computed from, or its cost. */
 static const char *reason_open(OnnxNode *n, const Value *v) {
+    if (n->im->d->errors >= DIAG_MAX)
+        return ""; /* it would not be kept */
     Arena a = {0};
     Map seen = {0};
     VEC(const Value *) open = {0};

@@ -21,6 +21,10 @@ import unittest
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 SHARED = pathlib.Path(os.environ.get("EFFNETC_MODELS", SOURCE.parent / "shared" / "models"))
+sys.path += [str(SOURCE / "tests" / "cli"), str(SOURCE / "tests" / "onnx")]
+import onnx_bytes as onnx  # noqa: E402
+import onnx_read  # noqa: E402
+
 GOLDEN = SOURCE / "tests" / "models" / "blocks.txt"
 TARGET = "x86-64-v3"  # layouts and kernels depend on it
 FULL = ["tv_b0", "keras_v2_b0", "timm_es"]  # those that are in the table
@@ -75,6 +79,24 @@ def full(name):
 def tiny(name):
     model = SHARED / "tiny" / f"{name}.onnx"
     return inspect(model) if model.exists() else None
+
+
+def with_pyramid(b0):
+    """The B0 of `effnetc new` with an FPN of two levels: outputs p5 and p4 of 8 channels."""
+    def weights(name, channels):
+        return onnx.tensor(name, [8, channels, 1, 1], [0.01 * (i % 7 - 3) for i in range(8 * channels)])
+
+    nodes = [
+        onnx.node("Conv", ["blocks.6.0.project.bn", "w5"], ["p5"]),
+        onnx.node("Conv", ["blocks.4.2.add", "w4"], ["lateral"]),
+        onnx.node("Resize", ["p5", "", "twice"], ["up"]),
+        onnx.node("Add", ["lateral", "up"], ["p4"]),
+    ]
+    tensors = [weights("w5", 320), weights("w4", 112), onnx.tensor("twice", [4], [1, 1, 2, 2])]
+    more = b"".join(onnx.field(1, n) for n in nodes) + b"".join(onnx.field(5, t) for t in tensors)
+    more += b"".join(onnx.field(12, onnx.value_info(o, list("nchw"))) for o in ("p4", "p5"))
+    return b"".join(onnx.field(7, onnx_read.get(piece, 7) + more) if number == 7 else piece
+                    for number, piece in onnx_read.raw_fields(b0))
 
 
 def totals(ops):
@@ -150,6 +172,15 @@ class Blocks(unittest.TestCase):
             with self.subTest(model=skeleton):
                 network = full(skeleton)["network"]
                 self.assertEqual((network["name"], network["decoder"]), ("EfficientNet-B0", decoder))
+
+    def test_fpn(self):
+        """Features that are made larger and added, behind a B0: no model of the shared folder is so."""
+        with tempfile.TemporaryDirectory(prefix="effnetc-blocks-") as folder:
+            model = pathlib.Path(folder) / "fpn.onnx"
+            subprocess.run([TOOLS["effnetc"], "new", "b0", "-o", model], check=True, capture_output=True)
+            model.write_bytes(with_pyramid(model.read_bytes()))
+            network = inspect(model)["network"]
+        self.assertEqual((network["name"], network["decoder"]), ("EfficientNet-B0", "FPN"))
 
     def test_strangers(self):
         """Of the family's blocks, but no published member."""
