@@ -15,6 +15,10 @@ import unittest
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 SHARED = pathlib.Path(os.environ.get("EFFNETC_MODELS", SOURCE.parent / "shared" / "models"))
+sys.path += [str(SOURCE / "tests" / "cli"), str(SOURCE / "tests" / "onnx")]
+import onnx_bytes as onnx  # noqa: E402
+import onnx_read  # noqa: E402
+
 TOOLS = {}  # effnetc, fill_model: paths from the command line
 SAME, DIFFERENT = 0, 5
 
@@ -92,6 +96,72 @@ class Tiny(Diff):
         for a, b, says, ignored in DIFFERENT_GRAPHS:
             with self.subTest(a=a, b=b):
                 self.differ(tiny(a), tiny(b), says, ignored)
+
+
+NODE, INITIALIZER, INPUT, OUTPUT = 1, 5, 11, 12  # fields of GraphProto
+
+
+def parts_of(model):
+    """Fields of the graph by number, and the model's opset imports."""
+    graph = onnx_read.get(model, 7)
+    return ({n: onnx_read.get_all(graph, n) for n in (NODE, INITIALIZER, INPUT, OUTPUT)},
+            onnx_read.get_all(model, 8))
+
+
+def names(messages, field=1):
+    return [onnx_read.get(m, field).decode() for m in messages]
+
+
+def with_nodes(model, nodes, initializers=(), more=b""):
+    """The model with other nodes, and more fields."""
+    graph = b"".join(piece for n, piece in onnx_read.raw_fields(onnx_read.get(model, 7)) if n != NODE)
+    graph += b"".join(onnx.field(NODE, n) for n in nodes)
+    graph += b"".join(onnx.field(INITIALIZER, t) for t in initializers)
+    rest = b"".join(piece for n, piece in onnx_read.raw_fields(model) if n != 7)
+    return rest + onnx.field(7, graph) + more
+
+
+def as_function(model):
+    """All nodes in a function of the model, that the graph calls."""
+    parts, opsets = parts_of(model)
+    inputs = names(parts[INITIALIZER], 8)
+    inputs += [i for i in names(parts[INPUT]) if i not in inputs]
+    outputs = names(parts[OUTPUT])
+    function = onnx.field(1, "Network") + onnx.field(10, "local")
+    function += b"".join(onnx.field(4, i) for i in inputs) + b"".join(onnx.field(5, o) for o in outputs)
+    function += b"".join(onnx.field(7, n) for n in parts[NODE])
+    function += b"".join(onnx.field(9, o) for o in opsets)
+    call = onnx.node("Network", inputs, outputs, domain="local")
+    opset = onnx.field(8, onnx.field(1, "local") + onnx.field(2, 1))
+    return with_nodes(model, [call], more=opset + onnx.field(25, function))
+
+
+def as_branch(model):
+    """All nodes in a branch that a constant takes; the other one is beyond the compiler."""
+    parts, _ = parts_of(model)
+    outputs = b"".join(onnx.field(OUTPUT, o) for o in parts[OUTPUT])
+    taken = b"".join(onnx.field(NODE, n) for n in parts[NODE]) + outputs
+    other = onnx.field(NODE, onnx.node("Nope", [], names(parts[OUTPUT]))) + outputs
+    branches = [onnx.field(1, name) + onnx.field(6, g) + onnx.field(20, 5)
+                for name, g in (("then_branch", taken), ("else_branch", other))]
+    truth = onnx.field(2, 9) + onnx.field(8, "always") + onnx.field(9, b"\x01")
+    node = onnx.node("If", ["always"], names(parts[OUTPUT]), attributes=branches)
+    return with_nodes(model, [node], [truth])
+
+
+class Inlined(Diff):
+    """A network inside of a function or of a branch, or both, is the same graph."""
+
+    def test_same(self):
+        wrapped = {"function": as_function, "branch": as_branch,
+                   "branch of a function": lambda m: as_function(as_branch(m)),
+                   "function in a branch": lambda m: as_branch(as_function(m))}
+        for name in ["tv_op17", "tv_v2_op17", "keras_op17_preprocess", "constant_nodes", "act_swish_op24"]:
+            for kind, wrap in wrapped.items():
+                with self.subTest(name=name, kind=kind), tempfile.NamedTemporaryFile(suffix=".onnx") as f:
+                    f.write(wrap(tiny(name).read_bytes()))
+                    f.flush()
+                    self.diff(SAME, tiny(name), f.name)
 
 
 class Full(Diff):
