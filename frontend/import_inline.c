@@ -8,7 +8,7 @@
 #include <string.h>
 
 enum {
-    MAX_UNITS = 1 << 18,   /* nodes of bodies, and nodes of the graph IR made of them */
+    MAX_UNITS = 1 << 17,   /* nodes of bodies, and nodes of the graph IR made of them */
     MAX_INLINE_DEPTH = 64, /* scopes within scopes */
     UNIT_BYTES = 64,       /* bytes of names, and so on, that count as another node */
 };

@@ -243,10 +243,10 @@ def growing_loop():
 
 
 def growing_sequence():
-    """A sequence of up to 50,000, each made of the one before."""
+    """A sequence of up to 40,000, each made of the one before."""
     nodes = [onnx.node("SequenceEmpty", [], ["s0"])]
     nodes += [
-        onnx.node("SequenceInsert", ["s%d" % i, "x"], ["s%d" % (i + 1)]) for i in range(50000)
+        onnx.node("SequenceInsert", ["s%d" % i, "x"], ["s%d" % (i + 1)]) for i in range(40000)
     ]
     return identity(nodes=nodes + [onnx.node("Relu", ["x"], ["y"])])
 
