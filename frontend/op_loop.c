@@ -15,8 +15,8 @@ typedef struct Unrolling {
     int64_t done; /* iterations */
 } Unrolling;
 
-/* Reads the body, whose inputs and outputs must be as many; out: at least. False after a complaint.
- */
+/* Reads the body, which must have `in` inputs, and `before` outputs more than the node; those from
+ * `first` on are gathered. False after a complaint. */
 static bool start(OnnxNode *n, Unrolling *u, size_t in, size_t first, size_t before) {
     Arena *a = &n->im->arena;
     const Onnx__GraphProto *g = attr_graph(n, "body");
@@ -138,11 +138,13 @@ static int64_t scan_list(OnnxNode *n, const char *name, int64_t count, int64_t i
     return 0;
 }
 
+enum { MAX_SCANS = 64 };
+
 typedef struct Scan {
-    int states, scans; /* inputs */
-    int axis[64];
-    bool backwards[64];
-    int64_t length;
+    int states, scans;   /* inputs */
+    int axis[MAX_SCANS]; /* of each that is scanned */
+    bool backwards[MAX_SCANS];
+    int64_t length; /* iterations */
 } Scan;
 
 static void read_scan_input(OnnxNode *n, Scan *s, int i) {
@@ -163,9 +165,9 @@ static void read_scan_input(OnnxNode *n, Scan *s, int i) {
 
 static void read_scan(OnnxNode *n, Scan *s) {
     int64_t scans = attr_int(n, "num_scan_inputs", 0);
-    if (scans < 1 || scans > n->ninputs || scans > 64) {
-        onnx_bad(n, "its num_scan_inputs is %lld, and must be 1 to %d", (long long)scans,
-                 n->ninputs < 64 ? n->ninputs : 64);
+    int most = n->ninputs < MAX_SCANS ? n->ninputs : MAX_SCANS;
+    if (scans < 1 || scans > most) {
+        onnx_bad(n, "its num_scan_inputs is %lld, and must be 1 to %d", (long long)scans, most);
         return;
     }
     s->scans = (int)scans;
