@@ -14,14 +14,14 @@ static bool is_folded(int64_t uses, const Target *t) {
 }
 
 /* Cycles of one step along K for a tile of m pixels by v vectors, the last of which may be half a
- * register wide: the half of an input is part of its register. Two FMAs and two loads a cycle,
+ * register wide: the half of an input is part of its register. Two FMAs a cycle, almost two loads,
  * about six instructions a cycle in all, and an FMA latency of four: a step can't be faster than
  * that, since it adds once to each accumulator. A fraction more for the step itself (its branch,
  * and the tile's share of prologue and epilogue) makes large tiles win where the rest is equal. */
 static double step_cycles(int64_t m, int64_t v, bool half, const Target *t) {
     int64_t weights = is_folded(m, t) ? m * v : v;
     double fma = 0.5 * (double)m * ((double)v - (half ? 0.5 : 0));
-    double load = 0.5 * (double)(m + weights), issue = (double)(m * v + m + v + 4) / 6;
+    double load = 0.55 * (double)(m + weights), issue = (double)(m * v + m + v + 4) / 6;
     return fmax(fmax(fma, load), fmax(issue, 4)) + 0.25;
 }
 
@@ -30,10 +30,23 @@ static bool fits(int64_t m, int64_t v, const Target *t) {
     return m * v + v + 1 <= t->vector_regs;
 }
 
-static double panel_cycles(int64_t length, int64_t m, int64_t v, bool half, const Target *t) {
-    int64_t tail = length % m;
-    return (double)(length / m) * step_cycles(m, v, half, t) +
-           (tail ? step_cycles(tail, v, half, t) : 0);
+/* Cycles of one step for the weights that it reads: every tile of a panel reads them all again,
+ * from the second cache where the first can't keep them beside the inputs, or from farther away. */
+static double weight_cycles_of_step(const TileProblem *p, int64_t m, int64_t v, const Target *t) {
+    const double SECOND = 20, FARTHER = 8; /* bytes a cycle */
+    double bytes = (double)(v * t->vector_bytes), panel = bytes * (double)(p->k * p->kh * p->kw);
+    if (p->rows * p->pixels <= m || panel <= (double)t->l1_bytes * 2 / 3)
+        return 0;
+    return bytes / (panel <= (double)t->l2_bytes / 2 ? SECOND : FARTHER);
+}
+
+/* Reading weights hides behind the arithmetic, but for a tenth: so tall tiles win where the rest is
+ * equal. */
+static double panel_cycles(const TileProblem *p, int64_t m, int64_t v, bool half, const Target *t) {
+    int64_t tail = p->pixels % m;
+    double weights = weight_cycles_of_step(p, m, v, t);
+    double step = fmax(step_cycles(m, v, half, t), weights) + 0.1 * weights;
+    return (double)(p->pixels / m) * step + (tail ? step_cycles(tail, v, half, t) : 0);
 }
 
 /* Whether the last vector of so many channels needs no more than half of its lanes. */
@@ -43,10 +56,11 @@ static bool fits_half(int64_t channels, const Target *t) {
 }
 
 /* All panels of v vectors, and the last one, which has fewer or one half. */
-static double gemm_cycles(int64_t length, int64_t vectors, const Schedule *s, const Target *t) {
+static double gemm_cycles(const TileProblem *p, int64_t vectors, const Schedule *s,
+                          const Target *t) {
     int64_t last = schedule_last(s), full = (vectors - last) / s->nv;
-    return (double)full * panel_cycles(length, s->mr, s->nv, false, t) +
-           panel_cycles(length, s->mr, last, s->half, t);
+    return (double)full * panel_cycles(p, s->mr, s->nv, false, t) +
+           panel_cycles(p, s->mr, last, s->half, t);
 }
 
 static int64_t gemm_vectors(const TileProblem *p, const Target *t) {
@@ -66,7 +80,7 @@ static Schedule gemm_schedule(const TileProblem *p, const Tile *tile, const Targ
 static double gemm_tile_cycles(const TileProblem *p, const Tile *tile, const Target *t) {
     Schedule s = gemm_schedule(p, tile, t);
     s.half = fits_half(p->channels, t);
-    return gemm_cycles(p->pixels, gemm_vectors(p, t), &s, t);
+    return gemm_cycles(p, gemm_vectors(p, t), &s, t);
 }
 
 static const char *gemm_fault(const TileProblem *p, const Tile *tile, const Target *t) {
