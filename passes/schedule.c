@@ -31,11 +31,12 @@ static bool fits(int64_t m, int64_t v, const Target *t) {
 }
 
 /* Cycles of one step for the weights that it reads: every tile of a panel reads them all again,
- * from the second cache where the first can't keep them beside the inputs, or from farther away. */
-static double weight_cycles_of_step(const TileProblem *p, int64_t m, int64_t v, const Target *t) {
+ * from the second cache where the first can't keep them beside the inputs, or from farther away.
+ * Not a matter of how many rows there are: weights are packed for all uses of a tile. */
+static double weight_cycles_of_step(const TileProblem *p, int64_t v, const Target *t) {
     const double SECOND = 20, FARTHER = 8; /* bytes a cycle */
     double bytes = (double)(v * t->vector_bytes), panel = bytes * (double)(p->k * p->kh * p->kw);
-    if (p->rows * p->pixels <= m || panel <= (double)t->l1_bytes * 2 / 3)
+    if (p->pixels == 1 || panel <= (double)t->l1_bytes * 2 / 3)
         return 0;
     return bytes / (panel <= (double)t->l2_bytes / 2 ? SECOND : FARTHER);
 }
@@ -44,7 +45,7 @@ static double weight_cycles_of_step(const TileProblem *p, int64_t m, int64_t v, 
  * equal. */
 static double panel_cycles(const TileProblem *p, int64_t m, int64_t v, bool half, const Target *t) {
     int64_t tail = p->pixels % m;
-    double weights = weight_cycles_of_step(p, m, v, t);
+    double weights = weight_cycles_of_step(p, v, t);
     double step = fmax(step_cycles(m, v, half, t), weights) + 0.1 * weights;
     return (double)(p->pixels / m) * step + (tail ? step_cycles(tail, v, half, t) : 0);
 }

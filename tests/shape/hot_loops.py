@@ -56,6 +56,8 @@ KNOWN = (
           "an address: two tiles, rows and blocks of channels want more than 15 integer registers"),
     Known("gcc", "x86-64-v4", r"conv3x3_s2_planar_14x2_silu_exp2", "spill", 1,
           "an address: rows, taps and planes want more than 15 integer registers"),
+    Known("gcc", "x86-64-v4", r"conv1x1_9x3_t1_silu_exp2", "spill", 2,
+          "a counter: two tiles, rows and blocks of channels want more than 15 integer registers"),
     Known("gcc", "x86-64-v4", r"conv1x1_8x3h(_res)?(_gate)?", "share", 0.83,
           "gcc loads a pixel once and spreads it from a register to both widths"),
     Known("clang", "x86-64-v3", r"conv3x3_s2_planar_.*", "spill", 28,
