@@ -149,6 +149,8 @@ const char *base_name(const char *path);
 
 /* ---- load.c --------------------------------------------------------------------------------- */
 
+/* In place of effnetc_load: takes g, whose name is a C identifier. It can't be loaded again. */
+bool model_adopt(effnetc_model *m, Graph *g);
 /* The graph as loaded, loaded again if a compilation has consumed it. NULL with errors. */
 Graph *model_source(effnetc_model *m);
 

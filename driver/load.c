@@ -137,6 +137,15 @@ static void describe_source(effnetc_model *m) {
     m->parameters = graph_parameters(g);
 }
 
+bool model_adopt(effnetc_model *m, Graph *g) {
+    ensure(!m->path);
+    m->path = m->name = arena_strdup(&m->arena, g->name);
+    m->target = find_target(m->options.target, m->diag);
+    m->source = g;
+    describe_source(m);
+    return m->diag->errors == 0;
+}
+
 bool effnetc_load(effnetc_model *m, const char *path) {
     ensure(!m->path);
     m->path = arena_strdup(&m->arena, path);

@@ -10,7 +10,7 @@
     ROW(compile)                                                                                   \
     ROW(run)                                                                                       \
     ROW(verify)                                                                                    \
-    ROW(bench) ROW(inspect) ROW(diff) ROW(new) ROW(opt) ROW(ops) ROW(passes) ROW(targets)
+    ROW(bench) ROW(inspect) ROW(diff) ROW(new) ROW(scale) ROW(opt) ROW(ops) ROW(passes) ROW(targets)
 
 #define ROW(id) extern const Command command_##id;
 COMMANDS(ROW)

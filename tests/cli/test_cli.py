@@ -101,7 +101,7 @@ class Cli(unittest.TestCase):
 
     def test_every_command_has_help(self):
         listing = self.check(OK, "--help")
-        commands = ["compile", "run", "verify", "bench", "inspect", "diff", "new", "opt", "ops", "passes", "targets"]
+        commands = ["compile", "run", "verify", "bench", "inspect", "diff", "new", "scale", "opt", "ops", "passes", "targets"]
         for name in commands:
             self.assertIn("\n  %s " % name, listing)
             text = self.check(OK, name, "--help")
@@ -190,6 +190,23 @@ class Cli(unittest.TestCase):
         self.check(USAGE, "new", "b0", "--width=16", "--depth=16", "-o", "x.onnx", says=["parameters", "--dry-run"])
         self.check(IO, "new", *self.SMALL, "-o", self.dir, says=[self.dir])
         self.assertFalse(os.path.exists(self.path("x.onnx")))
+
+    SCALE = ["scale", "--base=lite0", "--classes=10", "--target=generic"]
+
+    def test_scale(self):
+        text = self.check(OK, *self.SCALE, "--budget-macs=20M", "--clock=1", "-o", "c.onnx")
+        chosen = [line.split() for line in text.splitlines() if line.endswith("chosen")]
+        self.assertEqual(len(chosen), 1)
+        self.assertTrue(16e6 < int(chosen[0][8]) <= 20e6, chosen)
+        self.assertIn("MACs        %s" % chosen[0][8], self.check(OK, "inspect", "c.onnx", "--target=generic"))
+
+    def test_scale_says_all_that_is_wrong(self):
+        self.check(USAGE, *self.SCALE, says=["needs a budget", "--budget-macs"])
+        self.check(
+            USAGE, "scale", "--base=b9", "--budget-macs=2X", "--budget-ms=-1", "--alpha=3", "--target=none",
+            says=["\"b9\"", "--budget-macs", "\"2X\"", "--budget-ms", "go together", "--alpha", "\"none\""],
+        )
+        self.check(BUDGET, *self.SCALE, "--budget-flash=1k", says=["flash: at least", "the budget is 1"])
 
     # ---- models that can't be had ----
 

@@ -1,0 +1,269 @@
+/* cmd_scale.c: effnetc scale: the largest network that a budget allows. */
+#include "driver/scale.h"
+
+#include <math.h>
+#include <string.h>
+
+typedef struct ScaleCommand {
+    CommonOptions common;
+    effnetc_options compiler;
+    const char *base, *macs, *arena, *flash, *output, *figure;
+    double ms, clock, alpha, beta, gamma; /* NaN: not given */
+    int classes, seed;
+    bool measure;
+} ScaleCommand;
+
+static const Option rows[] = {
+    {"budget-macs", 0, OPT_TEXT, offsetof(ScaleCommand, macs), "N",
+     "multiply-accumulates of an inference: 2G, 400M", 0, 0},
+    {"budget-ms", 0, OPT_REAL, offsetof(ScaleCommand, ms), "MS",
+     "milliseconds of an inference, on one thread", 0, 0},
+    {"budget-arena", 0, OPT_TEXT, offsetof(ScaleCommand, arena), "BYTES",
+     "bytes of the arena: 2M, 512Ki", 0, 0},
+    {"budget-flash", 0, OPT_TEXT, offsetof(ScaleCommand, flash), "BYTES", "bytes of the weights", 0,
+     0},
+    {"base", 0, OPT_TEXT, offsetof(ScaleCommand, base), "MEMBER",
+     "the network that is scaled (default: b0)", 0, 0},
+    {"alpha", 0, OPT_REAL, offsetof(ScaleCommand, alpha), "A",
+     "of depth; with --beta and --gamma: these alone (default: a grid)", 0, 0},
+    {"beta", 0, OPT_REAL, offsetof(ScaleCommand, beta), "B", "of width", 0, 0},
+    {"gamma", 0, OPT_REAL, offsetof(ScaleCommand, gamma), "G", "of the resolution", 0, 0},
+    {"measure", 0, OPT_FLAG, offsetof(ScaleCommand, measure), NULL,
+     "measure what is chosen, and correct the prediction until it holds", 0, 0},
+    {"clock", 0, OPT_REAL, offsetof(ScaleCommand, clock), "GHZ",
+     "predicted cycles of a nanosecond, in place of measuring the base network here", 0, 0},
+    {"classes", 0, OPT_INT, offsetof(ScaleCommand, classes), "N", "outputs (default: 1000)", 1,
+     1000000},
+    {"seed", 0, OPT_INT, offsetof(ScaleCommand, seed), "N", "of the weights (default: 1)", 0,
+     INT32_MAX},
+    {"output", 'o', OPT_TEXT, offsetof(ScaleCommand, output), "FILE.onnx",
+     "write the network that is chosen", 0, 0},
+    {"figure", 0, OPT_TEXT, offsetof(ScaleCommand, figure), "FILE.svg",
+     "draw what scaling width, depth, resolution or all of them costs", 0, 0},
+    {"target", 0, OPT_TEXT, offsetof(ScaleCommand, compiler.target), "NAME",
+     "a row of `effnetc targets` (default: native)", 0, 0},
+    {"cc", 0, OPT_TEXT, offsetof(ScaleCommand, compiler.cc), "COMMAND",
+     "C compiler, for measuring (default: $CC, else cc)", 0, 0},
+};
+static const OptionGroup own = OPTION_GROUP(rows);
+
+/* ---- options ---- */
+
+/* "2G", "1.5M", "512Ki": 0 where text is NULL. */
+static bool read_amount(const char *option, const char *text, double *out, Arena *a, Diag *d) {
+    static const char letters[] = "kMG";
+    *out = 0;
+    if (!text)
+        return true;
+    size_t n = strcspn(text, "kKMG");
+    const char *unit = text + n,
+               *letter = *unit ? strchr(letters, *unit == 'K' ? 'k' : *unit) : NULL;
+    bool binary = letter && unit[1] == 'i', known = letter && !unit[1 + binary];
+    bool ok = parse_f64(arena_strndup(a, text, n), out) && *out > 0 && isfinite(*out);
+    for (int i = 0; letter && i <= letter - letters; i++)
+        *out *= binary ? 1024 : 1000;
+    if (ok && (known || !*unit))
+        return true;
+    diag_error(d, EXIT_USAGE, "effnetc", "%s takes a number such as 2M or 512Ki, not \"%s\"",
+               option, text);
+    return false;
+}
+
+static bool given(double x) {
+    return !isnan(x);
+}
+
+static bool read_budget(const ScaleCommand *o, Budget *b, Context *cx) {
+    Diag *d = &cx->diag;
+    bool ok = read_amount("--budget-macs", o->macs, &b->macs, &cx->arena, d);
+    ok &= read_amount("--budget-arena", o->arena, &b->arena, &cx->arena, d);
+    ok &= read_amount("--budget-flash", o->flash, &b->flash, &cx->arena, d);
+    ok &= !given(o->ms) || check_between("--budget-ms", o->ms, 1e-3, 1e6, d);
+    b->ms = given(o->ms) ? o->ms : 0;
+    if (!ok || o->macs || given(o->ms) || o->arena || o->flash)
+        return ok;
+    diag_error(d, EXIT_USAGE, "effnetc", "scale needs a budget");
+    diag_note(d, "help", "--budget-macs, --budget-ms, --budget-arena or --budget-flash");
+    return false;
+}
+
+static bool check_factors(const ScaleCommand *o, Diag *d) {
+    int count = given(o->alpha) + given(o->beta) + given(o->gamma);
+    bool ok = count == 0 || count == 3;
+    if (!ok)
+        diag_error(d, EXIT_USAGE, "effnetc", "--alpha, --beta and --gamma go together");
+    ok &= !given(o->alpha) || check_between("--alpha", o->alpha, 1, 2, d);
+    ok &= !given(o->beta) || check_between("--beta", o->beta, 1, 2, d);
+    ok &= !given(o->gamma) || check_between("--gamma", o->gamma, 1, 2, d);
+    if (ok && count && o->alpha * o->beta * o->gamma <= 1) {
+        diag_error(d, EXIT_USAGE, "effnetc", "with --alpha, --beta and --gamma of 1 nothing grows");
+        ok = false;
+    }
+    return ok;
+}
+
+static bool read_options(const ScaleCommand *o, Scale *s, Context *cx) {
+    Diag *d = &cx->diag;
+    const Member *m = find_member(o->base ? o->base : "b0", d);
+    const Target *t = find_target(o->compiler.target, d);
+    bool ok = read_budget(o, &s->budget, cx);
+    ok &= check_factors(o, d);
+    ok &= !given(o->clock) || check_between("--clock", o->clock, 0.001, 100, d);
+    if (t && o->measure && !target_runs_here(t)) {
+        diag_error(d, EXIT_USAGE, "effnetc", "--measure: this machine doesn't run %s", t->name);
+        ok = false;
+    } else if (t && given(o->ms) && !given(o->clock) && !target_runs_here(t)) {
+        diag_error(d, EXIT_USAGE, "effnetc", "--budget-ms: this machine doesn't run %s", t->name);
+        diag_note(d, "help", "--clock says how many predicted cycles a nanosecond has");
+        ok = false;
+    }
+    if (!ok || !m || !t)
+        return false;
+    s->base = (MemberSpec){.name = c_identifier(&cx->arena, m->id),
+                           .family = m->family,
+                           .by = m->scaling,
+                           .classes = o->classes,
+                           .batch = 1,
+                           .seed = o->seed};
+    return true;
+}
+
+/* ---- tables ---- */
+
+static void print_header(void) {
+    printf("%6s %5s %5s %5s %6s %6s %10s %11s %13s %11s %11s %9s %9s\n", "phi", "alpha", "beta",
+           "gamma", "width", "depth", "resolution", "parameters", "MACs", "arena", "flash", "ms",
+           "measured");
+}
+
+static void print_ms(double ms) {
+    if (ms > 0)
+        printf(" %9.4g", ms);
+    else
+        printf(" %9s", "-");
+}
+
+static void print_candidate(const Scale *s, const Candidate *c) {
+    printf("%6.2f %5.2f %5.2f %5.2f %6.3f %6.3f %10lld %11lld %13lld %11lld %11lld", c->by.phi,
+           c->by.alpha, c->by.beta, c->by.gamma, c->net.by.width, c->net.by.depth,
+           (long long)c->net.by.resolution, (long long)c->size.parameters, (long long)c->size.macs,
+           (long long)c->arena, (long long)c->flash);
+    print_ms(predicted_ms(s, c));
+    print_ms(c->measured);
+}
+
+static void print_candidates(const Scale *s, const Candidates *all) {
+    print_header();
+    for (size_t i = 0; i < all->items.len; i++) {
+        print_candidate(s, &all->items.data[i]);
+        puts(i == all->chosen ? "  chosen" : "");
+    }
+}
+
+/* ---- the search ---- */
+
+static bool measure(Scale *s, Candidate *c) {
+    double peak;
+    if (!scale_measure(s, c, &peak))
+        return false;
+    printf(
+        "measured: width %.4g, depth %.4g, resolution %lld: %.4g ms, %.3g %% of the peak of %.4g "
+        "GMAC/s\n",
+        c->net.by.width, c->net.by.depth, (long long)c->net.by.resolution, c->measured,
+        1e5 * (double)c->size.macs / (c->measured * peak), 1e-9 * peak);
+    return true;
+}
+
+/* How many predicted cycles a millisecond has. */
+static bool learn_speed(const ScaleCommand *o, Scale *s) {
+    Candidate base = {.net = s->base};
+    if (given(o->clock))
+        s->cycles_per_ms = 1e6 * o->clock;
+    if (given(o->clock) || !(s->budget.ms > 0 || o->measure))
+        return true;
+    if (!measure(s, &base))
+        return false;
+    scale_learn(s);
+    return true;
+}
+
+/* Near enough to the budget of time, if there is one. */
+static bool holds(const Scale *s, const Candidate *c) {
+    double budget = s->budget.ms;
+    return budget <= 0 || (c->measured >= 0.95 * budget && c->measured <= 1.02 * budget);
+}
+
+/* Measured, the chosen network may take another time than predicted: then it is searched for again,
+ * with what is known by then, until the choice is one that was measured. */
+static bool search(const ScaleCommand *o, Scale *s, const Compound *by, size_t n, Candidates *all) {
+    enum { ROUNDS = 8 };
+    for (int round = 0; round < ROUNDS; round++) {
+        if (!scale_search(s, by, n, all))
+            return false;
+        Candidate *c = &all->items.data[all->chosen];
+        if (!o->measure || c->measured > 0)
+            break;
+        if (!measure(s, c))
+            return false;
+        if (holds(s, c))
+            break;
+        scale_learn(s);
+    }
+    print_candidates(s, all);
+    return true;
+}
+
+static bool write_figure(const ScaleCommand *o, Scale *s, const Compound *by) {
+    Buf svg = {0};
+    Outputs out = {0};
+    bool ok = scale_figure(s, by, &svg);
+    outputs_add(&out, o->figure, buf_str(&svg), svg.len);
+    ok = ok && outputs_commit(&out, s->diag);
+    outputs_free(&out);
+    buf_free(&svg);
+    return ok;
+}
+
+static void run(Context *cx, const void *options) {
+    const ScaleCommand *o = options;
+    Scale s = {.compiler = &o->compiler, .arena = &cx->arena, .diag = &cx->diag};
+    Candidates all;
+    size_t n = 1;
+    if (!read_options(o, &s, cx))
+        return;
+    const Compound one = {0, o->alpha, o->beta, o->gamma};
+    const Compound *by = given(o->alpha) ? &one : scale_grid(&n, &cx->arena);
+    if (!learn_speed(o, &s) || !search(o, &s, by, n, &all))
+        return;
+    Candidate *chosen = &all.items.data[all.chosen];
+    bool ok = !o->figure || write_figure(o, &s, &chosen->by);
+    chosen->net.name = arena_printf(&cx->arena, "%s_scaled", s.base.name);
+    if (ok && o->output)
+        member_write(&chosen->net, WEIGHTS_MEASURED, o->output, &(OnnxWriteOptions){0}, &cx->diag);
+}
+
+static void defaults(void *options) {
+    ScaleCommand *o = options;
+    o->compiler = effnetc_default_options();
+    o->ms = o->clock = o->alpha = o->beta = o->gamma = NAN;
+    o->classes = 1000;
+    o->seed = 1;
+}
+
+const Command command_scale = {
+    .name = "scale",
+    .args = "",
+    .summary = "find the largest network of the family that a budget allows",
+    .about =
+        "Compound scaling (Tan & Le 2019): depth grows by alpha^phi, width by beta^phi, the\n"
+        "resolution by gamma^phi. For each alpha, beta and gamma of a grid with\n"
+        "alpha beta^2 gamma^2 near 2 it finds the largest phi within all budgets. The network\n"
+        "with the most MACs is chosen; among those within 3 % of it, the one nearest to the\n"
+        "paper's 1.2, 1.1, 1.15. Arena and flash are what the compiler needs; times are\n"
+        "predicted, from the base network's, which is measured here.",
+    .groups = {{&own, 0}},
+    .size = sizeof(ScaleCommand),
+    .defaults = defaults,
+    .max_args = 0,
+    .run = run,
+};
