@@ -8,6 +8,11 @@ bool emit_llvm_available(void) {
     return true;
 }
 
+bool emit_llvm_require(Diag *d) {
+    (void)d;
+    return true;
+}
+
 const char *emit_llvm_version(void) {
     return EFFNETC_LLVM_VERSION;
 }

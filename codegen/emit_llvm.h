@@ -31,6 +31,8 @@ typedef struct LlvmOptions {
 typedef enum LlvmFile { LLVM_OBJECT, LLVM_ASSEMBLY, LLVM_IR } LlvmFile;
 
 bool emit_llvm_available(void);
+/* The same with an error (3) in d where it isn't. */
+bool emit_llvm_require(Diag *d);
 /* Of LLVM, as in "19.1.7"; "" in a build without it. */
 const char *emit_llvm_version(void);
 

@@ -134,7 +134,7 @@ static bool write_sources(const Workshop *w, effnetc_model *m) {
     print_wrapper(&wrapper, m);
     buf_puts(&wrapper, hook_text);
     outputs_add(&out, w->wrapper, wrapper.data, wrapper.len);
-    bool ok = emit_c_files(m, &out, w->dir, false) && outputs_commit(&out, m->diag);
+    bool ok = emit_c_files(m, &out, w->dir) && outputs_commit(&out, m->diag);
     outputs_free(&out);
     buf_free(&wrapper);
     return ok;

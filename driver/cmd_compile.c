@@ -1,4 +1,5 @@
-/* cmd_compile.c: effnetc compile: a model to C, or to the text of an IR. */
+/* cmd_compile.c: effnetc compile: a model to C, to native code, or to the text of an IR. */
+#include "codegen/emit_llvm.h"
 #include "driver/driver.h"
 
 #include <string.h>
@@ -13,8 +14,8 @@ typedef struct CompileOptions {
 static const Option rows[] = {
     {NULL, 'o', OPT_TEXT, offsetof(CompileOptions, out), "DIR",
      "where files go; - is standard output, for one IR", 0, 0},
-    {"emit", 0, OPT_LIST, offsetof(CompileOptions, emit), "c,graph-ir,loop-ir",
-     "what is written (default: c)", 0, 0},
+    {"emit", 0, OPT_LIST, offsetof(CompileOptions, emit), "c,obj,asm,llvm,graph-ir,loop-ir",
+     "what is written (default: c); obj, asm and llvm need a build with LLVM", 0, 0},
     {"name", 0, OPT_TEXT, offsetof(CompileOptions, compiler.name), "NAME",
      "prefix of files and of C names (default: from MODEL)", 0, 0},
     {"selftest", 0, OPT_FLAG, offsetof(CompileOptions, compiler.selftest), NULL,
@@ -29,12 +30,8 @@ typedef struct EmitKind {
 } EmitKind;
 
 static const EmitKind kinds[] = {
-    {"c", EFFNETC_C},
-    {"graph-ir", EFFNETC_GRAPH_IR},
-    {"loop-ir", EFFNETC_LOOP_IR},
-    {"obj", 0},
-    {"asm", 0},
-    {"llvm", 0},
+    {"c", EFFNETC_C},        {"graph-ir", EFFNETC_GRAPH_IR}, {"loop-ir", EFFNETC_LOOP_IR},
+    {"obj", EFFNETC_OBJECT}, {"asm", EFFNETC_ASSEMBLY},      {"llvm", EFFNETC_LLVM_IR},
     {"shared", 0},
 };
 enum { NKINDS = sizeof kinds / sizeof *kinds };
@@ -62,7 +59,7 @@ static unsigned emit_bit(const char *word, Diag *d) {
         diag_note(d, "help", "--emit=c, and a C compiler makes it from that");
     } else {
         diag_error(d, EXIT_USAGE, "effnetc", "--emit=%s: there is no such output", word);
-        note_nearest(d, word, names, n, "it takes c, graph-ir and loop-ir");
+        note_nearest(d, word, names, n, "it takes c, obj, asm, llvm, graph-ir and loop-ir");
     }
     return 0;
 }
@@ -71,6 +68,8 @@ static unsigned emit_bits(effnetc_strings words, Diag *d) {
     unsigned bits = words.count ? 0 : EFFNETC_C;
     for (size_t i = 0; i < words.count; i++)
         bits |= emit_bit(words.items[i], d);
+    if (bits & EFFNETC_NATIVE)
+        emit_llvm_require(d);
     return bits;
 }
 
@@ -86,7 +85,7 @@ static const char *output_folder(const CompileOptions *o, unsigned what, Diag *d
 }
 
 static void check_selftest(const CompileOptions *o, unsigned what, Diag *d) {
-    if (!o->compiler.selftest || !what || (what & EFFNETC_C))
+    if (!o->compiler.selftest || !what || (what & (EFFNETC_C | EFFNETC_NATIVE)) == EFFNETC_C)
         return;
     diag_error(d, EXIT_USAGE, "effnetc", "--selftest is a function of generated C");
     diag_note(d, "help", "--emit=c");
@@ -113,7 +112,8 @@ const Command command_compile = {
     .name = "compile",
     .args = "MODEL",
     .summary = "compile a model to C (NAME.c, NAME.h, NAME.weights.bin, NAME.json)",
-    .about = "`effnetc MODEL -o DIR` means the same.",
+    .about =
+        "`effnetc MODEL -o DIR` means the same. With --emit=obj, NAME.o takes the place of NAME.c.",
     .groups = {{&own, 0},
                {&compiler_options, offsetof(CompileOptions, compiler)},
                {&tune_options, offsetof(CompileOptions, compiler)},

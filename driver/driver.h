@@ -202,9 +202,9 @@ bool tune(effnetc_model *m, const TileProblems *problems, ScheduleBook *book);
 
 /* ---- emit.c --------------------------------------------------------------------------------- */
 
-/* Adds NAME.c, NAME.h and, if asked for, NAME.weights.bin and NAME.json of a compiled model. The
- * texts live in the model's arena. False with errors where the C printer lacks something. */
-bool emit_c_files(effnetc_model *m, Outputs *out, const char *dir, bool data_files);
+/* Adds NAME.c and NAME.h of a compiled model. The texts live in the model's arena. False with
+ * errors where the C printer lacks something. */
+bool emit_c_files(effnetc_model *m, Outputs *out, const char *dir);
 
 /* ---- native.c: compiled code in this process ------------------------------------------------- */
 

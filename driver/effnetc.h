@@ -74,7 +74,12 @@ bool effnetc_compile(effnetc_model *m);
 enum {
     EFFNETC_C = 1,        /* NAME.c, NAME.h, NAME.weights.bin, NAME.json */
     EFFNETC_GRAPH_IR = 2, /* NAME.graph.ir: the graph after its last pass */
-    EFFNETC_LOOP_IR = 4   /* NAME.loop.ir */
+    EFFNETC_LOOP_IR = 4,  /* NAME.loop.ir */
+    /* Native code through LLVM, with the header, weights and contract that the C has: */
+    EFFNETC_OBJECT = 8,    /* NAME.o, NAME.h, NAME.weights.bin, NAME.json */
+    EFFNETC_ASSEMBLY = 16, /* NAME.s and the same */
+    EFFNETC_LLVM_IR = 32,  /* NAME.ll and the same */
+    EFFNETC_NATIVE = EFFNETC_OBJECT | EFFNETC_ASSEMBLY | EFFNETC_LLVM_IR
 };
 
 /* Writes what the bits of `what` say into a folder, all files or none; folders are made. "-" is

@@ -1,4 +1,5 @@
 /* emit.c: the files of a compiled model. */
+#include "codegen/emit_llvm.h"
 #include "driver/driver.h"
 
 #include <string.h>
@@ -29,26 +30,75 @@ static void add_text(effnetc_model *m, Outputs *out, const char *dir, const char
     buf_free(text);
 }
 
-bool emit_c_files(effnetc_model *m, Outputs *out, const char *dir, bool data_files) {
-    const Module *module = m->program.module;
-    EmitInfo info = model_emit_info(m);
-    Buf source = {0}, header = {0}, json = {0};
-    if (!emit_c_check(module, m->path, m->diag))
-        return false;
-    uint64_t *hashes = ARENA_ARRAY(&m->arena, m->outputs.len + 1, uint64_t);
-    if (m->options.selftest && !selftest_hashes(m, hashes))
-        return false;
-    info.selftest = m->options.selftest ? hashes : NULL;
-    emit_c_source(&source, module, &info);
-    emit_c_header(&header, module, &info);
+static void emit_source(effnetc_model *m, Outputs *out, const char *dir, const EmitInfo *info) {
+    Buf source = {0};
+    emit_c_source(&source, m->program.module, info);
     add_text(m, out, dir, ".c", &source);
+}
+
+static void emit_header(effnetc_model *m, Outputs *out, const char *dir, const EmitInfo *info) {
+    Buf header = {0};
+    emit_c_header(&header, m->program.module, info);
     add_text(m, out, dir, ".h", &header);
-    if (!data_files)
-        return true;
-    emit_json(&json, module, &info);
+}
+
+bool emit_c_files(effnetc_model *m, Outputs *out, const char *dir) {
+    EmitInfo info = model_emit_info(m);
+    if (!emit_c_check(m->program.module, m->path, m->diag))
+        return false;
+    emit_source(m, out, dir, &info);
+    emit_header(m, out, dir, &info);
+    return true;
+}
+
+/* What is beside the code of every kind: the header, the contract, the weights. */
+static void emit_beside(effnetc_model *m, Outputs *out, const char *dir, const EmitInfo *info) {
+    const Module *module = m->program.module;
+    Buf json = {0};
+    emit_header(m, out, dir, info);
+    emit_json(&json, module, info);
     add_text(m, out, dir, ".json", &json);
     outputs_add(out, arena_printf(&m->arena, "%s/%s.weights.bin", dir, m->name),
                 module->weights->data, (size_t)module->weights_bytes);
+}
+
+/* Kinds of native code. */
+static const struct {
+    unsigned bit;
+    LlvmFile kind;
+    const char *suffix;
+} natives[] = {{EFFNETC_OBJECT, LLVM_OBJECT, ".o"},
+               {EFFNETC_ASSEMBLY, LLVM_ASSEMBLY, ".s"},
+               {EFFNETC_LLVM_IR, LLVM_IR, ".ll"}};
+
+static bool emit_natives(effnetc_model *m, Outputs *out, const char *dir, unsigned what,
+                         const EmitInfo *info) {
+    LlvmOptions options = {.opt_level = m->options.opt_level};
+    for (size_t i = 0; i < sizeof natives / sizeof *natives; i++) {
+        Buf code = {0};
+        if (!(what & natives[i].bit))
+            continue;
+        if (!emit_llvm(&code, m->program.module, info, natives[i].kind, &options, m->diag))
+            return false;
+        add_text(m, out, dir, natives[i].suffix, &code);
+    }
+    return true;
+}
+
+/* Code of the kinds in `what`, and what is beside it. */
+static bool emit_code(effnetc_model *m, Outputs *out, const char *dir, unsigned what) {
+    EmitInfo info = model_emit_info(m);
+    uint64_t *hashes = ARENA_ARRAY(&m->arena, m->outputs.len + 1, uint64_t);
+    if (!emit_c_check(m->program.module, m->path, m->diag))
+        return false;
+    if (m->options.selftest && !selftest_hashes(m, hashes))
+        return false;
+    info.selftest = m->options.selftest ? hashes : NULL;
+    if (what & EFFNETC_C)
+        emit_source(m, out, dir, &info);
+    if (!emit_natives(m, out, dir, what, &info))
+        return false;
+    emit_beside(m, out, dir, &info);
     return true;
 }
 
@@ -81,11 +131,12 @@ static bool check_stdout(effnetc_model *m, unsigned what, const char *constants)
 
 bool effnetc_emit(effnetc_model *m, unsigned what, const char *dir) {
     const char *constants = m->options.ir_constants ? m->options.ir_constants : "elided";
+    const unsigned code = EFFNETC_C | EFFNETC_NATIVE;
     Outputs out = {0};
     ensure(m->program.module);
     if (!strcmp(dir, "-") && !check_stdout(m, what, constants))
         return false;
-    bool ok = !(what & EFFNETC_C) || emit_c_files(m, &out, dir, true);
+    bool ok = !(what & code) || emit_code(m, &out, dir, what);
     if (what & EFFNETC_GRAPH_IR)
         emit_graph(m, &out, dir, constants);
     if (what & EFFNETC_LOOP_IR)

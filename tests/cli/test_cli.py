@@ -505,6 +505,27 @@ class Cli(unittest.TestCase):
         for name in ["m.c", "m.graph.ir", "m.loop.ir", "constants"]:
             self.assertIn(name, self.files("out"))
 
+    def test_emit_native(self):
+        args = ["compile", self.model, "--emit=obj,asm,llvm,c", "--target=generic", "-o", self.path("out")]
+        if self.run_command(*args).returncode == UNSUPPORTED:
+            self.check(UNSUPPORTED, *args, says=["built without LLVM", "--emit=c"])
+            self.assertFalse(os.path.exists(self.path("out")))
+            return
+        self.check(OK, *args)
+        beside = ["m.h", "m.json", "m.weights.bin"]
+        self.assertEqual(self.files("out"), sorted(beside + ["m.c", "m.ll", "m.o", "m.s"]))
+        with open(self.path("out/m.o"), "rb") as f:
+            self.assertEqual(f.read(4), b"\x7fELF")
+        with open(self.path("out/m.ll")) as f:
+            self.assertIn("define i32 @m_run_parallel(ptr", f.read())
+        with open(self.path("out/m.s")) as f:
+            self.assertIn("\nm_run:", f.read())
+        self.check(OK, "compile", self.model, "--emit=obj", "--target=generic", "-o", self.path("alone"))
+        self.assertEqual(self.files("alone"), sorted(beside + ["m.o"]))
+        for name in beside + ["m.o"]:
+            with open(self.path("out/" + name), "rb") as a, open(self.path("alone/" + name), "rb") as b:
+                self.assertEqual(a.read(), b.read(), name)
+
     def test_emit_mistakes(self):
         self.check(USAGE, "compile", self.model, says=["-o DIR"])
         self.check(USAGE, "compile", self.model, "--emit=c", "-o", "-", says=["standard output"])
@@ -513,10 +534,10 @@ class Cli(unittest.TestCase):
             UNSUPPORTED,
             "compile",
             self.model,
-            "--emit=obj",
+            "--emit=shared",
             "-o",
             "out",
-            says=["--emit=obj is not supported"],
+            says=["--emit=shared is not supported"],
         )
         self.check(USAGE, "compile", self.model, "-o", "out", "--name=9x", says=["9x", "_9x"])
         self.check(
