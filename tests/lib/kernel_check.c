@@ -1,4 +1,5 @@
-/* kernel_check.c: kernels against the graph's evaluator, and C against the loop interpreter. */
+/* kernel_check.c: kernels against the graph's evaluator, and compiled code against the loop
+ * interpreter. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -147,7 +148,7 @@ static void compare_bits(Fixture *f, const char *target) {
         const float *a = f->compiled[i]->data, *b = f->interpreted[i]->data;
         for (int64_t k = 0; k < shape_elems(&f->expected[i]->shape); k++)
             if (memcmp(&a[k], &b[k], sizeof *a) != 0 && !(isnan(a[k]) && isnan(b[k])))
-                fail_msg("%s: output %zu, element %lld: C gives %a, the interpreter %a", target, i,
+                fail_msg("%s: output %zu, element %lld: compiled %a, the interpreter %a", target, i,
                          (long long)k, (double)a[k], (double)b[k]);
     }
 }
@@ -165,7 +166,7 @@ static void run_on_threads(Fixture *f, const CBuild *c, const char *target, cons
     }
 }
 
-static void run_c(Fixture *f, const char *target, const char *compiler) {
+static void run_compiled(Fixture *f, const char *target, const char *compiler) {
     if (!c_have(compiler))
         return;
     const void **in = ARENA_ARRAY(&f->arena, f->ninputs, const void *);
@@ -193,7 +194,8 @@ void check_fixture(Fixture *f, const char *target, const float *specials, size_t
     compare_with_oracle(f, target);
     if (target_runs_here(target_find(target))) {
         seal_weights(f->p.module);
-        run_c(f, target, nspecials ? "clang" : "gcc");
+        run_compiled(f, target, nspecials ? "clang" : "gcc");
+        run_compiled(f, target, "llvm");
     } else {
         print_message("%s: this machine can't run it; interpreted only\n", target);
     }

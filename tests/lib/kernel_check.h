@@ -1,6 +1,6 @@
 /* kernel_check.h: for tests of kernels: a graph is lowered for a target, run by the loop
- * interpreter and compared with the graph's evaluator, then compiled to C and compared with the
- * loop interpreter, bit for bit. Include after cmocka.h.
+ * interpreter and compared with the graph's evaluator, then compiled, by way of C and by LLVM, and
+ * compared with the loop interpreter, bit for bit. Include after cmocka.h.
  *
  * The cases of a kind are one graph with an input and an output for each, so that each target is
  * compiled once. */
@@ -46,9 +46,9 @@ void make_inputs(Fixture *f, const float *specials, size_t nspecials);
 void lower_fixture(Fixture *f, const char *target, bool fine);
 void interpret(Fixture *f);
 
-/* Lowers a graph for a target; the loop interpreter must agree with the oracle, and the C that
- * a compiler makes with the loop interpreter: Clang where special values are among the inputs, else
- * GCC. Frees the fixture. */
+/* Lowers a graph for a target; the loop interpreter must agree with the oracle, and compiled code
+ * with the loop interpreter: by Clang where special values are among the inputs, else GCC, and by
+ * LLVM where this build has it. Frees the fixture. */
 void check_fixture(Fixture *f, const char *target, const float *specials, size_t nspecials);
 
 /* Not numbers, infinities, -0, large ones; the last one is a denormal number. */

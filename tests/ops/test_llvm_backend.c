@@ -1,0 +1,235 @@
+/* test_llvm_backend.c: code that LLVM makes against the loop interpreter, and what is LLVM's own:
+ * objects, their symbols and sections, and code loaded into this process. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "codegen/emit_llvm.h"
+#include "tests/lib/backend_check.h"
+
+#include <string.h>
+
+static const char *const compilers[] = {"llvm", NULL};
+
+static const EmitInfo info = {.name = "m", .model = "m.onnx", .version = "1"};
+
+/* ---- objects --------------------------------------------------------------------------------- */
+
+/* Runs a command on m2_x.o; it must print `expected`. */
+static void expect(CBuild *p, const char *command, const char *expected) {
+    assert_true(c_shell(p, "%s >text.txt", command));
+    assert_string_equal(c_read(p, "text.txt"), expected);
+}
+
+static void inspect_object(const Target *t, const char *compiler) {
+    Module *m = structure_module(t);
+    CBuild *p = build(m, compiler, "");
+    expect(p, "nm -g --defined-only m2_x.o | awk '{print $3}' | sort",
+           "m2_x_check_weights\nm2_x_run\nm2_x_run_parallel\n");
+    /* Sections that are written or hold a stack that runs; but for those that are empty. */
+    expect(p, "readelf -SW m2_x.o | sed 's/^ *\\[ *[0-9]*\\] *//' | awk '$5 !~ /^0+$/ && $7 ~ /W/'",
+           "");
+    expect(p, "readelf -SW m2_x.o | grep -c '\\.note\\.GNU-stack .* 00  *0  *0'", "1\n");
+    assert_true(c_shell(p, "cc -shared -Wl,-z,text,-z,defs,--fatal-warnings m2_x.o -o text.so"));
+    c_free(p);
+    module_free(m);
+}
+
+static void objects_hold_the_interface_alone(void **state) {
+    if (!c_have("nm") || !c_have("readelf"))
+        skip();
+    each_target(*state, inspect_object);
+}
+
+static void emit(Buf *out, const Module *m, LlvmFile kind, const LlvmOptions *o) {
+    Diag d = {0};
+    assert_true(emit_llvm(out, m, &info, kind, o, &d));
+    assert_int_equal(d.errors, 0);
+    diag_free(&d);
+}
+
+static void two_emissions_are_equal(void **state) {
+    (void)state;
+    static const LlvmFile kinds[] = {LLVM_OBJECT, LLVM_ASSEMBLY, LLVM_IR};
+    Module *m = structure_module(target_find("x86-64-v4"));
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        Buf a = {0}, b = {0};
+        emit(&a, m, kinds[i], &(LlvmOptions){.opt_level = 2});
+        emit(&b, m, kinds[i], &(LlvmOptions){.opt_level = 2});
+        assert_int_equal(a.len, b.len);
+        assert_memory_equal(a.data, b.data, a.len);
+        buf_free(&a);
+        buf_free(&b);
+    }
+    module_free(m);
+}
+
+/* A model built by C and one built by LLVM in one program, of C++. */
+static void backends_link_together(void **state) {
+    (void)state;
+    if (!c_have("g++"))
+        skip();
+    Module *m = structure_module(target_find("generic"));
+    CBuild *p = build(m, "cc", "");
+    Buf object = {0}, header = {0};
+    Outputs o = {0};
+    Diag d = {0};
+    emit(&object, m, LLVM_OBJECT, &(LlvmOptions){.opt_level = 2});
+    emit_c_header(&header, m, &info);
+    outputs_add(&o, arena_printf(&p->arena, "%s/m.o", p->dir), object.data, object.len);
+    outputs_add(&o, arena_printf(&p->arena, "%s/m.h", p->dir), header.data, header.len);
+    assert_true(outputs_commit(&o, &d));
+    assert_true(c_shell(
+        p, "printf '#include \"m2_x.h\"\\n#include \"m.h\"\\nint main() {\\n"
+           "return m2_x_run(0, 0, 0, 0, 0, 0, 0) != 1 || m_run(0, 0, 0, 0, 0, 0, 0) != 1;\\n}\\n' "
+           ">both.cpp && g++ both.cpp m2_x.o m.o -o both && ./both"));
+    outputs_free(&o);
+    diag_free(&d);
+    buf_free(&object);
+    buf_free(&header);
+    c_free(p);
+    module_free(m);
+}
+
+/* ---- LLVM IR --------------------------------------------------------------------------------- */
+
+/* Nothing may be reordered, contracted or assumed to be a number. */
+static void no_arithmetic_is_fast(void **state) {
+    (void)state;
+    static const char *const flags[] = {" fast ", " contract ", " reassoc ", " nnan ",
+                                        " ninf ", " nsz ",      " arcp ",    " afn "};
+    Module *m = structure_module(target_find("x86-64-v3"));
+    Buf text = {0};
+    emit(&text, m, LLVM_IR, &(LlvmOptions){.opt_level = 2});
+    assert_non_null(strstr(text.data, "fmul"));
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
+        assert_null(strstr(text.data, flags[i]));
+    assert_non_null(strstr(text.data, "\"denormal-fp-math\"=\"preserve-sign,preserve-sign\""));
+    buf_free(&text);
+    module_free(m);
+}
+
+/* ---- code in this process -------------------------------------------------------------------- */
+
+typedef int
+Entry(const void *weights, const void *const *in, void *const *out, void *arena, void *context,
+      void (*run)(void *context, size_t n, void (*body)(void *arg, size_t i), void *arg));
+typedef int Check(const void *weights, size_t size);
+typedef void Watch(void (*f)(void *context, int step), void *context);
+
+typedef struct Seen {
+    int steps[8], n;
+} Seen;
+
+static void note_step(void *context, int step) {
+    Seen *s = context;
+    assert_in_range(s->n, 0, 7);
+    s->steps[s->n++] = step;
+}
+
+static void expect_same(const Run *r) {
+    for (int i = 0; i < r->nout; i++)
+        assert_memory_equal(r->got[i]->data, r->expected[i]->data,
+                            (size_t)tensor_bytes(r->expected[i]));
+}
+
+static void run_entry(const Module *m, Entry *entry, void *pool) {
+    _Alignas(64) static unsigned char arena[1024], weights[320];
+    Run r = run_new(m);
+    const void *in[MAX_BUFFERS];
+    void *out[MAX_BUFFERS], *expected[MAX_BUFFERS];
+    Diag d = {0};
+    for (int i = 0; i < r.nin; i++)
+        in[i] = r.in[i]->data;
+    for (int i = 0; i < r.nout; i++) {
+        out[i] = tensor_mutable(r.got[i]);
+        expected[i] = tensor_mutable(r.expected[i]);
+    }
+    memcpy(weights, m->weights->data, sizeof weights);
+    assert_true(module_eval(m, in, expected, &d));
+    assert_int_equal(entry(NULL, in, out, arena, NULL, backwards), 1);
+    assert_int_equal(entry(weights, in, out, arena, pool, backwards), 0);
+    expect_same(&r);
+    diag_free(&d);
+    arena_free(&r.arena);
+}
+
+static void code_runs_in_this_process(void **state) {
+    (void)state;
+    Module *m = structure_module(target_find("generic"));
+    Buf object = {0};
+    Diag d = {0};
+    Entry *entry = NULL;
+    Check *check = NULL;
+    Watch *watch = NULL;
+    Seen seen = {.n = 0};
+    int regions = 0;
+    emit(&object, m, LLVM_OBJECT, &(LlvmOptions){.opt_level = 2, .entry = true, .step_hook = true});
+    LlvmJit *j = llvm_jit_open(object.data, object.len, "test", &d);
+    buf_free(&object);
+    assert_non_null(j);
+    assert_true(llvm_jit_symbol(j, "effnetc_entry", &entry, &d));
+    assert_true(llvm_jit_symbol(j, "effnetc_check", &check, &d));
+    assert_true(llvm_jit_symbol(j, "effnetc_watch", &watch, &d));
+    watch(note_step, &seen);
+    run_entry(m, entry, NULL);
+    assert_int_equal(seen.n, 4);
+    for (int i = 0; i < seen.n; i++)
+        assert_int_equal(seen.steps[i], i);
+    seen.n = 0;
+    run_entry(m, entry, &regions);
+    assert_int_equal(regions, 5);
+    assert_int_equal(check(NULL, 320), 1);
+    assert_false(llvm_jit_symbol(j, "no_such_function", &check, &d));
+    assert_int_equal(d.errors, 1);
+    llvm_jit_close(j);
+    diag_free(&d);
+    module_free(m);
+}
+
+static void what_is_no_object_is_refused(void **state) {
+    (void)state;
+    Diag d = {0};
+    Check *check = NULL;
+    LlvmJit *j = llvm_jit_open("hello", 5, "test", &d);
+    assert_true(!j || !llvm_jit_symbol(j, "effnetc_check", &check, &d));
+    assert_true(d.errors > 0);
+    llvm_jit_close(j);
+    diag_free(&d);
+}
+
+/* ---- a build without LLVM -------------------------------------------------------------------- */
+
+static void a_build_without_llvm_says_so(void **state) {
+    (void)state;
+    Module *m = structure_module(target_find("generic"));
+    Buf object = {0};
+    Diag d = {0};
+    assert_string_equal(emit_llvm_version(), "");
+    assert_false(emit_llvm(&object, m, &info, LLVM_OBJECT, &(LlvmOptions){.opt_level = 2}, &d));
+    assert_null(llvm_jit_open("", 0, "test", &d));
+    assert_int_equal(d.errors, 2);
+    assert_int_equal(diag_exit_code(&d), EXIT_UNSUPPORTED);
+    assert_int_equal(object.len, 0);
+    diag_free(&d);
+    module_free(m);
+}
+
+int main(void) {
+    const struct CMUnitTest without[] = {cmocka_unit_test(a_build_without_llvm_says_so)};
+    const struct CMUnitTest tests[] = {
+        BACKEND_TESTS(compilers),
+        BACKEND_TEST(objects_hold_the_interface_alone, compilers),
+        cmocka_unit_test(two_emissions_are_equal),
+        cmocka_unit_test(backends_link_together),
+        cmocka_unit_test(no_arithmetic_is_fast),
+        cmocka_unit_test(code_runs_in_this_process),
+        cmocka_unit_test(what_is_no_object_is_refused),
+    };
+    if (!emit_llvm_available())
+        return cmocka_run_group_tests(without, NULL, NULL);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
