@@ -11,6 +11,7 @@ typedef struct EmitInfo {
     const char *version; /* of effnetc */
     int64_t macs, parameters;
     const uint64_t *selftest; /* hashes of the outputs for NAME_selftest; NULL: there is none */
+    bool weights_inside;      /* NAME_weights of native code is them, no file NAME.weights.bin */
 } EmitInfo;
 
 /* ---- emit_c.c: NAME.c and NAME.h ------------------------------------------------------------- */

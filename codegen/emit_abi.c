@@ -32,8 +32,8 @@ static void take(Arena *a, CNames *file, const char *name) {
 
 static void take_public(Arena *a, CNames *file, const char *name) {
     static const char *const functions[] = {
-        "run",           "run_parallel", "pool", "job",      "part",     "task",  "parts",
-        "check_weights", "body",         "word", "run_part", "selftest", "random"};
+        "run",           "run_parallel", "pool", "job",  "part",     "task",     "parts",
+        "check_weights", "weights",      "body", "word", "run_part", "selftest", "random"};
     static const char *const macros[] = {"H",
                                          "ARENA_BYTES",
                                          "WEIGHTS_BYTES",
@@ -386,6 +386,11 @@ void emit_c_header(Buf *out, const Module *m, const EmitInfo *info) {
         "/* Whether `size` bytes at `weights` are this model's weights: 0, or what is wrong. */\n"
         "int %s_check_weights(const void *weights, size_t size);\n\n",
         name);
+    if (info->weights_inside && m->weights_bytes)
+        buf_printf(out,
+                   "/* The weights, %d-byte aligned. */\n"
+                   "extern const unsigned char %s_weights[%s_WEIGHTS_BYTES];\n\n",
+                   BLOCK_ALIGN, name, up);
     put_run_comment(out, &params, up);
     put_signature(&a, out, arena_printf(&a, "int %s_run(", name), &params, NULL, ");\n\n");
     put_pool(out, name);

@@ -61,7 +61,7 @@ static json_t *tensors(const CParams *params, BufferKind kind) {
     return list;
 }
 
-static json_t *weights(const Module *m) {
+static json_t *weights(const Module *m, const EmitInfo *info) {
     json_t *w = json_object();
     set(w, "bytes", json_integer(m->weights_bytes));
     set(w, "alignment", json_integer(64));
@@ -69,6 +69,8 @@ static json_t *weights(const Module *m) {
         set(w, "checksum",
             json_sprintf("%016llx", (unsigned long long)weights_checksum(
                                         m->weights->data, (size_t)m->weights_bytes)));
+    if (info->weights_inside && m->weights_bytes)
+        set(w, "symbol", json_sprintf("%s_weights", info->name));
     return w;
 }
 
@@ -83,7 +85,8 @@ static json_t *files(const EmitInfo *info) {
     json_t *f = json_object();
     set(f, "source", json_sprintf("%s.c", info->name));
     set(f, "header", json_sprintf("%s.h", info->name));
-    set(f, "weights", json_sprintf("%s.weights.bin", info->name));
+    if (!info->weights_inside)
+        set(f, "weights", json_sprintf("%s.weights.bin", info->name));
     return f;
 }
 
@@ -99,7 +102,7 @@ void emit_json(Buf *out, const Module *m, const EmitInfo *info) {
     set(root, "inputs", tensors(&params, BUF_INPUT));
     set(root, "outputs", tensors(&params, BUF_OUTPUT));
     set(root, "arena", arena(m));
-    set(root, "weights", weights(m));
+    set(root, "weights", weights(m, info));
     if (info->selftest)
         set(root, "selftest",
             json_pack("{s:I}", "bytes", (json_int_t)c_selftest_bytes(m, &params)));

@@ -45,12 +45,14 @@ static void tear_down(LBuilder *x) {
 }
 
 static void build(LBuilder *x) {
+    llvm_debug_begin(x);
     if (has_parts(x))
         llvm_parts(x);
     if (x->options->step_hook)
         llvm_hook(x);
     llvm_functions(x);
     llvm_public(x);
+    llvm_debug_end(x);
 }
 
 bool emit_llvm(Buf *out, const Module *m, const EmitInfo *info, LlvmFile kind, const LlvmOptions *o,

@@ -8,9 +8,8 @@
 /* ---- emit_llvm.c ----------------------------------------------------------------------------- */
 
 typedef struct LlvmOptions {
-    int opt_level;       /* 0..3, as effnetc_options has it */
-    bool debug;          /* debug locations name the ONNX nodes */
-    bool weights_inside; /* the weights are a constant NAME_weights of the object */
+    int opt_level; /* 0..3, as effnetc_options has it */
+    bool debug;    /* the code's source is NAME.loop.ir, its steps bear the ONNX nodes' names */
     /* For who loads the code into this process; these functions are visible, beside the API:
      *
      *   int effnetc_entry(const void *weights, const void *const *in, void *const *out,

@@ -281,6 +281,19 @@ static LLVMValueRef check_weights(LBuilder *x) {
     return f;
 }
 
+/* ---- NAME_weights ---------------------------------------------------------------------------- */
+
+static void weights_inside(LBuilder *x) {
+    const Module *m = x->c.m;
+    ensure(m->weights && m->weights_bytes <= UINT32_MAX);
+    LLVMValueRef bytes =
+        LLVMConstStringInContext(x->context, m->weights->data, (unsigned)m->weights_bytes, true);
+    LLVMValueRef v = LLVMAddGlobal(x->module, LLVMTypeOf(bytes), public_name(x, "weights"));
+    LLVMSetGlobalConstant(v, true);
+    LLVMSetInitializer(v, bytes);
+    LLVMSetAlignment(v, (unsigned)x->c.params.data[WEIGHTS].align);
+}
+
 /* ---- NAME_run_parallel, NAME_run ------------------------------------------------------------- */
 
 static void check_params(LBuilder *x) {
@@ -365,6 +378,8 @@ static void check_entry(LBuilder *x, LLVMValueRef check) {
 void llvm_public(LBuilder *x) {
     LLVMValueRef check = check_weights(x), parallel = run_parallel(x);
     run(x, parallel);
+    if (x->c.info->weights_inside && x->c.m->weights_bytes)
+        weights_inside(x);
     if (!x->options->entry)
         return;
     entry(x, parallel);

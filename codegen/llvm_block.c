@@ -245,8 +245,10 @@ static void statement(LBuilder *x, const Inst *in) {
 }
 
 static void block(LBuilder *x, const Block *body) {
-    for (const Inst *in = body->first; in; in = in->next)
+    for (const Inst *in = body->first; in; in = in->next) {
+        llvm_debug_at(x, in);
         statement(x, in);
+    }
 }
 
 /* ---- functions ------------------------------------------------------------------------------- */
@@ -256,6 +258,7 @@ static void begin(LBuilder *x, CFunc *f) {
     const Kernel *k = f->kernel;
     llvm_begin(x, map_get(&x->functions, f->name));
     x->func = f;
+    llvm_debug_function(x);
     x->slots = ARENA_ARRAY(&x->c.arena, k->regs.len + 1, LLVMValueRef);
     for (size_t i = 0; i < k->regs.len; i++)
         if (f->regs[i].used || i < k->params.len)

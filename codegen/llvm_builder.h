@@ -7,6 +7,7 @@
 #define EFFNETC_CODEGEN_LLVM_BUILDER_H
 
 #include <llvm-c/Core.h>
+#include <llvm-c/DebugInfo.h>
 #include <llvm-c/TargetMachine.h>
 
 #include "codegen/c_printer.h"
@@ -25,9 +26,12 @@ typedef struct LBuilder {
     LLVMValueRef hook, hook_context; /* what effnetc_watch was told; NULL where nobody watches */
     CFunc *func;
     LLVMValueRef function;
-    LLVMValueRef job;      /* steps, parts and run: the struct of a run's arguments */
-    LLVMValueRef *slots;   /* where registers live, by Reg.index */
-    LLVMValueRef *buffers; /* their pointers, by Reg.index; of this function's alone */
+    LLVMValueRef job;       /* steps, parts and run: the struct of a run's arguments */
+    LLVMValueRef *slots;    /* where registers live, by Reg.index */
+    LLVMValueRef *buffers;  /* their pointers, by Reg.index; of this function's alone */
+    LLVMDIBuilderRef debug; /* NULL: no debug information */
+    LLVMMetadataRef file, scope;
+    unsigned body_line; /* of the function's first instruction */
 } LBuilder;
 
 /* ---- llvm_types.c: types, constants, attributes ---------------------------------------------- */
@@ -81,9 +85,21 @@ void llvm_parts(LBuilder *x);
 void llvm_hook(LBuilder *x);
 /* What happens after step `step` where somebody watches. */
 void llvm_step_done(LBuilder *x, size_t step);
-/* NAME_check_weights, NAME_run_parallel, NAME_run, and effnetc_entry and effnetc_check if asked
- * for. */
+/* NAME_check_weights, NAME_run_parallel, NAME_run, and NAME_weights, effnetc_entry and
+ * effnetc_check if asked for. */
 void llvm_public(LBuilder *x);
+
+/* ---- llvm_debug.c: the lines of the loop IR -------------------------------------------------- */
+
+/* Each does nothing where no debug information is asked for. */
+void llvm_debug_begin(LBuilder *x);
+/* x->func has lines; what is built from now on is on that of its head. */
+void llvm_debug_function(LBuilder *x);
+/* What is built from now on is on the line of `in`. */
+void llvm_debug_at(LBuilder *x, const Inst *in);
+/* The function that begins has no lines. */
+void llvm_debug_no_function(LBuilder *x);
+void llvm_debug_end(LBuilder *x);
 
 /* ---- llvm_output.c: optimisation, machine code ----------------------------------------------- */
 

@@ -77,10 +77,11 @@ LLVMValueRef llvm_bytes_behind(LBuilder *x, LLVMValueRef pointer, int64_t bytes)
 
 /* ---- functions ------------------------------------------------------------------------------- */
 
-static void attribute(LBuilder *x, LLVMValueRef function, unsigned index, const char *name) {
+static void attribute(LBuilder *x, LLVMValueRef function, const char *name, uint64_t value) {
     unsigned kind = LLVMGetEnumAttributeKindForName(name, strlen(name));
     ensure(kind);
-    LLVMAddAttributeAtIndex(function, index, LLVMCreateEnumAttribute(x->context, kind, 0));
+    LLVMAddAttributeAtIndex(function, (LLVMAttributeIndex)LLVMAttributeFunctionIndex,
+                            LLVMCreateEnumAttribute(x->context, kind, value));
 }
 
 static void text_attribute(LBuilder *x, LLVMValueRef function, const char *name,
@@ -93,10 +94,11 @@ static void text_attribute(LBuilder *x, LLVMValueRef function, const char *name,
 /* Kernels are shared: neither inlining nor cloning them pays, and the flush mode of a run is set
  * outside of the function with its arithmetic. Nothing may become a call of memset. */
 static void attributes(LBuilder *x, LLVMValueRef f) {
-    unsigned index = (unsigned)LLVMAttributeFunctionIndex;
     const char *width = arena_printf(&x->c.arena, "%d", 8 * x->target->vector_bytes);
-    attribute(x, f, index, "nounwind");
-    attribute(x, f, index, "noinline");
+    attribute(x, f, "nounwind", 0);
+    attribute(x, f, "noinline", 0);
+    if (x->options->debug)
+        attribute(x, f, "uwtable", 1);
     text_attribute(x, f, "no-builtins", "");
     if (x->target->flush_to_zero)
         text_attribute(x, f, "denormal-fp-math", "preserve-sign,preserve-sign");
@@ -127,4 +129,5 @@ void llvm_at(LBuilder *x, LLVMBasicBlockRef block) {
 void llvm_begin(LBuilder *x, LLVMValueRef function) {
     x->function = function;
     llvm_at(x, llvm_block(x, "entry"));
+    llvm_debug_no_function(x);
 }

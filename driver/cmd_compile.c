@@ -18,6 +18,10 @@ static const Option rows[] = {
      "what is written (default: c); obj, asm and llvm need a build with LLVM", 0, 0},
     {"name", 0, OPT_TEXT, offsetof(CompileOptions, compiler.name), "NAME",
      "prefix of files and of C names (default: from MODEL)", 0, 0},
+    {"weights", 0, OPT_CHOICE, offsetof(CompileOptions, compiler.weights), "bin|obj",
+     "NAME.weights.bin, or the constant NAME_weights of native code (default: bin)", 0, 0},
+    {NULL, 'g', OPT_FLAG, offsetof(CompileOptions, compiler.debug), NULL,
+     "native code has debug information: ONNX names, and lines of --emit=loop-ir", 0, 0},
     {"selftest", 0, OPT_FLAG, offsetof(CompileOptions, compiler.selftest), NULL,
      "add NAME_selftest, which checks the code where it runs; takes an interpreted run", 0, 0},
 };
@@ -91,11 +95,20 @@ static void check_selftest(const CompileOptions *o, unsigned what, Diag *d) {
     diag_note(d, "help", "--emit=c");
 }
 
+static void check_weights_inside(const CompileOptions *o, unsigned what, Diag *d) {
+    bool inside = o->compiler.weights && !strcmp(o->compiler.weights, "obj");
+    if (!inside || !what || (!(what & EFFNETC_C) && (what & EFFNETC_NATIVE)))
+        return;
+    diag_error(d, EXIT_USAGE, "effnetc", "--weights=obj is for native code alone");
+    diag_note(d, "help", "--emit=obj");
+}
+
 static void run(Context *cx, const void *options) {
     const CompileOptions *o = options;
     unsigned what = emit_bits(o->emit, &cx->diag);
     const char *dir = output_folder(o, what, &cx->diag);
     check_selftest(o, what, &cx->diag);
+    check_weights_inside(o, what, &cx->diag);
     if (cx->diag.errors)
         return;
     effnetc_model *m = model_open(&o->compiler, &cx->diag);

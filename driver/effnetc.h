@@ -50,6 +50,8 @@ typedef struct effnetc_options {
     int tune_seconds;         /* how long that may take */
     const char *cc;           /* C compiler of EFFNETC_BACKEND_C; NULL: $CC, else cc */
     bool selftest;            /* generated C has NAME_selftest, too */
+    bool debug;               /* native code has debug information: lines of NAME.loop.ir */
+    const char *weights;      /* "bin" (NULL): in a file; "obj": NAME_weights of native code */
     int threads;              /* of EFFNETC_BACKEND_C; 0: as many as this process has CPUs */
     FILE *log;                /* where passes are printed; NULL: stderr */
 } effnetc_options;

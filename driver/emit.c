@@ -58,8 +58,9 @@ static void emit_beside(effnetc_model *m, Outputs *out, const char *dir, const E
     emit_header(m, out, dir, info);
     emit_json(&json, module, info);
     add_text(m, out, dir, ".json", &json);
-    outputs_add(out, arena_printf(&m->arena, "%s/%s.weights.bin", dir, m->name),
-                module->weights->data, (size_t)module->weights_bytes);
+    if (!info->weights_inside)
+        outputs_add(out, arena_printf(&m->arena, "%s/%s.weights.bin", dir, m->name),
+                    module->weights->data, (size_t)module->weights_bytes);
 }
 
 /* Kinds of native code. */
@@ -73,7 +74,7 @@ static const struct {
 
 static bool emit_natives(effnetc_model *m, Outputs *out, const char *dir, unsigned what,
                          const EmitInfo *info) {
-    LlvmOptions options = {.opt_level = m->options.opt_level};
+    LlvmOptions options = {.opt_level = m->options.opt_level, .debug = m->options.debug};
     for (size_t i = 0; i < sizeof natives / sizeof *natives; i++) {
         Buf code = {0};
         if (!(what & natives[i].bit))
@@ -94,6 +95,7 @@ static bool emit_code(effnetc_model *m, Outputs *out, const char *dir, unsigned 
     if (m->options.selftest && !selftest_hashes(m, hashes))
         return false;
     info.selftest = m->options.selftest ? hashes : NULL;
+    info.weights_inside = m->options.weights && !strcmp(m->options.weights, "obj");
     if (what & EFFNETC_C)
         emit_source(m, out, dir, &info);
     if (!emit_natives(m, out, dir, what, &info))

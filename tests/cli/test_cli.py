@@ -525,6 +525,15 @@ class Cli(unittest.TestCase):
         for name in beside + ["m.o"]:
             with open(self.path("out/" + name), "rb") as a, open(self.path("alone/" + name), "rb") as b:
                 self.assertEqual(a.read(), b.read(), name)
+        self.check(OK, "compile", self.model, "--emit=obj", "--weights=obj", "-o", self.path("one"))
+        self.assertEqual(self.files("one"), ["m.h", "m.json", "m.o"])
+        with open(self.path("one/m.h")) as f:
+            self.assertIn("extern const unsigned char m_weights[M_WEIGHTS_BYTES];", f.read())
+        with open(self.path("one/m.json")) as f:
+            self.assertEqual(json.load(f)["weights"]["symbol"], "m_weights")
+        for kinds in ["c", "c,obj", "loop-ir"]:
+            args = ["compile", self.model, "--emit=" + kinds, "--weights=obj", "-o", self.path("no")]
+            self.check(USAGE, *args, says=["--weights=obj", "--emit=obj"])
 
     def test_emit_mistakes(self):
         self.check(USAGE, "compile", self.model, says=["-o DIR"])

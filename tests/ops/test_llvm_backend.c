@@ -67,6 +67,22 @@ static void two_emissions_are_equal(void **state) {
     module_free(m);
 }
 
+/* m.o and m.h in the folder of p. */
+static void add_object(CBuild *p, const Module *m, const EmitInfo *i) {
+    Buf object = {0}, header = {0};
+    Outputs o = {0};
+    Diag d = {0};
+    assert_true(emit_llvm(&object, m, i, LLVM_OBJECT, &(LlvmOptions){.opt_level = 2}, &d));
+    emit_c_header(&header, m, i);
+    outputs_add(&o, arena_printf(&p->arena, "%s/m.o", p->dir), object.data, object.len);
+    outputs_add(&o, arena_printf(&p->arena, "%s/m.h", p->dir), header.data, header.len);
+    assert_true(outputs_commit(&o, &d));
+    outputs_free(&o);
+    diag_free(&d);
+    buf_free(&object);
+    buf_free(&header);
+}
+
 /* A model built by C and one built by LLVM in one program, of C++. */
 static void backends_link_together(void **state) {
     (void)state;
@@ -74,22 +90,27 @@ static void backends_link_together(void **state) {
         skip();
     Module *m = structure_module(target_find("generic"));
     CBuild *p = build(m, "cc", "");
-    Buf object = {0}, header = {0};
-    Outputs o = {0};
-    Diag d = {0};
-    emit(&object, m, LLVM_OBJECT, &(LlvmOptions){.opt_level = 2});
-    emit_c_header(&header, m, &info);
-    outputs_add(&o, arena_printf(&p->arena, "%s/m.o", p->dir), object.data, object.len);
-    outputs_add(&o, arena_printf(&p->arena, "%s/m.h", p->dir), header.data, header.len);
-    assert_true(outputs_commit(&o, &d));
+    add_object(p, m, &info);
     assert_true(c_shell(
         p, "printf '#include \"m2_x.h\"\\n#include \"m.h\"\\nint main() {\\n"
            "return m2_x_run(0, 0, 0, 0, 0, 0, 0) != 1 || m_run(0, 0, 0, 0, 0, 0, 0) != 1;\\n}\\n' "
            ">both.cpp && g++ both.cpp m2_x.o m.o -o both && ./both"));
-    outputs_free(&o);
-    diag_free(&d);
-    buf_free(&object);
-    buf_free(&header);
+    c_free(p);
+    module_free(m);
+}
+
+/* A program that needs nothing but the object. */
+static void weights_can_be_inside(void **state) {
+    (void)state;
+    EmitInfo inside = info;
+    inside.weights_inside = true;
+    Module *m = structure_module(target_find("generic"));
+    CBuild *p = build(m, "llvm", "");
+    add_object(p, m, &inside);
+    expect(p, "nm -g --defined-only m.o | awk '$2 != \"T\" {print $2, $3}'", "R m_weights\n");
+    assert_true(c_shell(p, "printf '#include \"m.h\"\nint main(void) {\n"
+                           "return m_check_weights(m_weights, sizeof m_weights);\n}\n' >one.c && "
+                           "cc one.c m.o -o one && ./one"));
     c_free(p);
     module_free(m);
 }
@@ -108,6 +129,48 @@ static void no_arithmetic_is_fast(void **state) {
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
         assert_null(strstr(text.data, flags[i]));
     assert_non_null(strstr(text.data, "\"denormal-fp-math\"=\"preserve-sign,preserve-sign\""));
+    buf_free(&text);
+    module_free(m);
+}
+
+/* ---- debug information ----------------------------------------------------------------------- */
+
+/* The line of the text of m that begins with `text` behind its indentation; the first is 1. */
+static int line_of(const Module *m, const char *text) {
+    Buf b = {0};
+    int line = 1;
+    module_print(&b, m);
+    for (const char *s = b.data; *s; s++) {
+        if (!strncmp(s + strspn(s, " "), text, strlen(text)))
+            break;
+        s += strcspn(s, "\n");
+        line++;
+    }
+    buf_free(&b);
+    return line;
+}
+
+static void lines_are_those_of_the_loop_ir(void **state) {
+    (void)state;
+    static const char *const texts[][2] = {
+        {"DISubprogram(name: \"abs_\", linkageName: \"abs_\", ", "kernel @abs("},
+        {"DISubprogram(name: \"log_\", linkageName: \"log_\", ", "kernel @log("},
+        {"DISubprogram(name: \"a/b*/+c\", linkageName: \"in\", ", "step @in "},
+        {"DISubprogram(name: \"parts\", linkageName: \"job_2\", ", "step @job "},
+    };
+    Module *m = structure_module(target_find("generic"));
+    Buf text = {0}, wanted = {0};
+    emit(&text, m, LLVM_IR, &(LlvmOptions){.opt_level = 0, .debug = true});
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        const char *found = strstr(text.data, texts[i][0]);
+        if (!found)
+            fail_msg("no %s in %s", texts[i][0], text.data);
+        buf_printf(&wanted, "line: %d,", line_of(m, texts[i][1]));
+        found = strstr(found, "line: ");
+        assert_memory_equal(found, wanted.data, wanted.len);
+        wanted.len = 0;
+    }
+    buf_free(&wanted);
     buf_free(&text);
     module_free(m);
 }
@@ -225,7 +288,9 @@ int main(void) {
         BACKEND_TEST(objects_hold_the_interface_alone, compilers),
         cmocka_unit_test(two_emissions_are_equal),
         cmocka_unit_test(backends_link_together),
+        cmocka_unit_test(weights_can_be_inside),
         cmocka_unit_test(no_arithmetic_is_fast),
+        cmocka_unit_test(lines_are_those_of_the_loop_ir),
         cmocka_unit_test(code_runs_in_this_process),
         cmocka_unit_test(what_is_no_object_is_refused),
     };

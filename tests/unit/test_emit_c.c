@@ -141,7 +141,8 @@ typedef struct Text {
 } Text;
 
 static Text emit(const char *text) {
-    static const EmitInfo info = {"net", "net*/.onnx", "1.2", 10, 20, NULL};
+    static const EmitInfo info = {
+        .name = "net", .model = "net*/.onnx", .version = "1.2", .macs = 10, .parameters = 20};
     Text t = {0};
     Diag d = {0};
     t.m = module_parse(text, strlen(text), "test", NULL, &d);
