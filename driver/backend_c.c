@@ -6,45 +6,9 @@
 #include "driver/driver.h"
 
 #include <dlfcn.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
-
-/* ---- programs ---- */
-
-/* In the child: standard input is empty, all output goes to the log. */
-_Noreturn static void child(const char *const *argv, const char *log) {
-    int in = open("/dev/null", O_RDONLY);
-    int out = open(log, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    if (in >= 0 && out >= 0 && dup2(in, 0) >= 0 && dup2(out, 1) >= 0 && dup2(out, 2) >= 0)
-        execvp(argv[0], (char *const *)argv);
-    _exit(127);
-}
-
-int run_program(const char *const *argv, const char *log) {
-    int status;
-    pid_t pid = fork();
-    if (pid < 0)
-        return 127;
-    if (pid == 0)
-        child(argv, log);
-    while (waitpid(pid, &status, 0) < 0)
-        if (errno != EINTR)
-            return 127;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
-
-/* Appends the words of a command line; no quoting, as in make's CC. */
-static void push_words(Arena *a, effnetc_strings *argv, const char *words) {
-    while (*(words += strspn(words, " \t"))) {
-        size_t n = strcspn(words, " \t");
-        strings_push(a, argv, arena_strndup(a, words, n));
-        words += n;
-    }
-}
 
 /* ---- the folder ---- */
 
@@ -55,20 +19,15 @@ typedef struct Workshop {
 } Workshop;
 
 static bool workshop_open(Workshop *w, effnetc_model *m) {
-    const char *tmp = getenv("TMPDIR"); /* POSIX has the folder below on every system */
     Arena *a = w->arena = &m->arena;
-    char *dir = arena_printf(a, "%s/effnetc-XXXXXX", tmp && *tmp ? tmp : "/tmp");
-    if (!mkdtemp(dir)) {
-        diag_error(m->diag, EXIT_IO, dir, "no temporary folder can be made: %s", strerror(errno));
-        diag_note(m->diag, "help", "TMPDIR says where they go");
+    w->dir = temporary_folder(a, m->diag);
+    if (!w->dir)
         return false;
-    }
-    w->dir = dir;
-    w->source = arena_printf(a, "%s/%s.c", dir, m->name);
-    w->header = arena_printf(a, "%s/%s.h", dir, m->name);
-    w->wrapper = arena_printf(a, "%s/effnetc-entry.c", dir);
-    w->library = arena_printf(a, "%s/effnetc-entry.so", dir);
-    w->log = arena_printf(a, "%s/effnetc-log", dir);
+    w->source = arena_printf(a, "%s/%s.c", w->dir, m->name);
+    w->header = arena_printf(a, "%s/%s.h", w->dir, m->name);
+    w->wrapper = arena_printf(a, "%s/effnetc-entry.c", w->dir);
+    w->library = arena_printf(a, "%s/effnetc-entry.so", w->dir);
+    w->log = arena_printf(a, "%s/effnetc-log", w->dir);
     return true;
 }
 
@@ -140,19 +99,6 @@ static bool write_sources(const Workshop *w, effnetc_model *m) {
     return ok;
 }
 
-/* The compiler's first lines, as notes of the newest diagnostic. */
-static void quote_log(const Workshop *w, Diag *d) {
-    enum { MAX_LINES = 8 };
-    char line[240];
-    FILE *f = fopen(w->log, "r");
-    for (int i = 0; f && i < MAX_LINES && fgets(line, sizeof line, f); i++) {
-        line[strcspn(line, "\n")] = 0;
-        diag_note(d, "cc", "%s", line);
-    }
-    if (f)
-        fclose(f);
-}
-
 static bool build(const Workshop *w, effnetc_model *m, bool watched) {
     const char *cc = m->options.cc ? m->options.cc : getenv("CC");
     effnetc_strings argv = {0};
@@ -174,7 +120,7 @@ static bool build(const Workshop *w, effnetc_model *m, bool watched) {
     } else {
         diag_error(m->diag, EXIT_INTERNAL, m->path, "\"%s\" refused the generated C (exit code %d)",
                    argv.items[0], code);
-        quote_log(w, m->diag);
+        quote_log(w->log, "cc", m->diag);
         diag_note(m->diag, "help",
                   "--cc or CC names another compiler; if it is this one's fault, "
                   "please report it with the model");

@@ -206,6 +206,18 @@ bool tune(effnetc_model *m, const TileProblems *problems, ScheduleBook *book);
  * errors where the C printer lacks something. */
 bool emit_c_files(effnetc_model *m, Outputs *out, const char *dir);
 
+/* ---- tools.c: other programs ----------------------------------------------------------------- */
+
+/* Runs a program without a shell and waits: its exit code, 127 where it can't be started, 128 + n
+ * after signal n. Its output goes to the file `log`. */
+int run_program(const char *const *argv, const char *log);
+/* Appends the words of a command line; no quoting, as in make's CC. */
+void push_words(Arena *a, effnetc_strings *argv, const char *words);
+/* The first lines of a log, as notes of the newest diagnostic. */
+void quote_log(const char *log, const char *label, Diag *d);
+/* A new folder under TMPDIR; NULL with an error. */
+const char *temporary_folder(Arena *a, Diag *d);
+
 /* ---- native.c: compiled code in this process ------------------------------------------------- */
 
 typedef struct NativeProgram NativeProgram;
@@ -252,10 +264,6 @@ typedef bool CodeMaker(NativeCode *code, effnetc_model *m, bool watched);
 /* ---- backend_c.c: native code from generated C ----------------------------------------------- */
 
 CodeMaker c_code; /* no file is left behind */
-
-/* Runs a program without a shell and waits: its exit code, 127 where it can't be started, 128 + n
- * after signal n. Its output goes to the file `log`. */
-int run_program(const char *const *argv, const char *log);
 
 /* ---- peak.c: what the FMA units can do ------------------------------------------------------ */
 
