@@ -117,6 +117,7 @@ struct Importer {
     Map constants; /* address of a message, as text -> the Value that was made of it */
     Map counts;    /* name of a Value -> what import_counts.c knows of its size */
     Map external;  /* real path -> MappedFile *, all in g->mappings */
+    Map locations; /* what the model calls them */
     size_t external_mapped, external_used; /* bytes of those files, and of the tensors in them */
     int64_t sparse_stored, sparse_dense;   /* bytes of all sparse tensors, as stored and dense */
     int64_t recurrent_steps;               /* of all RNN, GRU and LSTM, which are unrolled */

@@ -96,6 +96,15 @@ static const MappedFile *map_once(Importer *im, const char *path, Problem *p) {
     return f;
 }
 
+/* A file may go by several names, which need not stay the same file. */
+static void note_location(Importer *im, const char *location) {
+    if (map_get(&im->locations, location))
+        return;
+    char *copy = arena_strdup(&im->g->arena, location);
+    vec_push(&im->g->arena, &im->g->external, copy);
+    map_put(&im->arena, &im->locations, copy, copy);
+}
+
 bool external_data(Importer *im, const Onnx__TensorProto *t, size_t size, const uint8_t **data,
                    Problem *p) {
     const char *location = entry(t, "location"), *path = NULL;
@@ -119,6 +128,7 @@ bool external_data(Importer *im, const Onnx__TensorProto *t, size_t size, const 
         return problem(im, p, EXIT_BAD_MODEL,
                        "its external data are %zu bytes at offset %lld of %s, which has %zu", size,
                        (long long)offset, quoted(im, location), f->size);
+    note_location(im, location);
     im->external_used += size;
     if (im->external_used > 2 * im->external_mapped)
         return problem(im, p, EXIT_UNSUPPORTED,

@@ -205,6 +205,7 @@ struct Graph {
     Node *first, *last;
     Map names;                  /* name -> Value *, of the values that live */
     VEC(MappedFile *) mappings; /* files that constants point into: unmapped by graph_free */
+    VEC(const char *) external; /* of these the ones beside the model, as the model calls them */
     int64_t constant_bytes;     /* of all constants so far, and of those that passes made */
     int64_t folded_bytes;
     int64_t folded_work; /* steps that folding took so far, in elements and multiply-accumulates */
