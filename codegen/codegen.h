@@ -47,8 +47,15 @@ const char *c_upper(Arena *a, const char *name);
 
 /* ---- emit_json.c: NAME.json ------------------------------------------------------------------ */
 
-/* Appends the contract of the generated files: inputs, outputs, shapes, sizes, hashes, target. */
-void emit_json(Buf *out, const Module *m, const EmitInfo *info);
+/* One of the generated files. */
+typedef struct EmitFile {
+    const char *kind; /* "source", "header", "weights", ... */
+    const char *name;
+} EmitFile;
+
+/* Appends the contract of these files: inputs, outputs, shapes, sizes, hashes, target. */
+void emit_json(Buf *out, const Module *m, const EmitInfo *info, const EmitFile *files,
+               size_t nfiles);
 
 /* ---- weights.c: NAME.weights.bin ------------------------------------------------------------- */
 

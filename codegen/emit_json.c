@@ -81,16 +81,15 @@ static json_t *arena(const Module *m) {
     return a;
 }
 
-static json_t *files(const EmitInfo *info) {
+static json_t *names(const EmitFile *files, size_t n) {
     json_t *f = json_object();
-    set(f, "source", json_sprintf("%s.c", info->name));
-    set(f, "header", json_sprintf("%s.h", info->name));
-    if (!info->weights_inside)
-        set(f, "weights", json_sprintf("%s.weights.bin", info->name));
+    for (size_t i = 0; i < n; i++)
+        set(f, files[i].kind, json_string(files[i].name));
     return f;
 }
 
-void emit_json(Buf *out, const Module *m, const EmitInfo *info) {
+void emit_json(Buf *out, const Module *m, const EmitInfo *info, const EmitFile *files,
+               size_t nfiles) {
     Arena a = {0};
     CScopes scopes = {0};
     CParams params = c_params(&a, &scopes, m, info);
@@ -108,7 +107,7 @@ void emit_json(Buf *out, const Module *m, const EmitInfo *info) {
             json_pack("{s:I}", "bytes", (json_int_t)c_selftest_bytes(m, &params)));
     set(root, "macs", json_integer(info->macs));
     set(root, "parameters", json_integer(info->parameters));
-    set(root, "files", files(info));
+    set(root, "files", names(files, nfiles));
     char *s = json_dumps(root, JSON_INDENT(2) | JSON_PRESERVE_ORDER | JSON_ENSURE_ASCII);
     if (!s)
         die("no JSON for %s", info->name);

@@ -81,7 +81,7 @@ static void take_memory(Timed *t, Tensor *const *in, Arena *a) {
 }
 
 static bool open_timed(Timed *t, const NativeProgram *threads_of) {
-    NativeOptions o = {.backend = EFFNETC_BACKEND_C,
+    NativeOptions o = {.backend = native_backend(&t->m->options),
                        .step_done = t->steps ? step_done : NULL,
                        .context = t,
                        .threads_of = threads_of};

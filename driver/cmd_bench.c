@@ -21,10 +21,12 @@ static const Option rows[] = {
     {"json", 0, OPT_FLAG, offsetof(BenchOptions, json), NULL, "print JSON", 0, 0},
     {"seed", 0, OPT_INT, offsetof(BenchOptions, seed), "N",
      "without --input: which random numbers go in (default: 1)", 0, INT32_MAX},
+    {"backend", 0, OPT_CHOICE, offsetof(BenchOptions, compiler.native), NATIVE_CHOICES,
+     "what makes the code " DEFAULT_BACKEND, 0, 0},
     {"cc", 0, OPT_TEXT, offsetof(BenchOptions, compiler.cc), "COMMAND",
-     "C compiler (default: $CC, else cc)", 0, 0},
+     "C compiler of the c backend (default: $CC, else cc)", 0, 0},
     {"threads", 0, OPT_INT, offsetof(BenchOptions, compiler.threads), "N",
-     "threads; 0: as many as CPUs (default: 1)", 0, RT_MAX_THREADS},
+     "threads of native code; 0: as many as CPUs (default: 1)", 0, RT_MAX_THREADS},
 };
 static const OptionGroup own = OPTION_GROUP(rows);
 
@@ -237,7 +239,8 @@ static void bench(const BenchOptions *o, effnetc_model *m, Arena *a) {
         return;
     if (!o->inputs.input.count)
         inputs_random(m, o->seed, in, a);
-    if (effnetc_compile(m) && bench_model(m, in, o->seconds, o->per_layer, &b, a))
+    bool cached = m->cached.memory && !o->per_layer; /* layers are the compiled graph's */
+    if ((cached || effnetc_compile(m)) && bench_model(m, in, o->seconds, o->per_layer, &b, a))
         report(o, m, &b, a);
 }
 
@@ -277,6 +280,7 @@ const Command command_bench = {
         "is, on the same threads and between its runs.",
     .groups = {{&own, 0},
                {&input_options, offsetof(BenchOptions, inputs)},
+               {&jit_options, offsetof(BenchOptions, compiler)},
                {&compiler_options, offsetof(BenchOptions, compiler)},
                {&tune_options, offsetof(BenchOptions, compiler)}},
     .size = sizeof(BenchOptions),

@@ -13,9 +13,9 @@ typedef struct CompileOptions {
 
 static const Option rows[] = {
     {NULL, 'o', OPT_TEXT, offsetof(CompileOptions, out), "DIR",
-     "where files go; - is standard output, for one IR", 0, 0},
-    {"emit", 0, OPT_LIST, offsetof(CompileOptions, emit), "c,obj,asm,llvm,graph-ir,loop-ir",
-     "what is written (default: c); obj, asm and llvm need a build with LLVM", 0, 0},
+     "where files go; - is standard output, for one text", 0, 0},
+    {"emit", 0, OPT_LIST, offsetof(CompileOptions, emit), "c,obj,shared,asm,llvm,graph-ir,loop-ir",
+     "what is written (default: c); obj, shared, asm and llvm need a build with LLVM", 0, 0},
     {"name", 0, OPT_TEXT, offsetof(CompileOptions, compiler.name), "NAME",
      "prefix of files and of C names (default: from MODEL)", 0, 0},
     {"weights", 0, OPT_CHOICE, offsetof(CompileOptions, compiler.weights), "bin|obj",
@@ -27,45 +27,39 @@ static const Option rows[] = {
 };
 static const OptionGroup own = OPTION_GROUP(rows);
 
-/* What --emit knows. Kinds with no bit are words of the design that this version does not have. */
+/* What --emit knows. */
 typedef struct EmitKind {
     const char *name;
     unsigned bit;
 } EmitKind;
 
 static const EmitKind kinds[] = {
-    {"c", EFFNETC_C},        {"graph-ir", EFFNETC_GRAPH_IR}, {"loop-ir", EFFNETC_LOOP_IR},
-    {"obj", EFFNETC_OBJECT}, {"asm", EFFNETC_ASSEMBLY},      {"llvm", EFFNETC_LLVM_IR},
-    {"shared", 0},
+    {"c", EFFNETC_C},
+    {"obj", EFFNETC_OBJECT},
+    {"shared", EFFNETC_SHARED},
+    {"asm", EFFNETC_ASSEMBLY},
+    {"llvm", EFFNETC_LLVM_IR},
+    {"graph-ir", EFFNETC_GRAPH_IR},
+    {"loop-ir", EFFNETC_LOOP_IR},
 };
 enum { NKINDS = sizeof kinds / sizeof *kinds };
 
-static const EmitKind *find_kind(const char *name) {
-    for (size_t i = 0; i < NKINDS; i++)
+static const EmitKind *find_kind(const char *name, Diag *d) {
+    const char *names[NKINDS];
+    for (size_t i = 0; i < NKINDS; i++) {
         if (!strcmp(kinds[i].name, name))
             return &kinds[i];
+        names[i] = kinds[i].name;
+    }
+    diag_error(d, EXIT_USAGE, "effnetc", "--emit=%s: there is no such output", name);
+    note_nearest(d, name, names, NKINDS, "`effnetc compile --help` lists what there is");
     return NULL;
 }
 
 /* The bit of one word of --emit; 0 with an error. */
 static unsigned emit_bit(const char *word, Diag *d) {
-    const EmitKind *k = find_kind(word);
-    const char *names[NKINDS];
-    size_t n = 0;
-    if (k && k->bit)
-        return k->bit;
-    for (size_t i = 0; i < NKINDS; i++)
-        if (kinds[i].bit)
-            names[n++] = kinds[i].name;
-    if (k) {
-        diag_error(d, EXIT_UNSUPPORTED, "effnetc", "--emit=%s is not supported by this version",
-                   word);
-        diag_note(d, "help", "--emit=c, and a C compiler makes it from that");
-    } else {
-        diag_error(d, EXIT_USAGE, "effnetc", "--emit=%s: there is no such output", word);
-        note_nearest(d, word, names, n, "it takes c, obj, asm, llvm, graph-ir and loop-ir");
-    }
-    return 0;
+    const EmitKind *k = find_kind(word, d);
+    return k ? k->bit : 0;
 }
 
 static unsigned emit_bits(effnetc_strings words, Diag *d) {
@@ -81,7 +75,7 @@ static unsigned emit_bits(effnetc_strings words, Diag *d) {
 static const char *output_folder(const CompileOptions *o, unsigned what, Diag *d) {
     if (o->out)
         return o->out;
-    if (what == EFFNETC_GRAPH_IR || what == EFFNETC_LOOP_IR)
+    if (emit_is_one_text(what))
         return "-";
     diag_error(d, EXIT_USAGE, "effnetc", "compile needs to know where the files go");
     diag_note(d, "help", "give a folder with -o DIR");
@@ -103,6 +97,13 @@ static void check_weights_inside(const CompileOptions *o, unsigned what, Diag *d
     diag_note(d, "help", "--emit=obj");
 }
 
+/* Tiles are measured in what is to run: code of a C compiler, or of LLVM. */
+static effnetc_options compiler_options_for(const CompileOptions *o, unsigned what) {
+    effnetc_options c = o->compiler;
+    c.native = what & EFFNETC_C ? "c" : NULL;
+    return c;
+}
+
 static void run(Context *cx, const void *options) {
     const CompileOptions *o = options;
     unsigned what = emit_bits(o->emit, &cx->diag);
@@ -111,7 +112,8 @@ static void run(Context *cx, const void *options) {
     check_weights_inside(o, what, &cx->diag);
     if (cx->diag.errors)
         return;
-    effnetc_model *m = model_open(&o->compiler, &cx->diag);
+    effnetc_options compiler = compiler_options_for(o, what);
+    effnetc_model *m = model_open(&compiler, &cx->diag);
     if (effnetc_load(m, o->common.args.items[0]) && effnetc_compile(m))
         effnetc_emit(m, what, dir);
     effnetc_free(m);
@@ -125,8 +127,9 @@ const Command command_compile = {
     .name = "compile",
     .args = "MODEL",
     .summary = "compile a model to C (NAME.c, NAME.h, NAME.weights.bin, NAME.json)",
-    .about =
-        "`effnetc MODEL -o DIR` means the same. With --emit=obj, NAME.o takes the place of NAME.c.",
+    .about = "`effnetc MODEL -o DIR` means the same. With --emit=obj or shared, NAME.o or NAME.so "
+             "takes\n"
+             "the place of NAME.c.",
     .groups = {{&own, 0},
                {&compiler_options, offsetof(CompileOptions, compiler)},
                {&tune_options, offsetof(CompileOptions, compiler)},

@@ -33,13 +33,17 @@ static const Option rows[] = {
     {"score", 0, OPT_REAL, offsetof(RunOptions, score), "S",
      "pictures: boxes with this score at least (default: 0.3)", 0, 0},
     {"backend", 0, OPT_CHOICE, offsetof(RunOptions, backend), BACKEND_CHOICES,
-     "what runs the model (default: c)", 0, 0},
+     "what runs the model " DEFAULT_BACKEND, 0, 0},
     {"cc", 0, OPT_TEXT, offsetof(RunOptions, compiler.cc), "COMMAND",
      "C compiler of the c backend (default: $CC, else cc)", 0, 0},
     {"threads", 0, OPT_INT, offsetof(RunOptions, compiler.threads), "N",
-     "threads of the c backend; 0: as many as CPUs (default: 1)", 0, RT_MAX_THREADS},
+     "threads of native code; 0: as many as CPUs (default: 1)", 0, RT_MAX_THREADS},
 };
 static const OptionGroup own = OPTION_GROUP(rows);
+
+static effnetc_backend chosen_backend(const RunOptions *o) {
+    return o->backend ? backend_by_name(o->backend) : native_backend(&o->compiler);
+}
 
 static void print_top(const Tensor *t, int n, const rt_labels *labels, Arena *a) {
     Found *found = ARENA_ARRAY(a, n, Found);
@@ -120,7 +124,7 @@ static void run_model(const RunOptions *o, effnetc_model *m, const rt_labels *la
     Tensor **in = ARENA_ARRAY(a, m->inputs.len + 1, Tensor *),
            **out = ARENA_ARRAY(a, n + 1, Tensor *);
     const char **path = ARENA_ARRAY(a, n + 1, const char *);
-    effnetc_backend backend = backend_by_name(o->backend ? o->backend : "c");
+    effnetc_backend backend = chosen_backend(o);
     bool ok = assign_paths("--output", o->output, m->outputs.data, n, path, &cx->diag);
     ok &= inputs_load(m, &o->inputs, in, a);
     if (ok && run_tensors(m, backend, in, out, a) && write_outputs(o, m, path, out, cx))
@@ -142,7 +146,7 @@ static void run_on_pictures(const RunOptions *o, effnetc_model *m, const rt_labe
     const effnetc_strings *args = &o->common.args;
     PictureRun run = {.paths = {args->items + 1, args->count - 1},
                       .inputs = &o->inputs,
-                      .backend = backend_by_name(o->backend ? o->backend : "c"),
+                      .backend = chosen_backend(o),
                       .output_dir = o->output_dir,
                       .csv = o->csv,
                       .json = o->json,
@@ -193,6 +197,7 @@ const Command command_run = {
         "Without pictures, --output, --output-dir and --top it prints a line about each output.",
     .groups = {{&input_options, offsetof(RunOptions, inputs)},
                {&own, 0},
+               {&jit_options, offsetof(RunOptions, compiler)},
                {&compiler_options, offsetof(RunOptions, compiler)}},
     .size = sizeof(RunOptions),
     .defaults = defaults,

@@ -34,12 +34,12 @@ static const Option rows[] = {
      "every |out-ref| <= A + R*|ref| (default: 0 where R is given)", 0, 0},
     {"rtol", 0, OPT_REAL, offsetof(VerifyOptions, rtol), "R",
      "every |out-ref| <= A + R*|ref| (default: 0 where A is given)", 0, 0},
-    {"backend", 0, OPT_CHOICE, offsetof(VerifyOptions, backend), "c|loop-interp",
-     "what is verified (default: c)", 0, 0},
+    {"backend", 0, OPT_CHOICE, offsetof(VerifyOptions, backend), NATIVE_CHOICES "|loop-interp",
+     "what is verified " DEFAULT_BACKEND, 0, 0},
     {"cc", 0, OPT_TEXT, offsetof(VerifyOptions, compiler.cc), "COMMAND",
      "C compiler of the c backend (default: $CC, else cc)", 0, 0},
     {"threads", 0, OPT_INT, offsetof(VerifyOptions, compiler.threads), "N",
-     "threads of the c backend; 0: as many as CPUs (default: 1)", 0, RT_MAX_THREADS},
+     "threads of native code; 0: as many as CPUs (default: 1)", 0, RT_MAX_THREADS},
 };
 static const OptionGroup own = OPTION_GROUP(rows);
 
@@ -193,9 +193,13 @@ static void explain_pass(const Verification *v, const Bisection *b) {
 
 /* ---- the three ways ---- */
 
+static effnetc_backend verified_backend(const VerifyOptions *o) {
+    return o->backend ? backend_by_name(o->backend) : native_backend(&o->compiler);
+}
+
 static void print(const Verification *v, VerifyReport r) {
     r.m = v->m;
-    r.backend = v->o->backend ? v->o->backend : "c";
+    r.backend = backend_name(verified_backend(v->o));
     r.reference = v->o->expect.count ? "files"
                   : v->o->against    ? base_name(v->reference->path)
                                      : "interpreter";
@@ -247,7 +251,7 @@ static bool take_inputs(Verification *v) {
 }
 
 static void verify(Verification *v) {
-    effnetc_backend backend = backend_by_name(v->o->backend ? v->o->backend : "c");
+    effnetc_backend backend = verified_backend(v->o);
     if (!take_inputs(v) || !open_reference(v))
         return;
     if (v->o->per_layer)
@@ -288,6 +292,7 @@ const Command command_verify = {
              "ulp: the largest difference, in units in the last place of its reference.",
     .groups = {{&own, 0},
                {&input_options, offsetof(VerifyOptions, inputs)},
+               {&jit_options, offsetof(VerifyOptions, compiler)},
                {&compiler_options, offsetof(VerifyOptions, compiler)}},
     .size = sizeof(VerifyOptions),
     .defaults = defaults,

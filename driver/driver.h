@@ -45,7 +45,7 @@ typedef struct GroupUse {
     size_t base; /* offset of the group's struct in the command's */
 } GroupUse;
 
-enum { MAX_GROUPS = 4 };
+enum { MAX_GROUPS = 5 };
 
 typedef struct Context Context;
 
@@ -117,18 +117,28 @@ typedef struct ModelDim {
     const char *by;
 } ModelDim;
 
+/* A compiled model from a folder of --cache: see cache.c. */
+typedef struct CachedCode {
+    void *memory;          /* all of it; NULL: none */
+    const uint8_t *object; /* with effnetc_entry */
+    const uint8_t *weights;
+    size_t object_bytes, weights_bytes, arena_bytes;
+} CachedCode;
+
 struct effnetc_model {
     effnetc_options options;
     Arena arena;
     Diag *diag; /* &own, or the command's */
     Diag own;
     const Target *target;
-    const char *path;   /* as given */
-    const char *name;   /* of generated things: a C identifier */
-    Source text;        /* graph IR, mapped or read; empty for ONNX */
-    Graph *source;      /* as loaded; NULL once effnetc_compile has taken it */
-    Program program;    /* after effnetc_compile: the last graph and the module */
-    ScheduleBook *book; /* after model_schedules; NULL: none */
+    const char *path;      /* as given */
+    const char *name;      /* of generated things: a C identifier */
+    Source text;           /* graph IR, mapped or read; empty for ONNX */
+    Graph *source;         /* as loaded; NULL once effnetc_compile has taken it */
+    Program program;       /* after effnetc_compile: the last graph and the module */
+    ScheduleBook *book;    /* after model_schedules; NULL: none */
+    const char *cache_key; /* what the cached code is made from; NULL: it is not to be kept */
+    CachedCode cached;     /* in the place of source and program, which are made when asked for */
     VEC(ModelDim) dims;
     VEC(InputFile *) files;
     VEC(effnetc_tensor) inputs, outputs;
@@ -200,11 +210,16 @@ void remark_unused_schedules(effnetc_model *m, const TileProblems *problems);
  * what it chooses in the book. Says on the log how far it got. False with errors. */
 bool tune(effnetc_model *m, const TileProblems *problems, ScheduleBook *book);
 
-/* ---- emit.c --------------------------------------------------------------------------------- */
+/* ---- emit.c, link.c ------------------------------------------------------------------------- */
 
-/* Adds NAME.c and NAME.h of a compiled model. The texts live in the model's arena. False with
- * errors where the C printer lacks something. */
+/* Adds NAME.c and NAME.h of a compiled model, which live in its arena. False with errors where the
+ * C printer lacks something. */
 bool emit_c_files(effnetc_model *m, Outputs *out, const char *dir);
+/* Whether effnetc_emit can write it to standard output. */
+bool emit_is_one_text(unsigned what);
+/* The object of a compiled model as a shared library, which shows its public functions alone, by
+ * the system's linker. False with errors. */
+bool link_shared(effnetc_model *m, const Buf *object, Buf *library);
 
 /* ---- tools.c: other programs ----------------------------------------------------------------- */
 
@@ -264,6 +279,22 @@ typedef bool CodeMaker(NativeCode *code, effnetc_model *m, bool watched);
 /* ---- backend_c.c: native code from generated C ----------------------------------------------- */
 
 CodeMaker c_code; /* no file is left behind */
+
+/* ---- cache.c: code that is kept -------------------------------------------------------------- */
+
+/* Looks in the folder of m's options for code of the model at m->path, with its dimensions as they
+ * are known. Where it is there and sound, fills in m->cached and all that loading finds out. Else,
+ * false: m->cache_key says what cache_keep is for. */
+bool cache_find(effnetc_model *m);
+/* Keeps an object of the compiled model; a warning where that can't be. */
+void cache_keep(effnetc_model *m, const Buf *object);
+
+/* ---- backend_llvm.c: native code by LLVM, in memory ------------------------------------------ */
+
+/* Of effnetc_options: what commands that run the code can ask of it. */
+extern const OptionGroup jit_options;
+
+CodeMaker llvm_code;
 
 /* ---- peak.c: what the FMA units can do ------------------------------------------------------ */
 
@@ -390,10 +421,14 @@ typedef struct Runner {
 bool runner_open(Runner *r, effnetc_model *m, effnetc_backend backend);
 bool runner_run(Runner *r, Tensor *const *in, Tensor **out, Arena *a);
 void runner_close(Runner *r);
-/* The backend called "interp", "loop-interp" or "c", as OPT_CHOICE gives it. */
+/* The backend of that name, as OPT_CHOICE gives it. */
 effnetc_backend backend_by_name(const char *name);
 const char *backend_name(effnetc_backend backend);
-#define BACKEND_CHOICES "interp|loop-interp|c"
+#define NATIVE_CHOICES  "llvm|c"
+#define BACKEND_CHOICES "interp|loop-interp|" NATIVE_CHOICES
+#define DEFAULT_BACKEND "(default: llvm where it is built in, unless --cc is given; else c)"
+/* What makes the native code that options ask for. */
+effnetc_backend native_backend(const effnetc_options *o);
 
 /* ---- compare.c: outputs against a reference ------------------------------------------------- */
 

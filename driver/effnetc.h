@@ -48,11 +48,15 @@ typedef struct effnetc_options {
     const char *schedule;     /* a file of tiles to use; NULL: the cost model's */
     bool tune;                /* measure tiles first; they go to the file `schedule`, if any */
     int tune_seconds;         /* how long that may take */
+    const char *native;       /* "c" or "llvm": the native code that is tuned and timed; NULL: as
+                                 effnetc_native_backend says, but c where cc is given */
     const char *cc;           /* C compiler of EFFNETC_BACKEND_C; NULL: $CC, else cc */
     bool selftest;            /* generated C has NAME_selftest, too */
+    int threads;              /* of native code; 0: as many as this process has CPUs */
+    const char *cache;        /* a folder for code of EFFNETC_BACKEND_LLVM: what is there is neither
+                                 loaded nor compiled again; NULL: none is kept */
     bool debug;               /* native code has debug information: lines of NAME.loop.ir */
     const char *weights;      /* "bin" (NULL): in a file; "obj": NAME_weights of native code */
-    int threads;              /* of EFFNETC_BACKEND_C; 0: as many as this process has CPUs */
     FILE *log;                /* where passes are printed; NULL: stderr */
 } effnetc_options;
 
@@ -74,18 +78,20 @@ bool effnetc_compile(effnetc_model *m);
 /* ---- files ---------------------------------------------------------------------------------- */
 
 enum {
-    EFFNETC_C = 1,        /* NAME.c, NAME.h, NAME.weights.bin, NAME.json */
+    EFFNETC_C = 1,        /* NAME.c */
     EFFNETC_GRAPH_IR = 2, /* NAME.graph.ir: the graph after its last pass */
     EFFNETC_LOOP_IR = 4,  /* NAME.loop.ir */
-    /* Native code through LLVM, with the header, weights and contract that the C has: */
-    EFFNETC_OBJECT = 8,    /* NAME.o, NAME.h, NAME.weights.bin, NAME.json */
-    EFFNETC_ASSEMBLY = 16, /* NAME.s and the same */
-    EFFNETC_LLVM_IR = 32,  /* NAME.ll and the same */
-    EFFNETC_NATIVE = EFFNETC_OBJECT | EFFNETC_ASSEMBLY | EFFNETC_LLVM_IR
+    /* Native code through LLVM, with the functions that the C has: */
+    EFFNETC_OBJECT = 8,    /* NAME.o */
+    EFFNETC_ASSEMBLY = 16, /* NAME.s */
+    EFFNETC_LLVM_IR = 32,  /* NAME.ll */
+    EFFNETC_SHARED = 64,   /* NAME.so, by ld or ld.lld */
+    EFFNETC_NATIVE = EFFNETC_OBJECT | EFFNETC_ASSEMBLY | EFFNETC_LLVM_IR | EFFNETC_SHARED
 };
 
-/* Writes what the bits of `what` say into a folder, all files or none; folders are made. "-" is
- * standard output, for one kind of IR alone. After effnetc_compile. */
+/* Writes what the bits of `what` say into a folder, all files or none; folders are made. With code
+ * of any kind come NAME.h, NAME.json and, unless they are inside, NAME.weights.bin. "-" is standard
+ * output, for one text alone. After effnetc_compile. */
 bool effnetc_emit(effnetc_model *m, unsigned what, const char *dir);
 
 /* ---- execution ------------------------------------------------------------------------------ */
@@ -111,11 +117,16 @@ effnetc_tensor effnetc_output(const effnetc_model *m, size_t i);
 typedef enum effnetc_backend {
     EFFNETC_BACKEND_INTERP,      /* the graph as loaded, in float64, before any pass */
     EFFNETC_BACKEND_LOOP_INTERP, /* the compiled loop IR, interpreted */
-    EFFNETC_BACKEND_C            /* the generated C, built with a C compiler and loaded */
+    EFFNETC_BACKEND_C,           /* the generated C, built with a C compiler and loaded */
+    EFFNETC_BACKEND_LLVM         /* machine code made in memory; where LLVM is built in */
 } effnetc_backend;
 
-/* Runs the model on in[i] for each input into out[i] for each output, of the sizes above. The
- * last two backends compile the model if that was not done yet. */
+/* The backend that makes native code without other programs: EFFNETC_BACKEND_LLVM where LLVM is
+ * built in, else EFFNETC_BACKEND_C. */
+effnetc_backend effnetc_native_backend(void);
+
+/* Runs the model on in[i] for each input into out[i] for each output, of the sizes above. All
+ * backends but the first compile the model if that was not done yet. */
 bool effnetc_run(effnetc_model *m, effnetc_backend backend, const void *const *in,
                  void *const *out);
 

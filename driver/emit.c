@@ -1,6 +1,7 @@
 /* emit.c: the files of a compiled model. */
-#include "codegen/emit_llvm.h"
 #include "driver/driver.h"
+
+#include "codegen/emit_llvm.h"
 
 #include <string.h>
 
@@ -30,79 +31,125 @@ static void add_text(effnetc_model *m, Outputs *out, const char *dir, const char
     buf_free(text);
 }
 
-static void emit_source(effnetc_model *m, Outputs *out, const char *dir, const EmitInfo *info) {
-    Buf source = {0};
-    emit_c_source(&source, m->program.module, info);
-    add_text(m, out, dir, ".c", &source);
+/* ---- code ---- */
+
+static bool print_c(effnetc_model *m, const EmitInfo *info, Buf *out) {
+    emit_c_source(out, m->program.module, info);
+    return true;
 }
 
-static void emit_header(effnetc_model *m, Outputs *out, const char *dir, const EmitInfo *info) {
+static bool print_llvm(effnetc_model *m, const EmitInfo *info, Buf *out, LlvmFile file) {
+    LlvmOptions o = {.opt_level = m->options.opt_level, .debug = m->options.debug};
+    return emit_llvm(out, m->program.module, info, file, &o, m->diag);
+}
+
+static bool print_object(effnetc_model *m, const EmitInfo *info, Buf *out) {
+    return print_llvm(m, info, out, LLVM_OBJECT);
+}
+
+static bool print_assembly(effnetc_model *m, const EmitInfo *info, Buf *out) {
+    return print_llvm(m, info, out, LLVM_ASSEMBLY);
+}
+
+static bool print_llvm_ir(effnetc_model *m, const EmitInfo *info, Buf *out) {
+    return print_llvm(m, info, out, LLVM_IR);
+}
+
+static bool print_shared(effnetc_model *m, const EmitInfo *info, Buf *out) {
+    Buf object = {0};
+    bool ok = print_object(m, info, &object) && link_shared(m, &object, out);
+    buf_free(&object);
+    return ok;
+}
+
+typedef struct CodeKind {
+    unsigned what;
+    const char *name, *suffix; /* name: in NAME.json */
+    bool (*print)(effnetc_model *m, const EmitInfo *info, Buf *out);
+} CodeKind;
+
+static const CodeKind code_kinds[] = {
+    {EFFNETC_C, "source", ".c", print_c},
+    {EFFNETC_OBJECT, "object", ".o", print_object},
+    {EFFNETC_ASSEMBLY, "assembly", ".s", print_assembly},
+    {EFFNETC_LLVM_IR, "llvm", ".ll", print_llvm_ir},
+    {EFFNETC_SHARED, "library", ".so", print_shared},
+};
+enum { NCODE_KINDS = sizeof code_kinds / sizeof *code_kinds };
+
+typedef VEC(EmitFile) EmitFiles;
+
+static void add_file(effnetc_model *m, EmitFiles *files, const char *kind, const char *suffix) {
+    EmitFile f = {kind, arena_printf(&m->arena, "%s%s", m->name, suffix)};
+    vec_push(&m->arena, files, f);
+}
+
+/* Adds the code of the kinds that are asked for, and names it in `files`. */
+static bool emit_code(effnetc_model *m, const EmitInfo *info, Outputs *out, const char *dir,
+                      unsigned what, EmitFiles *files) {
+    if (!emit_c_check(m->program.module, m->path, m->diag))
+        return false;
+    for (size_t i = 0; i < NCODE_KINDS; i++) {
+        const CodeKind *k = &code_kinds[i];
+        Buf text = {0};
+        if (!(what & k->what))
+            continue;
+        if (!k->print(m, info, &text))
+            return false;
+        add_text(m, out, dir, k->suffix, &text);
+        add_file(m, files, k->name, k->suffix);
+    }
+    return true;
+}
+
+static void emit_header(effnetc_model *m, const EmitInfo *info, Outputs *out, const char *dir) {
     Buf header = {0};
     emit_c_header(&header, m->program.module, info);
     add_text(m, out, dir, ".h", &header);
 }
 
-bool emit_c_files(effnetc_model *m, Outputs *out, const char *dir) {
-    EmitInfo info = model_emit_info(m);
-    if (!emit_c_check(m->program.module, m->path, m->diag))
-        return false;
-    emit_source(m, out, dir, &info);
-    emit_header(m, out, dir, &info);
-    return true;
-}
-
-/* What is beside the code of every kind: the header, the contract, the weights. */
-static void emit_beside(effnetc_model *m, Outputs *out, const char *dir, const EmitInfo *info) {
+/* What users of the code need beside it. */
+static void emit_companions(effnetc_model *m, const EmitInfo *info, Outputs *out, const char *dir,
+                            EmitFiles *files) {
     const Module *module = m->program.module;
     Buf json = {0};
-    emit_header(m, out, dir, info);
-    emit_json(&json, module, info);
-    add_text(m, out, dir, ".json", &json);
-    if (!info->weights_inside)
+    emit_header(m, info, out, dir);
+    add_file(m, files, "header", ".h");
+    if (!info->weights_inside) {
         outputs_add(out, arena_printf(&m->arena, "%s/%s.weights.bin", dir, m->name),
                     module->weights->data, (size_t)module->weights_bytes);
+        add_file(m, files, "weights", ".weights.bin");
+    }
+    emit_json(&json, module, info, files->data, files->len);
+    add_text(m, out, dir, ".json", &json);
 }
 
-/* Kinds of native code. */
-static const struct {
-    unsigned bit;
-    LlvmFile kind;
-    const char *suffix;
-} natives[] = {{EFFNETC_OBJECT, LLVM_OBJECT, ".o"},
-               {EFFNETC_ASSEMBLY, LLVM_ASSEMBLY, ".s"},
-               {EFFNETC_LLVM_IR, LLVM_IR, ".ll"}};
-
-static bool emit_natives(effnetc_model *m, Outputs *out, const char *dir, unsigned what,
-                         const EmitInfo *info) {
-    LlvmOptions options = {.opt_level = m->options.opt_level, .debug = m->options.debug};
-    for (size_t i = 0; i < sizeof natives / sizeof *natives; i++) {
-        Buf code = {0};
-        if (!(what & natives[i].bit))
-            continue;
-        if (!emit_llvm(&code, m->program.module, info, natives[i].kind, &options, m->diag))
-            return false;
-        add_text(m, out, dir, natives[i].suffix, &code);
-    }
+bool emit_c_files(effnetc_model *m, Outputs *out, const char *dir) {
+    EmitFiles files = {0};
+    EmitInfo info = model_emit_info(m);
+    if (!emit_code(m, &info, out, dir, EFFNETC_C, &files))
+        return false;
+    emit_header(m, &info, out, dir);
     return true;
 }
 
-/* Code of the kinds in `what`, and what is beside it. */
-static bool emit_code(effnetc_model *m, Outputs *out, const char *dir, unsigned what) {
+/* A text alone, on standard output, comes without companions. */
+static bool emit_code_files(effnetc_model *m, Outputs *out, const char *dir, unsigned what) {
+    EmitFiles files = {0};
     EmitInfo info = model_emit_info(m);
     uint64_t *hashes = ARENA_ARRAY(&m->arena, m->outputs.len + 1, uint64_t);
-    if (!emit_c_check(m->program.module, m->path, m->diag))
-        return false;
     if (m->options.selftest && !selftest_hashes(m, hashes))
         return false;
     info.selftest = m->options.selftest ? hashes : NULL;
     info.weights_inside = m->options.weights && !strcmp(m->options.weights, "obj");
-    if (what & EFFNETC_C)
-        emit_source(m, out, dir, &info);
-    if (!emit_natives(m, out, dir, what, &info))
+    if (!emit_code(m, &info, out, dir, what, &files))
         return false;
-    emit_beside(m, out, dir, &info);
+    if (strcmp(dir, "-") != 0)
+        emit_companions(m, &info, out, dir, &files);
     return true;
 }
+
+/* ---- IR ---- */
 
 static void emit_graph(effnetc_model *m, Outputs *out, const char *dir, const char *constants) {
     Buf text = {0};
@@ -121,10 +168,19 @@ static void emit_loops(effnetc_model *m, Outputs *out, const char *dir, const ch
         module_write_weights(m->program.module, arena_printf(&m->arena, "%s/constants", dir), out);
 }
 
-/* Standard output takes one text. */
+/* ---- all of it ---- */
+
+bool emit_is_one_text(unsigned what) {
+    static const unsigned texts[] = {EFFNETC_GRAPH_IR, EFFNETC_LOOP_IR, EFFNETC_ASSEMBLY,
+                                     EFFNETC_LLVM_IR};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (what == texts[i])
+            return true;
+    return false;
+}
+
 static bool check_stdout(effnetc_model *m, unsigned what, const char *constants) {
-    bool one_text = what == EFFNETC_GRAPH_IR || what == EFFNETC_LOOP_IR;
-    if (one_text && strcmp(constants, "file") != 0)
+    if (emit_is_one_text(what) && strcmp(constants, "file") != 0)
         return true;
     diag_error(m->diag, EXIT_USAGE, "effnetc", "standard output takes one text, not several files");
     diag_note(m->diag, "help", "give a folder with -o DIR");
@@ -133,12 +189,12 @@ static bool check_stdout(effnetc_model *m, unsigned what, const char *constants)
 
 bool effnetc_emit(effnetc_model *m, unsigned what, const char *dir) {
     const char *constants = m->options.ir_constants ? m->options.ir_constants : "elided";
-    const unsigned code = EFFNETC_C | EFFNETC_NATIVE;
+    unsigned code = what & (EFFNETC_C | EFFNETC_NATIVE);
     Outputs out = {0};
     ensure(m->program.module);
     if (!strcmp(dir, "-") && !check_stdout(m, what, constants))
         return false;
-    bool ok = !(what & code) || emit_code(m, &out, dir, what);
+    bool ok = !code || emit_code_files(m, &out, dir, code);
     if (what & EFFNETC_GRAPH_IR)
         emit_graph(m, &out, dir, constants);
     if (what & EFFNETC_LOOP_IR)

@@ -1,6 +1,8 @@
 /* execute.c: running a model on one of the backends. */
 #include "driver/driver.h"
 
+#include "codegen/emit_llvm.h"
+
 #include <string.h>
 
 /* watch: NULL, or who looks at the steps of compiled code. */
@@ -48,12 +50,18 @@ static void native_step_done(void *context, int step) {
     w->watch->done(w->watch->context, step, w->arena);
 }
 
+/* Code that is kept needs no compilation, but has no steps to watch. */
+static NativeProgram *open_native(effnetc_model *m, const NativeOptions *o) {
+    bool cached = o->backend == EFFNETC_BACKEND_LLVM && m->cached.memory && !o->step_done;
+    return cached || compiled(m) ? native_open(m, o) : NULL;
+}
+
 static bool run_native(effnetc_model *m, effnetc_backend backend, const void *const *in,
                        void *const *out, const StepWatch *watch) {
     NativeWatch w = {.watch = watch};
     NativeOptions o = {
         .backend = backend, .step_done = watch ? native_step_done : NULL, .context = &w};
-    NativeProgram *p = compiled(m) ? native_open(m, &o) : NULL;
+    NativeProgram *p = open_native(m, &o);
     size_t bytes;
     if (p)
         w.arena = native_arena(p, &bytes);
@@ -68,6 +76,11 @@ static bool run_c(effnetc_model *m, const void *const *in, void *const *out,
     return run_native(m, EFFNETC_BACKEND_C, in, out, watch);
 }
 
+static bool run_llvm(effnetc_model *m, const void *const *in, void *const *out,
+                     const StepWatch *watch) {
+    return run_native(m, EFFNETC_BACKEND_LLVM, in, out, watch);
+}
+
 typedef struct BackendRow {
     const char *name; /* as in BACKEND_CHOICES */
     Backend *run;
@@ -77,6 +90,7 @@ static const BackendRow backends[] = {
     [EFFNETC_BACKEND_INTERP] = {"interp", run_interp},
     [EFFNETC_BACKEND_LOOP_INTERP] = {"loop-interp", run_loop_interp},
     [EFFNETC_BACKEND_C] = {"c", run_c},
+    [EFFNETC_BACKEND_LLVM] = {"llvm", run_llvm},
 };
 enum { NBACKENDS = sizeof backends / sizeof *backends };
 
@@ -89,6 +103,16 @@ effnetc_backend backend_by_name(const char *name) {
 
 const char *backend_name(effnetc_backend backend) {
     return backends[backend].name;
+}
+
+effnetc_backend effnetc_native_backend(void) {
+    return emit_llvm_available() ? EFFNETC_BACKEND_LLVM : EFFNETC_BACKEND_C;
+}
+
+effnetc_backend native_backend(const effnetc_options *o) {
+    if (o->native)
+        return backend_by_name(o->native);
+    return o->cc ? EFFNETC_BACKEND_C : effnetc_native_backend();
 }
 
 bool run_watched(effnetc_model *m, effnetc_backend backend, const void *const *in, void *const *out,
@@ -154,7 +178,7 @@ bool runner_open(Runner *r, effnetc_model *m, effnetc_backend backend) {
     NativeOptions o = {.backend = backend};
     *r = (Runner){.m = m, .backend = backend};
     if (is_native(backend))
-        r->program = compiled(m) ? native_open(m, &o) : NULL;
+        r->program = open_native(m, &o);
     return !is_native(backend) || r->program;
 }
 

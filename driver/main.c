@@ -1,6 +1,8 @@
 /* main.c: finds the command, reads its options, runs it, prints the diagnostics once. */
 #include "driver/driver.h"
 
+#include "codegen/emit_llvm.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -69,6 +71,13 @@ static const char *run_command(Context *cx, const Command *c, int argc, char **a
     return options->color;
 }
 
+static void print_version(void) {
+    if (emit_llvm_available())
+        printf("effnetc %s (LLVM %s)\n", effnetc_version(), emit_llvm_version());
+    else
+        printf("effnetc %s (without LLVM)\n", effnetc_version());
+}
+
 static const char *dispatch(Context *cx, int argc, char **argv) {
     const char *first = argc > 1 ? argv[1] : NULL;
     if (!first || !strcmp(first, "--help") || !strcmp(first, "-h")) {
@@ -76,7 +85,7 @@ static const char *dispatch(Context *cx, int argc, char **argv) {
         if (!first)
             diag_error(&cx->diag, EXIT_USAGE, "effnetc", "no command was given");
     } else if (!strcmp(first, "--version")) {
-        printf("effnetc %s\n", effnetc_version());
+        print_version();
     } else if (find_command(first)) {
         return run_command(cx, find_command(first), argc - 2, argv + 2);
     } else if (looks_like_model(first)) {

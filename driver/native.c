@@ -13,14 +13,16 @@ typedef void Watch(StepDone *f, void *context);
 struct NativeProgram {
     NativeCode code;
     Entry *entry;
-    void *weights, *arena;
-    size_t arena_bytes;
+    const void *weights;
+    void *own_weights, *arena; /* own_weights: NULL where they are the model's */
+    size_t weights_bytes, arena_bytes;
     rt_pool *pool; /* NULL: one thread */
     bool borrowed; /* the pool is another program's */
 };
 
 /* By effnetc_backend; NULL: it makes no native code. */
-static CodeMaker *const makers[] = {[EFFNETC_BACKEND_C] = c_code};
+static CodeMaker *const makers[] = {
+    [EFFNETC_BACKEND_C] = c_code, [EFFNETC_BACKEND_LLVM] = llvm_code};
 
 /* ---- opening ---- */
 
@@ -54,13 +56,23 @@ static void *aligned(size_t size) {
     return p;
 }
 
-static void allocate(NativeProgram *p, const Module *module) {
-    size_t weights = (size_t)module->weights_bytes;
-    p->arena_bytes = (size_t)module->arena_bytes;
+static void copy_weights(NativeProgram *p, const Module *module) {
+    p->weights_bytes = (size_t)module->weights_bytes;
+    p->weights = p->own_weights = aligned(p->weights_bytes);
+    if (p->weights_bytes)
+        memcpy(p->own_weights, module->weights->data, p->weights_bytes);
+}
+
+static void allocate(NativeProgram *p, const effnetc_model *m) {
+    const Module *module = m->program.module;
+    if (module) {
+        copy_weights(p, module);
+    } else {
+        p->weights = m->cached.weights;
+        p->weights_bytes = m->cached.weights_bytes;
+    }
+    p->arena_bytes = module ? (size_t)module->arena_bytes : m->cached.arena_bytes;
     p->arena = aligned(p->arena_bytes);
-    p->weights = aligned(weights);
-    if (weights)
-        memcpy(p->weights, module->weights->data, weights);
 }
 
 /* `function` points at a pointer to it. */
@@ -72,7 +84,7 @@ static bool check_weights(const NativeProgram *p, effnetc_model *m) {
     CheckWeights *check = NULL;
     if (!find(p, m, arena_printf(&m->arena, "%s_check_weights", m->name), &check))
         return false;
-    int code = check(p->weights, (size_t)m->program.module->weights_bytes);
+    int code = check(p->weights, p->weights_bytes);
     if (code != 0)
         diag_error(m->diag, EXIT_INTERNAL, m->path,
                    "the generated code refuses its own weights: check %d failed", code);
@@ -92,7 +104,7 @@ static bool open_program(NativeProgram *p, effnetc_model *m, const NativeOptions
     if (!runs_here(m) || !start_threads(p, m, o->threads_of) ||
         !makers[o->backend](&p->code, m, o->step_done != NULL))
         return false;
-    allocate(p, m->program.module);
+    allocate(p, m);
     return find(p, m, "effnetc_entry", &p->entry) && check_weights(p, m) &&
            (!o->step_done || watch(p, m, o));
 }
@@ -124,7 +136,7 @@ void native_close(NativeProgram *p) {
         rt_pool_free(p->pool);
     if (p->code.handle)
         p->code.close(p->code.handle);
-    rt_memory_free(p->weights);
+    rt_memory_free(p->own_weights);
     rt_memory_free(p->arena);
 }
 

@@ -144,7 +144,7 @@ static bool open_group(Group *g) {
     if (!finish_module(m))
         return false;
     seal_weights(m->program.module);
-    g->program = native_open(m, &(NativeOptions){.backend = EFFNETC_BACKEND_C});
+    g->program = native_open(m, &(NativeOptions){.backend = native_backend(&options)});
     return g->program != NULL;
 }
 

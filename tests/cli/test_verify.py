@@ -180,7 +180,7 @@ class Verify(unittest.TestCase):
     # ---- passes ----
 
     def test_passes_that_keep_values(self):
-        info = self.json(OK, self.model, "--bisect-passes")
+        info = self.json(OK, self.model, "--bisect-passes", "--backend=c")
         self.assertIsNone(info["first_pass"])
         names = [p["name"] for p in info["passes"]]
         for name in ["fold-batch-norm", "fuse-act", "lower", "expand-math"]:
@@ -195,13 +195,13 @@ class Verify(unittest.TestCase):
             says = [what + " brought the difference", "is the first that differs"]
             if layer:
                 says.append('layer "%s' % layer)
-            info = self.json(VERIFY, self.model, "--bisect-passes", command=BROKEN, says=says,
-                             env={"EFFNETC_BREAK": name})
+            info = self.json(VERIFY, self.model, "--bisect-passes", "--backend=c", command=BROKEN,
+                             says=says, env={"EFFNETC_BREAK": name})
             self.assertEqual(info["first_pass"], name)
             self.assertEqual(info["passes"][-1]["name"], name)
             self.assertEqual([p["pass"] for p in info["passes"]],
                              [True] * (len(info["passes"]) - 1) + [False])
-            self.check(VERIFY, self.model, "--per-layer", command=BROKEN,
+            self.check(VERIFY, self.model, "--per-layer", "--backend=c", command=BROKEN,
                        env={"EFFNETC_BREAK": name})
         self.check(OK, self.model, "--bisect-passes", command=BROKEN)
 

@@ -86,7 +86,7 @@ static bool write_files(CBuild *p) {
     if (ok) {
         emit_c_source(&source, m, &info);
         emit_c_header(&header, m, &info);
-        emit_json(&json, m, &info);
+        emit_json(&json, m, &info, NULL, 0);
         put_callers(&caller, p);
         add_file(p, &o, ".c", source.data, source.len);
         add_file(p, &o, ".h", header.data, header.len);

@@ -152,7 +152,7 @@ static Text emit(const char *text) {
     assert_true(ok);
     emit_c_source(&t.source, t.m, &info);
     emit_c_header(&t.header, t.m, &info);
-    emit_json(&t.json, t.m, &info);
+    emit_json(&t.json, t.m, &info, NULL, 0);
     return t;
 }
 

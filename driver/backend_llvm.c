@@ -1,0 +1,55 @@
+/* backend_llvm.c: native code by LLVM, made and loaded in memory. */
+#include "driver/driver.h"
+
+#include "codegen/emit_llvm.h"
+
+static const Option jit_rows[] = {
+    {"cache", 0, OPT_TEXT, offsetof(effnetc_options, cache), "DIR",
+     "keep the llvm backend's code in a folder: the next time it is there", 0, 0},
+    {NULL, 'g', OPT_FLAG, offsetof(effnetc_options, debug), NULL,
+     "say for debuggers which ONNX nodes the llvm backend's code comes from", 0, 0},
+};
+const OptionGroup jit_options = OPTION_GROUP(jit_rows);
+
+static bool find_symbol(void *jit, const char *name, void *function, Diag *d) {
+    return llvm_jit_symbol(jit, name, function, d);
+}
+
+static void unload(void *jit) {
+    llvm_jit_close(jit);
+}
+
+static bool load(NativeCode *code, effnetc_model *m, const void *object, size_t size) {
+    *code = (NativeCode){llvm_jit_open(object, size, m->path, m->diag), find_symbol, unload};
+    return code->handle != NULL;
+}
+
+static bool make_object(Buf *object, effnetc_model *m, bool watched) {
+    EmitInfo info = model_emit_info(m);
+    LlvmOptions o = {.opt_level = m->options.opt_level,
+                     .debug = m->options.debug,
+                     .step_hook = watched,
+                     .entry = true};
+    return emit_c_check(m->program.module, m->path, m->diag) &&
+           emit_llvm(object, m->program.module, &info, LLVM_OBJECT, &o, m->diag);
+}
+
+static bool check_built_in(Diag *d) {
+    if (emit_llvm_available())
+        return true;
+    diag_error(d, EXIT_UNSUPPORTED, "effnetc", "this effnetc was built without LLVM");
+    diag_note(d, "help", "--backend=c does the same with a C compiler");
+    return false;
+}
+
+bool llvm_code(NativeCode *code, effnetc_model *m, bool watched) {
+    Buf object = {0};
+    if (!m->program.module)
+        return load(code, m, m->cached.object, m->cached.object_bytes);
+    bool ok = check_built_in(m->diag) && make_object(&object, m, watched) &&
+              load(code, m, object.data, object.len);
+    if (ok && !watched)
+        cache_keep(m, &object);
+    buf_free(&object);
+    return ok;
+}

@@ -1,0 +1,94 @@
+/* link.c: an object file to a shared library, by the system's linker. */
+#include "driver/driver.h"
+
+#include <string.h>
+#include <unistd.h>
+
+/* What is made in the temporary folder; all of it is removed again. */
+typedef struct Place {
+    const char *dir, *object, *exports, *library, *log;
+} Place;
+
+static bool place_open(Place *p, effnetc_model *m) {
+    Arena *a = &m->arena;
+    p->dir = temporary_folder(a, m->diag);
+    if (!p->dir)
+        return false;
+    p->object = arena_printf(a, "%s/%s.o", p->dir, m->name);
+    p->exports = arena_printf(a, "%s/effnetc-exports", p->dir);
+    p->library = arena_printf(a, "%s/%s.so", p->dir, m->name);
+    p->log = arena_printf(a, "%s/effnetc-log", p->dir);
+    return true;
+}
+
+static void place_close(const Place *p) {
+    unlink(p->object);
+    unlink(p->exports);
+    unlink(p->library);
+    unlink(p->log);
+    rmdir(p->dir);
+}
+
+static bool write_inputs(const Place *p, effnetc_model *m, const Buf *object) {
+    Outputs out = {0};
+    const char *name = m->name;
+    const char *exports = arena_printf(
+        &m->arena,
+        "{ global: %s_run; %s_run_parallel; %s_check_weights; %s_weights; local: *; };\n", name,
+        name, name, name);
+    outputs_add(&out, p->object, object->data, object->len);
+    outputs_add(&out, p->exports, exports, strlen(exports));
+    bool ok = outputs_commit(&out, m->diag);
+    outputs_free(&out);
+    return ok;
+}
+
+/* The exit code of the first linker that can be run; its name. */
+static int run_linker(const Place *p, effnetc_model *m, const char **linker) {
+    static const char *const linkers[] = {"ld", "ld.lld"};
+    int code = 127;
+    for (size_t i = 0; code == 127 && i < sizeof linkers / sizeof *linkers; i++) {
+        *linker = linkers[i];
+        code = run_program((const char *const[]){*linker, "-shared", "-z", "noexecstack", "-z",
+                                                 "text", "-z", "defs", "-Bsymbolic", "-soname",
+                                                 arena_printf(&m->arena, "%s.so", m->name),
+                                                 "--version-script", p->exports, "-o", p->library,
+                                                 p->object, NULL},
+                           p->log);
+    }
+    return code;
+}
+
+static bool report(const Place *p, effnetc_model *m, const char *linker, int code) {
+    if (code == 127) {
+        diag_error(m->diag, EXIT_IO, "effnetc", "neither ld nor ld.lld can be run");
+        diag_note(m->diag, "help",
+                  "--emit=shared needs a linker: install binutils or lld, or take --emit=obj");
+    } else {
+        diag_error(m->diag, EXIT_INTERNAL, m->path, "\"%s\" refused the object (exit code %d)",
+                   linker, code);
+        quote_log(p->log, linker, m->diag);
+    }
+    return false;
+}
+
+static bool read_library(const Place *p, Buf *library, Diag *d) {
+    MappedFile f;
+    if (!file_map(&f, p->library, d))
+        return false;
+    buf_write(library, f.data, f.size);
+    file_unmap(&f);
+    return true;
+}
+
+bool link_shared(effnetc_model *m, const Buf *object, Buf *library) {
+    Place p;
+    const char *linker = NULL;
+    if (!place_open(&p, m))
+        return false;
+    bool ok = write_inputs(&p, m, object);
+    int code = ok ? run_linker(&p, m, &linker) : 0;
+    ok = ok && (code == 0 || report(&p, m, linker, code)) && read_library(&p, library, m->diag);
+    place_close(&p);
+    return ok;
+}

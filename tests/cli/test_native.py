@@ -1,0 +1,380 @@
+#!/usr/bin/env python3
+"""Code through LLVM as users get it: in memory, kept in a folder, as files to link.
+
+EFFNETC_COMMAND is the built command. Where it is built without LLVM, it has to say so."""
+
+import ctypes
+import json
+import os
+import shutil
+import stat
+import struct
+import subprocess
+import tempfile
+import unittest
+
+import onnx_bytes as onnx
+from test_verify import network
+
+COMMAND = os.environ.get("EFFNETC_COMMAND", "effnetc")
+OK, USAGE, UNSUPPORTED, IO = 0, 1, 3, 74
+HAS_LLVM = b"without LLVM" not in subprocess.run([COMMAND, "--version"], capture_output=True).stdout
+SHAPE = [1, 3, 12, 12]
+
+
+def input_values():
+    return [((i * 37) % 101) / 50 - 1 for i in range(3 * 12 * 12)]
+
+
+class Native(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.dir = folder.name
+        self.tmp = self.path("tmp")
+        os.mkdir(self.tmp)
+        self.model = self.write("m.onnx", network())
+        self.input = self.write("x.npy", onnx.npy(SHAPE, input_values()))
+
+    def path(self, name):
+        return os.path.join(self.dir, name)
+
+    def write(self, name, data):
+        with open(self.path(name), "wb") as f:
+            f.write(data)
+        return self.path(name)
+
+    def read(self, name):
+        with open(self.path(name), "rb") as f:
+            return f.read()
+
+    def shell(self, *words):
+        p = subprocess.run(words, capture_output=True, cwd=self.dir, text=True)
+        self.assertEqual(p.returncode, 0, "%s\n%s" % (" ".join(words), p.stderr))
+        return p.stdout
+
+    def check(self, code, *args, says=(), env=None):
+        p = subprocess.run([COMMAND, *args], capture_output=True, cwd=self.dir, timeout=120,
+                           env={**os.environ, "TMPDIR": self.tmp, **(env or {})})
+        err = p.stderr.decode(errors="replace")
+        self.assertEqual(p.returncode, code, "%s\n%s" % (" ".join(args), err))
+        for word in says:
+            self.assertIn(word, err)
+        self.assertNotIn("Sanitizer", err)
+        self.assertEqual(os.listdir(self.tmp), [])
+        return p.stdout
+
+    def output(self, *args, **kw):
+        return self.check(OK, "run", self.model, "--input", self.input, "--output", "-", *args, **kw)
+
+
+@unittest.skipIf(HAS_LLVM, "this effnetc is built with LLVM")
+class WithoutLlvm(Native):
+    def test_backend(self):
+        for command in ["run", "verify", "bench"]:
+            args = ["--input", self.input] if command == "run" else []
+            self.check(UNSUPPORTED, command, self.model, "--backend=llvm", *args,
+                       says=["built without LLVM", "--backend=c"])
+        self.assertEqual(self.output(), self.output("--backend=c"))
+
+    def test_emit(self):
+        for kind in ["obj", "shared", "asm", "llvm"]:
+            self.check(UNSUPPORTED, self.model, "-o", "out", "--emit=" + kind,
+                       says=["this effnetc was built without LLVM", "--emit=c"])
+        self.assertFalse(os.path.exists(self.path("out")))
+
+
+@unittest.skipUnless(HAS_LLVM, "this effnetc is built without LLVM")
+class Jit(Native):
+    def test_the_default_needs_no_compiler(self):
+        out = self.output(env={"CC": "no-such-cc", "PATH": ""})
+        self.assertEqual(out, self.output("--backend=llvm"))
+        self.assertEqual(out, self.output("--backend=c"))
+        self.assertEqual(out, self.output("--backend=loop-interp"))
+        self.assertEqual(out, self.output("--threads=2"))
+        self.check(OK, "verify", self.model, env={"CC": "no-such-cc"})
+
+    def test_per_layer(self):
+        text = self.check(OK, "bench", self.model, "--seconds=0.05", "--json", "--per-layer",
+                          "--backend=llvm", env={"CC": "no-such-cc"})
+        info = json.loads(text)
+        self.assertGreater(len(info["layers"]), 5)
+        self.assertGreater(min(layer["us"] for layer in info["layers"]), 0)
+        self.assertLessEqual(sum(layer["us"] for layer in info["layers"]), info["min_us"] + 1e-6)
+        self.assertTrue(0.1 < info["peak_gmacs_per_second"] < 1e4)
+
+    def test_verify_per_layer(self):
+        for option in ["--per-layer", "--bisect-passes"]:
+            text = self.check(OK, "verify", self.model, option, "--json", "--backend=llvm",
+                              env={"CC": "no-such-cc"})
+            self.assertEqual(json.loads(text)["backend"], "llvm")
+
+    def test_tune(self):
+        self.check(OK, "bench", self.model, "--seconds=0.05", "--tune", "--tune-seconds=1",
+                   "--backend=llvm", env={"CC": "no-such-cc"})
+
+
+@unittest.skipUnless(HAS_LLVM, "this effnetc is built without LLVM")
+class Cache(Native):
+    def setUp(self):
+        super().setUp()
+        self.wanted = self.output()
+
+    def entries(self):
+        return sorted(os.listdir(self.path("cache")))
+
+    def entry(self):
+        entries = self.entries()
+        self.assertEqual(len(entries), 1)
+        return self.path("cache/" + entries[0])
+
+    def cached(self, *args, **kw):
+        self.assertEqual(self.output("--cache=cache", *args, **kw), self.wanted)
+
+    def stamp(self):
+        return os.stat(self.entry()).st_mtime_ns, os.stat(self.entry()).st_ino
+
+    def test_kept_and_used(self):
+        self.cached()
+        self.assertEqual(stat.S_IMODE(os.stat(self.path("cache")).st_mode), 0o700)
+        self.assertEqual(stat.S_IMODE(os.stat(self.entry()).st_mode), 0o600)
+        before = self.stamp()
+        self.cached()
+        self.cached("--threads=2")
+        self.check(OK, "verify", self.model, "--cache=cache")
+        bench = ["bench", self.model, "--seconds=0.05", "--cache=cache", "--json"]
+        self.assertEqual(json.loads(self.check(OK, *bench))["macs"],
+                         json.loads(self.check(OK, *bench, "--per-layer"))["macs"])
+        self.assertEqual(self.stamp(), before)
+
+    def test_the_entry_of_another_model(self):
+        """Whole and sound, but with another key."""
+        self.cached()
+        mine = self.entry()
+        other = self.write("other.onnx", network({"head.w": [(0, 9.0)]}))
+        self.check(OK, "run", other, "--input", self.input, "--cache=cache")
+        theirs = next(self.path("cache/" + e) for e in self.entries() if self.path("cache/" + e) != mine)
+        shutil.copyfile(theirs, mine)
+        before = os.stat(mine).st_ino
+        self.cached()
+        self.assertNotEqual(os.stat(mine).st_ino, before)
+
+    def test_the_key_has_all_that_matters(self):
+        self.cached()
+        for args in [["-O1"], ["--target=generic"], ["--disable-pass=fuse-act"], ["--no-winograd"],
+                     ["-g"]]:
+            n = len(self.entries())
+            self.output("--cache=cache", *args)
+            self.assertEqual(len(self.entries()), n + 1, args)
+        n = len(self.entries())
+        self.write("m.onnx", network({"head.w": [(0, 9.0)]}))
+        self.assertNotEqual(self.output("--cache=cache"), self.wanted)
+        self.assertEqual(len(self.entries()), n + 1)
+
+    def test_damaged_files_are_made_anew(self):
+        self.cached()
+        path = self.entry()
+        with open(path, "rb") as f:
+            good = f.read()
+        places = [0, 9, 17, 33, 71, 130, 200, len(good) // 2, len(good) - 1]
+        for broken in [b"", b"x" * 40, good[:-1], good + b"x", good[:1000]] + [
+                good[:p] + bytes([good[p] ^ 1]) + good[p + 1:] for p in places]:
+            with open(path, "wb") as f:
+                f.write(broken)
+            before = os.stat(path).st_ino
+            self.cached()
+            self.assertEqual(len(self.entries()), 1)
+            with open(path, "rb") as f:
+                now = f.read()
+            if broken[-1:] != good[-1:] or len(broken) != len(good) or now != broken:
+                self.assertEqual(now, good)
+                self.assertNotEqual(os.stat(path).st_ino, before)
+
+    def test_files_that_others_can_write(self):
+        self.cached()
+        for make in [lambda p: os.chmod(p, 0o666), lambda p: os.chmod(p, 0o620), self.make_link,
+                     self.make_folder]:
+            make(self.entry())
+            if os.path.isdir(self.entry()):
+                self.cached_with_warning()
+                os.rmdir(self.entry())
+                self.cached()
+            else:
+                self.cached()
+            info = os.lstat(self.entry())
+            self.assertTrue(stat.S_ISREG(info.st_mode))
+            self.assertEqual(stat.S_IMODE(info.st_mode), 0o600)
+
+    def make_link(self, path):
+        os.rename(path, self.path("elsewhere"))
+        os.symlink(self.path("elsewhere"), path)
+
+    def make_folder(self, path):
+        os.unlink(path)
+        os.mkdir(path)
+
+    def cached_with_warning(self, *args):
+        self.cached(*args, says=["warning", "can't be kept", "reason"])
+
+    def test_a_folder_that_cant_be_had(self):
+        self.write("file", b"")
+        for folder in ["file", "file/inside", "none/inside"]:
+            self.assertEqual(self.output("--cache=" + folder,
+                                         says=["warning", "can't be kept", "reason"]), self.wanted)
+
+    def test_who_looks_at_passes_sees_them(self):
+        self.cached()
+        p = subprocess.run([COMMAND, "run", self.model, "--input", self.input, "--cache=cache",
+                            "--remarks"], capture_output=True, cwd=self.dir)
+        self.assertIn(b"fuse-act", p.stderr)
+
+    def test_external_data(self):
+        values = [0.5, -1, 0.25, 1, 2, -0.5]
+        self.write("w.bin", struct.pack("<6f", *values))
+        tensor = b"".join(onnx.field(1, d) for d in [2, 3, 1, 1])
+        tensor += onnx.field(2, 1) + onnx.field(8, "w")
+        tensor += onnx.field(13, onnx.field(1, "location") + onnx.field(2, "w.bin"))
+        tensor += onnx.field(14, 1)
+        self.model = self.write("e.onnx", onnx.model(
+            [onnx.node("Conv", ["x", "w"], ["y"], "conv")], [onnx.value_info("x", SHAPE)],
+            [onnx.value_info("y", [1, 2, 12, 12])], [tensor]))
+        self.wanted = self.output("--backend=loop-interp")
+        self.cached()
+        self.cached()
+        before = self.stamp()
+        self.cached()
+        self.assertEqual(self.stamp(), before)
+        self.write("w.bin", struct.pack("<6f", *values[::-1]))
+        changed = self.output("--backend=loop-interp")
+        self.assertNotEqual(changed, self.wanted)
+        self.assertEqual(self.output("--cache=cache"), changed)
+        self.assertNotEqual(self.stamp(), before)
+
+    def test_dimensions(self):
+        self.model = self.write("d.onnx", onnx.model(
+            [onnx.node("Relu", ["x"], ["y"])], [onnx.value_info("x", ["n", 4])],
+            [onnx.value_info("y", ["n", 4])]))
+        for n in [2, 3, 2]:
+            x = self.write("x.npy", onnx.npy([n, 4], [i - 3 for i in range(4 * n)]))
+            out = self.check(OK, "run", self.model, "--input", x, "--cache=cache", "--output=-")
+            self.assertEqual(list(onnx.read_npy(out)), [max(i - 3, 0) for i in range(4 * n)])
+        self.assertEqual(len(self.entries()), 2)
+
+
+@unittest.skipUnless(HAS_LLVM, "this effnetc is built without LLVM")
+class Files(Native):
+    def emit(self, kinds, *args, out="out"):
+        self.check(OK, self.model, "-o", out, "--name=net", "--emit=" + kinds, *args)
+        return sorted(os.listdir(self.path(out)))
+
+    def test_all_kinds(self):
+        companions = ["net.h", "net.json", "net.weights.bin"]
+        for kind, file in [("obj", "net.o"), ("shared", "net.so"), ("asm", "net.s"),
+                           ("llvm", "net.ll")]:
+            self.assertEqual(self.emit(kind, out=kind), sorted([file, *companions]))
+        files = json.loads(self.read("obj/net.json"))["files"]
+        self.assertEqual(files, {"object": "net.o", "header": "net.h", "weights": "net.weights.bin"})
+        self.assertEqual(self.emit("c", out="c"), ["net.c", *companions])
+        for name in ["net.h", "net.weights.bin"]:
+            self.assertEqual(self.read("obj/" + name), self.read("c/" + name))
+
+    def test_texts(self):
+        self.assertIn(b"run_parallel:", self.check(OK, "compile", self.model, "--emit=asm"))
+        text = self.check(OK, "compile", self.model, "--emit=llvm", "-o", "-")
+        self.assertIn(b"define", text)
+        self.check(USAGE, "compile", self.model, "--emit=obj", "-o", "-", says=["standard output"])
+        self.check(USAGE, "compile", self.model, "--emit=asm,llvm", "-o", "-", says=["one text"])
+
+    def test_same_bytes_twice(self):
+        names = self.emit("obj,shared,asm,llvm", out="a")
+        self.emit("obj,shared,asm,llvm", out="b")
+        for name in names:
+            self.assertEqual(self.read("a/" + name), self.read("b/" + name), name)
+
+    def symbols(self, path, *options):
+        lines = self.shell("nm", *options, path).splitlines()
+        return {(line.split()[-1], line.split()[-2]) for line in lines}
+
+    def test_object_is_closed_and_constant(self):
+        for target in ["native", "generic"]:
+            self.emit("obj", "--target=" + target)
+            symbols = self.symbols("out/net.o")
+            self.assertLessEqual({kind for _, kind in symbols}, {"T", "t", "r", "R"}, symbols)
+            self.assertEqual({name for name, kind in symbols if kind == "T"},
+                             {"net_run", "net_run_parallel", "net_check_weights"})
+            sections = self.shell("readelf", "-SW", "out/net.o")
+            self.assertRegex(sections, r"\.note\.GNU-stack +PROGBITS +\S+ \S+ 0+ 00 +0 ")
+            for line in sections.splitlines():
+                self.assertNotRegex(line, r" WAX? .* [1-9a-f][0-9a-f]* 00 +WA")
+
+    def test_shared_library(self):
+        self.emit("shared", "--target=generic")
+        self.assertEqual({name for name, _ in self.symbols("out/net.so", "-D")},
+                         {"net_run", "net_run_parallel", "net_check_weights"})
+        segments = self.shell("readelf", "-lW", "out/net.so")
+        self.assertRegex(segments, r"GNU_STACK +(\S+ +){5}RW ")
+        dynamic = self.shell("readelf", "-dW", "out/net.so")
+        self.assertNotIn("TEXTREL", dynamic)
+        self.assertNotIn("NEEDED", dynamic)
+        self.assertIn("[net.so]", dynamic)
+        self.assertEqual(self.run_library("out/net.so", self.read("out/net.weights.bin")),
+                         self.floats("--target=generic"))
+
+    def floats(self, *args):
+        return list(onnx.read_npy(self.output(*args)))
+
+    def run_library(self, path, weights):
+        """The output of net_run; weights: bytes, or None where they are in the library."""
+        library = ctypes.CDLL(self.path(path))
+        info = json.loads(self.read("out/net.json"))
+
+        def aligned(size):
+            memory = ctypes.create_string_buffer(size + 64)
+            at = (-ctypes.addressof(memory)) % 64
+            return memory, ctypes.addressof(memory) + at
+
+        arena, arena_at = aligned(info["arena"]["bytes"])
+        if weights is None:
+            at = ctypes.addressof(ctypes.c_char.in_dll(library, "net_weights"))
+        else:
+            memory, at = aligned(len(weights))
+            ctypes.memmove(at, weights, len(weights))
+        x = (ctypes.c_float * len(input_values()))(*input_values())
+        y = (ctypes.c_float * 20)()
+        pointers = [ctypes.c_void_p(at), x, y, ctypes.c_void_p(arena_at)]
+        self.assertEqual(library.net_check_weights(pointers[0], ctypes.c_size_t(info["weights"]["bytes"])), 0)
+        self.assertEqual(library.net_run(*pointers), 0)
+        del arena
+        return list(y)
+
+    def test_a_linker_is_needed(self):
+        self.check(IO, self.model, "-o", "out", "--emit=shared", env={"PATH": self.tmp},
+                   says=["neither ld nor ld.lld", "binutils"])
+        self.assertFalse(os.path.exists(self.path("out")))
+
+    def test_lld_will_do(self):
+        lld = shutil.which("ld.lld")
+        if not lld:
+            self.skipTest("ld.lld is not installed")
+        os.mkdir(self.path("bin"))
+        os.symlink(lld, self.path("bin/ld.lld"))
+        self.check(OK, self.model, "-o", "out", "--name=net", "--emit=shared", env={"PATH": self.path("bin")})
+        self.assertEqual({name for name, _ in self.symbols("out/net.so", "-D")},
+                         {"net_run", "net_run_parallel", "net_check_weights"})
+
+    def test_a_linker_that_fails(self):
+        os.mkdir(self.path("bin"))
+        self.write("bin/ld", b"#!/bin/sh\necho it does not like it\nexit 3\n")
+        os.chmod(self.path("bin/ld"), 0o755)
+        self.check(70, self.model, "-o", "out", "--emit=shared",
+                   env={"PATH": self.path("bin") + ":/bin"}, says=['"ld" refused', "it does not like it"])
+        self.assertFalse(os.path.exists(self.path("out")))
+
+    def test_mistakes(self):
+        self.check(USAGE, self.model, "-o", "out", "--weights=obj", says=["--emit=obj"])
+        self.check(USAGE, self.model, "-o", "out", "--emit=object", says=["did you mean obj?"])
+        self.assertFalse(os.path.exists(self.path("out")))
+
+
+if __name__ == "__main__":
+    unittest.main()
