@@ -3,6 +3,10 @@
 
 #include "codegen/emit_llvm.h"
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 static const Option jit_rows[] = {
     {"cache", 0, OPT_TEXT, offsetof(effnetc_options, cache), "DIR",
      "keep the llvm backend's code in a folder: the next time it is there", 0, 0},
@@ -42,12 +46,20 @@ static bool check_built_in(Diag *d) {
     return false;
 }
 
+/* What the passes and LLVM needed goes back to the system before the arena is allocated. */
+static void trim_memory(void) {
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
+}
+
 bool llvm_code(NativeCode *code, effnetc_model *m, bool watched) {
     Buf object = {0};
     if (!m->program.module)
         return load(code, m, m->cached.object, m->cached.object_bytes);
-    bool ok = check_built_in(m->diag) && make_object(&object, m, watched) &&
-              load(code, m, object.data, object.len);
+    bool ok = check_built_in(m->diag) && make_object(&object, m, watched);
+    trim_memory();
+    ok = ok && load(code, m, object.data, object.len);
     if (ok && !watched)
         cache_keep(m, &object);
     buf_free(&object);

@@ -137,6 +137,7 @@ struct effnetc_model {
     Graph *source;         /* as loaded; NULL once effnetc_compile has taken it */
     Program program;       /* after effnetc_compile: the last graph and the module */
     ScheduleBook *book;    /* after model_schedules; NULL: none */
+    void *weights;         /* the module's, once native code has used them; NULL before */
     const char *cache_key; /* what the cached code is made from; NULL: it is not to be kept */
     CachedCode cached;     /* in the place of source and program, which are made when asked for */
     VEC(ModelDim) dims;

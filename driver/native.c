@@ -13,8 +13,8 @@ typedef void Watch(StepDone *f, void *context);
 struct NativeProgram {
     NativeCode code;
     Entry *entry;
-    const void *weights;
-    void *own_weights, *arena; /* own_weights: NULL where they are the model's */
+    const void *weights; /* the model's */
+    void *arena;
     size_t weights_bytes, arena_bytes;
     rt_pool *pool; /* NULL: one thread */
     bool borrowed; /* the pool is another program's */
@@ -56,21 +56,21 @@ static void *aligned(size_t size) {
     return p;
 }
 
-static void copy_weights(NativeProgram *p, const Module *module) {
-    p->weights_bytes = (size_t)module->weights_bytes;
-    p->weights = p->own_weights = aligned(p->weights_bytes);
-    if (p->weights_bytes)
-        memcpy(p->own_weights, module->weights->data, p->weights_bytes);
+/* The model's weights, where code can use them. */
+static const void *take_weights(effnetc_model *m) {
+    Module *module = m->program.module;
+    if (!m->weights) {
+        m->weights = aligned((size_t)module->weights_bytes);
+        if (module->weights_bytes)
+            module_move_weights(module, m->weights);
+    }
+    return m->weights;
 }
 
-static void allocate(NativeProgram *p, const effnetc_model *m) {
+static void allocate(NativeProgram *p, effnetc_model *m) {
     const Module *module = m->program.module;
-    if (module) {
-        copy_weights(p, module);
-    } else {
-        p->weights = m->cached.weights;
-        p->weights_bytes = m->cached.weights_bytes;
-    }
+    p->weights = module ? take_weights(m) : m->cached.weights;
+    p->weights_bytes = module ? (size_t)module->weights_bytes : m->cached.weights_bytes;
     p->arena_bytes = module ? (size_t)module->arena_bytes : m->cached.arena_bytes;
     p->arena = aligned(p->arena_bytes);
 }
@@ -136,7 +136,6 @@ void native_close(NativeProgram *p) {
         rt_pool_free(p->pool);
     if (p->code.handle)
         p->code.close(p->code.handle);
-    rt_memory_free(p->own_weights);
     rt_memory_free(p->arena);
 }
 

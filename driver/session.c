@@ -64,6 +64,7 @@ void effnetc_free(effnetc_model *m) {
     if (m->book)
         schedule_book_free(m->book);
     source_close(&m->text);
+    rt_memory_free(m->weights);
     rt_memory_free(m->cached.memory);
     for (size_t i = 0; i < m->files.len; i++)
         source_close(&m->files.data[i]->source);

@@ -182,6 +182,20 @@ void module_free(Module *m) {
     arena_free(&arena);
 }
 
+void module_move_weights(Module *m, void *to) {
+    enum { PIECE = 1 << 22 };
+    size_t left = m->packed.len;
+    ensure(left == (size_t)m->weights_bytes);
+    while (left > 0) {
+        size_t n = left < PIECE ? left : PIECE;
+        left -= n;
+        memcpy((char *)to + left, m->packed.data + left, n);
+        buf_cut(&m->packed, left);
+    }
+    buf_free(&m->packed);
+    m->weights->data = to;
+}
+
 void module_take_weights(Module *m, Buf *packed) {
     ensure(!m->packed.data);
     m->packed = *packed;

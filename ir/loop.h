@@ -245,6 +245,9 @@ size_t module_function_count(const Module *m);
 Kernel *module_function(const Module *m, size_t i);
 /* Makes `packed` the weights of m, which owns it from now on; *packed is empty then. */
 void module_take_weights(Module *m, Buf *packed);
+/* Moves weights that were taken to memory of the caller's, which outlives m, piece by piece: they
+ * are never there twice. */
+void module_move_weights(Module *m, void *to);
 
 Reg *kernel_param_ptr(Kernel *k, const char *name, DType dt);
 Reg *kernel_param_i64(Kernel *k, const char *name);

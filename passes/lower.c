@@ -489,10 +489,18 @@ static bool is_planned(Lower *lo) {
     return true;
 }
 
+/* Passes have read all of the model's files and have changed most weights: what is packed comes
+ * from those. Keeping the files too would take half as much memory again. */
+static void release_files(const Graph *g) {
+    for (size_t i = 0; i < g->mappings.len; i++)
+        file_release(g->mappings.data[i]);
+}
+
 Module *lower_graph(Graph *g, PassContext *cx) {
     Lower lo = {.g = g, .cx = cx, .loop = batch_loop_of(g)};
     if (!is_planned(&lo) || !can_loop(&lo))
         return NULL;
+    release_files(g);
     lo.m = module_new(g->name, cx->target);
     buf_extend(&lo.weights, ARENA_ALIGN); /* the header */
     add_inputs(&lo);

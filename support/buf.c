@@ -37,6 +37,16 @@ void *buf_extend(Buf *b, size_t size) {
     return start;
 }
 
+void buf_cut(Buf *b, size_t size) {
+    ensure(size <= b->len && b->data);
+    b->len = size;
+    b->cap = size + 1;
+    b->data = realloc(b->data, b->cap);
+    if (!b->data)
+        die_no_memory(b->cap);
+    b->data[size] = '\0';
+}
+
 void buf_putc(Buf *b, char c) {
     buf_write(b, &c, 1);
 }

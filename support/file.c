@@ -1,4 +1,5 @@
 /* file.c: files in, and sets of files out that appear together or not at all. */
+#define _DEFAULT_SOURCE /* madvise */
 #include "support/support.h"
 
 #include <errno.h>
@@ -57,6 +58,13 @@ bool file_map(MappedFile *f, const char *path, Diag *d) {
     bool ok = map_open_file(f, fd, path, d);
     close(fd);
     return ok;
+}
+
+void file_release(const MappedFile *f) {
+#ifdef MADV_DONTNEED
+    if (f->data) /* a wish */
+        (void)madvise((void *)(uintptr_t)f->data, f->size, MADV_DONTNEED);
+#endif
 }
 
 void file_unmap(MappedFile *f) {

@@ -99,7 +99,8 @@ void buf_write(Buf *b, const void *data, size_t size);
 void *buf_extend(Buf *b, size_t size); /* appends zeros; returns where they start, until the next */
 void buf_printf(Buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void buf_vprintf(Buf *b, const char *fmt, va_list ap);
-const char *buf_str(Buf *b); /* never NULL */
+const char *buf_str(Buf *b);       /* never NULL */
+void buf_cut(Buf *b, size_t size); /* to the first `size` bytes; the memory behind them is free */
 void buf_free(Buf *b);
 
 /* Writes s with control characters, quotes, backslashes and bytes over 126 escaped (\n, \", \xNN),
@@ -192,6 +193,8 @@ typedef struct MappedFile {
 /* Maps `path`; false with an error (74) in d where it can't be read. */
 bool file_map(MappedFile *f, const char *path, Diag *d);
 void file_unmap(MappedFile *f);
+/* Gives back the memory of a mapped file until it is read again: from the file then. */
+void file_release(const MappedFile *f);
 
 /* Files that appear together or not at all: each is written under a temporary name in its folder,
  * and all are renamed when every write has succeeded. Data is not copied: it must live until

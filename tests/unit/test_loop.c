@@ -469,6 +469,27 @@ static void prepending_to_an_empty_block_sets_its_end(void **state) {
     module_free(m);
 }
 
+/* Of a size that is no multiple of the pieces that they move in. */
+static void weights_move_as_they_are(void **state) {
+    (void)state;
+    enum { SIZE = (9 << 20) + 24 };
+    Module *m = module_new("m", target_find("generic"));
+    Buf packed = {0};
+    uint8_t *bytes = buf_extend(&packed, SIZE), *there = malloc(SIZE);
+    assert_non_null(there);
+    for (size_t i = 0; i < SIZE; i++)
+        bytes[i] = (uint8_t)(i * 7919 >> 8);
+    module_take_weights(m, &packed);
+    module_move_weights(m, there);
+    assert_ptr_equal(m->weights->data, there);
+    assert_int_equal(m->weights_bytes, SIZE);
+    for (size_t i = 0; i < SIZE; i++)
+        if (there[i] != (uint8_t)(i * 7919 >> 8))
+            fail_msg("byte %zu has changed", i);
+    module_free(m);
+    free(there);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_instruction_has_a_name_that_is_found),
@@ -486,6 +507,7 @@ int main(void) {
         cmocka_unit_test(a_visitor_replaces_instructions),
         cmocka_unit_test(a_visitor_removes_instructions),
         cmocka_unit_test(prepending_to_an_empty_block_sets_its_end),
+        cmocka_unit_test(weights_move_as_they_are),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -202,6 +202,11 @@ static void buf_grows(void **state) {
     assert_int_equal(b.len, 5004);
     for (int i = 0; i <= 3000; i++)
         assert_int_equal(more[i], 0);
+    buf_cut(&b, 2001);
+    assert_int_equal(b.len, 2001);
+    assert_string_equal(b.data + 1998, "9,x");
+    buf_puts(&b, "y");
+    assert_string_equal(b.data + 1998, "9,xy");
     buf_free(&b);
     assert_null(b.data);
     assert_int_equal(b.len, 0);
