@@ -12,6 +12,8 @@ static const Option jit_rows[] = {
      "keep the llvm backend's code in a folder: the next time it is there", 0, 0},
     {NULL, 'g', OPT_FLAG, offsetof(effnetc_options, debug), NULL,
      "say for debuggers which ONNX nodes the llvm backend's code comes from", 0, 0},
+    {"perf-map", 0, OPT_FLAG, offsetof(effnetc_options, perf_map), NULL,
+     "write /tmp/perf-PID.map: perf then names the llvm backend's functions", 0, 0},
 };
 const OptionGroup jit_options = OPTION_GROUP(jit_rows);
 
@@ -24,8 +26,14 @@ static void unload(void *jit) {
 }
 
 static bool load(NativeCode *code, effnetc_model *m, const void *object, size_t size) {
+    static const char any[] = "effnetc_entry";
+    uintptr_t address;
     *code = (NativeCode){llvm_jit_open(object, size, m->path, m->diag), find_symbol, unload};
-    return code->handle != NULL;
+    if (!code->handle || !find_symbol(code->handle, any, &address, m->diag))
+        return false;
+    if (m->options.perf_map)
+        perf_map_write(m, object, size, any, address);
+    return true;
 }
 
 static bool make_object(Buf *object, effnetc_model *m, bool watched) {

@@ -94,7 +94,9 @@ static bool open_timed(Timed *t, const NativeProgram *threads_of) {
 enum { PARTS_PER_THREAD = 16 }; /* so that a thread that comes late matters little */
 
 static effnetc_model *peak_model(const effnetc_model *m, int64_t parts) {
-    effnetc_model *peak = model_open(&m->options, m->diag);
+    effnetc_options options = m->options;
+    options.perf_map = false; /* it is the model's */
+    effnetc_model *peak = model_open(&options, m->diag);
     effnetc_tensor sums = {.name = "sums", .dtype = "f32", .rank = 1};
     sums.dims[0] = parts * target_lanes(m->target);
     sums.bytes = (size_t)sums.dims[0] * sizeof(float);

@@ -290,6 +290,13 @@ bool cache_find(effnetc_model *m);
 /* Keeps an object of the compiled model; a warning where that can't be. */
 void cache_keep(effnetc_model *m, const Buf *object);
 
+/* ---- perf_map.c ------------------------------------------------------------------------------ */
+
+/* Writes for perf which functions of an object, an ELF file, lie where in this process: the one of
+ * that name is at `address`. A warning where that can't be. */
+void perf_map_write(effnetc_model *m, const void *object, size_t size, const char *function,
+                    uintptr_t address);
+
 /* ---- backend_llvm.c: native code by LLVM, in memory ------------------------------------------ */
 
 /* Of effnetc_options: what commands that run the code can ask of it. */

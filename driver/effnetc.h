@@ -57,6 +57,7 @@ typedef struct effnetc_options {
                                  loaded nor compiled again; NULL: none is kept */
     bool debug;               /* native code has debug information: lines of NAME.loop.ir */
     const char *weights;      /* "bin" (NULL): in a file; "obj": NAME_weights of native code */
+    bool perf_map;            /* EFFNETC_BACKEND_LLVM writes /tmp/perf-PID.map */
     FILE *log;                /* where passes are printed; NULL: stderr */
 } effnetc_options;
 

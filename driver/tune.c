@@ -133,6 +133,7 @@ static bool open_group(Group *g) {
     options.threads = 1;
     options.schedule = NULL; /* trials have their own */
     options.tune = false;
+    options.perf_map = false;
     effnetc_model *m = g->model = model_open(&options, of->diag);
     PassContext cx = {.target = of->target, .where = of->path, .diag = of->diag};
     m->path = of->path;

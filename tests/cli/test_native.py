@@ -109,6 +109,22 @@ class Jit(Native):
                               env={"CC": "no-such-cc"})
             self.assertEqual(json.loads(text)["backend"], "llvm")
 
+    def test_perf_map(self):
+        """Each kernel and step by name, one behind the other."""
+        p = subprocess.Popen([COMMAND, "bench", self.model, "--seconds=0.05", "--perf-map"], cwd=self.dir,
+                             stdout=subprocess.DEVNULL)
+        path = "/tmp/perf-%d.map" % p.pid
+        self.addCleanup(lambda: os.path.exists(path) and os.unlink(path))
+        self.assertEqual(p.wait(), OK)
+        with open(path) as f:
+            rows = [line.split() for line in f]
+        places = sorted((int(start, 16), int(size, 16)) for start, size, _ in rows)
+        for (start, size), (following, _) in zip(places, places[1:]):
+            self.assertLessEqual(start + size, following)
+        names = {name for _, _, name in rows}
+        self.assertLessEqual({"m_run", "m_run_parallel", "effnetc_entry"}, names)
+        self.assertGreater(len([name for name in names if "expand" in name]), 0, names)
+
     def test_tune(self):
         self.check(OK, "bench", self.model, "--seconds=0.05", "--tune", "--tune-seconds=1",
                    "--backend=llvm", env={"CC": "no-such-cc"})
