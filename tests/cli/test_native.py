@@ -386,6 +386,62 @@ class Files(Native):
                    env={"PATH": self.path("bin") + ":/bin"}, says=['"ld" refused', "it does not like it"])
         self.assertFalse(os.path.exists(self.path("out")))
 
+    TWO_MODELS = """#include "first.h"
+        #include "second.h"
+        #include <cstdio>
+        alignas(64) static unsigned char weights[FIRST_WEIGHTS_BYTES], arena[FIRST_ARENA_BYTES + SECOND_ARENA_BYTES];
+        static float x[3 * 12 * 12], y[2][20];
+        int main() {
+            FILE *f = std::fopen("first.weights.bin", "rb");
+            if (!f || std::fread(weights, 1, sizeof weights, f) != sizeof weights || std::fclose(f))
+                return 10;
+            for (int i = 0; i < 3 * 12 * 12; i++)
+                x[i] = float((i * 37) % 101) / 50 - 1;
+            if (first_check_weights(weights, sizeof weights) || second_check_weights(second_weights, sizeof second_weights))
+                return 11;
+            if (first_run(weights, x, y[0], arena) || second_run(second_weights, x, y[1], arena))
+                return 12;
+            for (int i = 0; i < 20; i++)
+                if (y[0][i] != y[1][i])
+                    return 13;
+            return y[0][3] == 0 && y[0][5] == 0;
+        }
+        """
+
+    def test_two_models_in_one_program(self):
+        """One as C, one as an object, in C++; the first with link-time optimisation, too."""
+        if not shutil.which("g++"):
+            self.skipTest("g++ is not installed")
+        for name, *kind in [("first", "--emit=c"), ("second", "--emit=obj", "--weights=obj")]:
+            self.check(OK, self.model, "-o", ".", "--name=" + name, *kind)
+        self.write("main.cc", self.TWO_MODELS.encode())
+        for flags in [["-O1"], ["-O2", "-flto"]]:
+            self.shell("gcc", *flags, "-c", "first.c")
+            self.shell("g++", "-std=c++11", "-Wall", "-Wextra", "-Werror", *flags, "main.cc", "first.o", "second.o",
+                       "-o", "two")
+            self.shell(self.path("two"))
+
+    def test_without_any_library(self):
+        """Nothing but the object: its own start, no libc."""
+        self.check(OK, self.model, "-o", ".", "--name=net", "--emit=obj", "--weights=obj")
+        self.write("start.c", b"""#include "net.h"
+            static float x[3 * 12 * 12], y[20];
+            static unsigned char arena[NET_ARENA_BYTES] __attribute__((aligned(64)));
+            __attribute__((force_align_arg_pointer)) void start(void) {
+                long code = net_check_weights(net_weights, sizeof net_weights) || net_run(net_weights, x, y, arena);
+                __asm__ volatile("syscall" : : "a"(60L), "D"(code) : "rcx", "r11", "memory");
+            }
+            """)
+        self.shell("gcc", "-O1", "-nostdlib", "-static", "-ffreestanding", "-fno-stack-protector", "-Wl,-e,start",
+                   "start.c", "net.o", "-o", "bare")
+        self.shell(self.path("bare"))
+
+    def test_weights_inside(self):
+        self.emit("shared", "--weights=obj", "--target=generic")
+        self.assertEqual({name for name, _ in self.symbols("out/net.so", "-D")},
+                         {"net_run", "net_run_parallel", "net_check_weights", "net_weights"})
+        self.assertEqual(self.run_library("out/net.so", None), self.floats("--target=generic"))
+
     def test_mistakes(self):
         self.check(USAGE, self.model, "-o", "out", "--weights=obj", says=["--emit=obj"])
         self.check(USAGE, self.model, "-o", "out", "--emit=object", says=["did you mean obj?"])
