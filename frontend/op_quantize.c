@@ -259,9 +259,10 @@ static Value *factor(OnnxNode *n, int a, int b, int y, int behind) {
         f = onnx_binary(n, OP_div, "factor", f, scale_of(n, y));
     if (!f || f->type.shape.rank == 0)
         return f;
-    Shape s = {.rank = 1 + behind, .dim = {f->type.shape.dim[0]}};
-    for (int i = 1; i < s.rank; i++)
-        s.dim[i] = 1;
+    int before = behind ? 1 : 0; /* images have their rank, as blocks of channels need it */
+    Shape s = {.rank = before + 1 + behind};
+    for (int i = 0; i < s.rank; i++)
+        s.dim[i] = i == before ? f->type.shape.dim[0] : 1;
     return onnx_reshape(n, "factors", f, &s);
 }
 
