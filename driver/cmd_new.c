@@ -1,13 +1,14 @@
 /* cmd_new.c: effnetc new: a member of the family from its definition, as ONNX. */
 #include "driver/member.h"
 
+#include <jansson.h>
 #include <math.h>
 #include <string.h>
 
 typedef struct NewOptions {
     CommonOptions common;
     const char *output, *batch, *padding;
-    bool list, dry_run, external, unmeasured;
+    bool list, json, dry_run, external, unmeasured;
     double phi, alpha, beta, gamma, width, depth; /* NaN: not given */
     int resolution;                               /* 0: not given */
     int classes, seed;
@@ -16,6 +17,7 @@ typedef struct NewOptions {
 static const Option rows[] = {
     {"output", 'o', OPT_TEXT, offsetof(NewOptions, output), "FILE.onnx", "the file to write", 0, 0},
     {"list", 0, OPT_FLAG, offsetof(NewOptions, list), NULL, "print all members instead", 0, 0},
+    {"json", 0, OPT_FLAG, offsetof(NewOptions, json), NULL, "with --list: print JSON", 0, 0},
     {"dry-run", 0, OPT_FLAG, offsetof(NewOptions, dry_run), NULL,
      "print the network's parameters and MACs, and write nothing", 0, 0},
     {"phi", 0, OPT_REAL, offsetof(NewOptions, phi), "PHI",
@@ -57,15 +59,36 @@ static void print_row(const char *id, const char *name, const MemberSpec *s) {
            (long long)s->by.resolution, (long long)size.parameters, (long long)size.macs);
 }
 
+/* As published. */
+static MemberSpec spec_of(const Member *m) {
+    return (MemberSpec){
+        .name = m->id, .family = m->family, .by = m->scaling, .classes = 1000, .batch = 1};
+}
+
 static void print_list(void) {
     print_header();
     for (size_t i = 0; i < member_count(); i++) {
-        const Member *m = member_at(i);
-        print_row(
-            m->id, m->name,
-            &(MemberSpec){
-                .name = m->id, .family = m->family, .by = m->scaling, .classes = 1000, .batch = 1});
+        MemberSpec s = spec_of(member_at(i));
+        print_row(s.name, member_at(i)->name, &s);
     }
+}
+
+static void print_list_json(void) {
+    json_t *list = json_array();
+    for (size_t i = 0; i < member_count(); i++) {
+        const Member *m = member_at(i);
+        MemberSpec s = spec_of(m);
+        MemberSize size = member_size(&s);
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:f, s:f, s:I, s:f, s:I, s:I}", "id",
+                                              m->id, "family", m->family->name, "name", m->name,
+                                              "width", s.by.width, "depth", s.by.depth,
+                                              "resolution", (json_int_t)s.by.resolution, "dropout",
+                                              m->dropout, "parameters", (json_int_t)size.parameters,
+                                              "macs", (json_int_t)size.macs));
+    }
+    json_dumpf(list, stdout, JSON_INDENT(2));
+    putchar('\n');
+    json_decref(list);
 }
 
 /* ---- what is asked for ---- */
@@ -179,10 +202,12 @@ static void run(Context *cx, const void *options) {
     const NewOptions *o = options;
     MemberSpec s = {0};
     const char *batch;
-    if (o->list) {
+    if (o->list && o->json)
+        print_list_json();
+    else if (o->list)
         print_list();
+    if (o->list)
         return;
-    }
     if (!read_spec(o, &s, &batch, cx))
         return;
     if (!o->dry_run && (!small_enough(&s, &cx->diag) || !write(o, &s, batch, &cx->diag)))

@@ -1,6 +1,7 @@
 /* cmd_scale.c: effnetc scale: the largest network that a budget allows. */
 #include "driver/scale.h"
 
+#include <jansson.h>
 #include <math.h>
 #include <string.h>
 
@@ -10,7 +11,7 @@ typedef struct ScaleCommand {
     const char *base, *macs, *arena, *flash, *output, *figure;
     double ms, clock, alpha, beta, gamma; /* NaN: not given */
     int classes, seed;
-    bool measure;
+    bool measure, json;
 } ScaleCommand;
 
 static const Option rows[] = {
@@ -40,6 +41,7 @@ static const Option rows[] = {
      "write the network that is chosen", 0, 0},
     {"figure", 0, OPT_TEXT, offsetof(ScaleCommand, figure), "FILE.svg",
      "draw what scaling width, depth, resolution or all of them costs", 0, 0},
+    {"json", 0, OPT_FLAG, offsetof(ScaleCommand, json), NULL, "print JSON", 0, 0},
     {"target", 0, OPT_TEXT, offsetof(ScaleCommand, compiler.target), "NAME",
      "a row of `effnetc targets` (default: native)", 0, 0},
     {"cc", 0, OPT_TEXT, offsetof(ScaleCommand, compiler.cc), "COMMAND",
@@ -160,6 +162,40 @@ static void print_candidates(const Scale *s, const Candidates *all) {
     }
 }
 
+/* ---- JSON ---- */
+
+static json_t *json_known(double x) {
+    return x > 0 ? json_real(x) : json_null();
+}
+
+static json_t *json_candidate(const Scale *s, const Candidate *c, bool chosen) {
+    json_t *j =
+        json_pack("{s:f, s:f, s:f, s:f, s:f, s:f, s:I}", "phi", c->by.phi, "alpha", c->by.alpha,
+                  "beta", c->by.beta, "gamma", c->by.gamma, "width", c->net.by.width, "depth",
+                  c->net.by.depth, "resolution", (json_int_t)c->net.by.resolution);
+    json_t *costs = json_pack("{s:I, s:I, s:I, s:I, s:o, s:o, s:b}", "parameters",
+                              (json_int_t)c->size.parameters, "macs", (json_int_t)c->size.macs,
+                              "arena_bytes", (json_int_t)c->arena, "flash_bytes",
+                              (json_int_t)c->flash, "predicted_ms", json_known(predicted_ms(s, c)),
+                              "measured_ms", json_known(c->measured), "chosen", (int)chosen);
+    ensure(j && costs);
+    json_object_update(j, costs);
+    json_decref(costs);
+    return j;
+}
+
+static void print_json(const Scale *s, const Candidates *all) {
+    json_t *list = json_array();
+    for (size_t i = 0; i < all->items.len; i++)
+        json_array_append_new(list, json_candidate(s, &all->items.data[i], i == all->chosen));
+    json_t *root = json_pack("{s:s, s:s, s:o}", "base", s->base.name, "target",
+                             find_target(s->compiler->target, s->diag)->name, "candidates", list);
+    ensure(root);
+    json_dumpf(root, stdout, JSON_INDENT(2));
+    putchar('\n');
+    json_decref(root);
+}
+
 /* ---- the search ---- */
 
 static bool measure(Scale *s, Candidate *c) {
@@ -209,7 +245,10 @@ static bool search(const ScaleCommand *o, Scale *s, const Compound *by, size_t n
             break;
         scale_learn(s);
     }
-    print_candidates(s, all);
+    if (o->json)
+        print_json(s, all);
+    else
+        print_candidates(s, all);
     return true;
 }
 

@@ -153,6 +153,9 @@ class Cli(unittest.TestCase):
         self.assertEqual(len(lines), 27)
         self.assertRegex(lines[1], r"^b0 +EfficientNet-B0 +1 +1 +224 +5288548 +385814752$")
         self.assertRegex(lines[10], r"^l2 .* 4.3 +5.3 +800 +480309308 ")
+        members = json.loads(self.check(OK, "new", "--list", "--json"))
+        self.assertEqual([m["id"] for m in members], [line.split()[0] for line in lines[1:]])
+        self.assertEqual(members[9]["macs"], 475703653280)
 
     def test_new_makes_models_that_run(self):
         self.assertIn("s.onnx", self.check(OK, "new", *self.SMALL, "-o", "s.onnx"))
@@ -206,6 +209,14 @@ class Cli(unittest.TestCase):
             USAGE, "scale", "--base=b9", "--budget-macs=2X", "--budget-ms=-1", "--alpha=3", "--target=none",
             says=["\"b9\"", "--budget-macs", "\"2X\"", "--budget-ms", "go together", "--alpha", "\"none\""],
         )
+
+    def test_scale_as_json(self):
+        text = self.check(OK, *self.SCALE, "--budget-macs=5M", "--alpha=1.2", "--beta=1.1", "--gamma=1.15", "--json")
+        [candidate] = json.loads(text)["candidates"]
+        self.assertTrue(candidate["chosen"] and candidate["macs"] <= 5e6)
+        self.assertIsNone(candidate["measured_ms"])
+
+    def test_scale_can_fail(self):
         self.check(BUDGET, *self.SCALE, "--budget-flash=1k", says=["flash: at least", "the budget is 1"])
 
     # ---- models that can't be had ----
