@@ -181,14 +181,12 @@ static bool read_spec(const NewOptions *o, MemberSpec *s, const char **batch, Co
 
 /* ---- the command ---- */
 
-enum { MAX_PARAMETERS = 1000000000 };
-
 static bool small_enough(const MemberSpec *s, Diag *d) {
     int64_t n = member_size(s).parameters;
-    if (n <= MAX_PARAMETERS)
+    if (n <= MEMBER_MAX_PARAMETERS)
         return true;
     diag_error(d, EXIT_USAGE, "effnetc", "the network has %lld parameters, %d can be written",
-               (long long)n, MAX_PARAMETERS);
+               (long long)n, MEMBER_MAX_PARAMETERS);
     diag_note(d, "help", "--dry-run prints its size alone");
     return false;
 }

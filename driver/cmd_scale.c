@@ -127,7 +127,7 @@ static bool read_options(const ScaleCommand *o, Scale *s, Context *cx) {
                            .classes = o->classes,
                            .batch = 1,
                            .seed = o->seed};
-    return true;
+    return member_valid(&s->base, d);
 }
 
 /* ---- tables ---- */

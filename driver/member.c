@@ -48,6 +48,15 @@ MemberSize member_size(const MemberSpec *s) {
     return size;
 }
 
+bool member_fits(const MemberSpec *s) {
+    Arena a = {0};
+    NetPlan plan;
+    net_plan(&plan, s->family, &s->by, &a);
+    bool ok = net_plan_fits(&plan, s->classes, s->batch);
+    arena_free(&a);
+    return ok;
+}
+
 bool member_valid(const MemberSpec *s, Diag *d) {
     enum { MIN_SIDE = 32, MAX_SIDE = 4096, MAX_FACTOR = 16 };
     bool ok = true;
@@ -64,7 +73,11 @@ bool member_valid(const MemberSpec *s, Diag *d) {
         diag_note(d, "wanted", "%d to %d", MIN_SIDE, MAX_SIDE);
         ok = false;
     }
-    return ok;
+    if (!ok || member_fits(s))
+        return ok;
+    diag_error(d, EXIT_USAGE, "effnetc", "the network would have tensors of more than 2^36 bytes");
+    diag_note(d, "help", "ask for fewer images at a time, a lower resolution or fewer channels");
+    return false;
 }
 
 /* ---- files ----------------------------------------------------------------------------------- */

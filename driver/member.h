@@ -25,6 +25,10 @@ typedef struct MemberSize {
 const Member *find_member(const char *name, Diag *d);
 /* Whether an option's number is in a range; false with an error. */
 bool check_between(const char *option, double x, double low, double high, Diag *d);
+enum { MEMBER_MAX_PARAMETERS = 1000000000 }; /* of what is built with weights */
+
+/* Whether all of its tensors are small enough to be built. */
+bool member_fits(const MemberSpec *s);
 /* Whether it can be built; false with errors. */
 bool member_valid(const MemberSpec *s, Diag *d);
 /* The caller's. The spec must be valid. */

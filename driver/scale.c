@@ -132,9 +132,11 @@ static bool try_phi(Scale *s, Candidate *c, double phi) {
     c->net.by = scaling_compound(&s->base.by, &c->by);
     if (c->net.by.resolution < MIN_RESOLUTION)
         c->net.by.resolution = MIN_RESOLUTION;
-    c->size = member_size(&c->net);
     c->cycles = 0;
-    if (!within((double)c->size.macs, b->macs))
+    if (!member_fits(&c->net))
+        return false;
+    c->size = member_size(&c->net);
+    if (!within((double)c->size.macs, b->macs) || c->size.parameters > MEMBER_MAX_PARAMETERS)
         return false;
     if (only_macs(b))
         return true;

@@ -65,6 +65,9 @@ typedef struct NetPlan {
 /* Widths rounded to multiples of 8 and repeats rounded up, as the authors' code does. */
 void net_plan(NetPlan *p, const Family *f, const Scaling *by, Arena *a);
 
+/* Whether all tensors of its graph are valid: none is too large. */
+bool net_plan_fits(const NetPlan *p, int64_t classes, int64_t batch);
+
 /* Compound scaling (Tan & Le 2019, section 3.3): depth by alpha^phi, width by beta^phi, resolution
  * by gamma^phi. */
 typedef struct Compound {
@@ -94,9 +97,9 @@ typedef struct BuildOptions {
     bool same_padding; /* TensorFlow's SAME, not (kernel - 1) / 2 on all sides */
 } BuildOptions;
 
-/* The graph of a network for inference, as PyTorch's exporter writes it: convolutions and batch
- * norms apart, silu as x * sigmoid(x). Where the statistics are measured, values are of about the
- * same size in all layers, for inputs with mean 0 and variance 1. */
+/* The graph of a network that fits, for inference, as PyTorch's exporter writes it: convolutions
+ * and batch norms apart, silu as x * sigmoid(x). Where the statistics are measured, values are of
+ * about the same size in all layers, for inputs with mean 0 and variance 1. */
 Graph *network_build(const NetPlan *p, const char *name, const BuildOptions *o);
 
 /* ---- family.c: which member a graph is ------------------------------------------------------- */

@@ -139,6 +139,28 @@ void net_plan(NetPlan *p, const Family *f, const Scaling *by, Arena *a) {
     }
 }
 
+static bool fits(Shape s) {
+    return shape_valid(&s, DT_f32);
+}
+
+static int64_t most(int64_t a, int64_t b) {
+    return a > b ? a : b;
+}
+
+bool net_plan_fits(const NetPlan *p, int64_t classes, int64_t batch) {
+    int64_t side = ceil_div(p->resolution, 2);
+    bool ok = fits(SHAPE(batch, 3, p->resolution, p->resolution)) &&
+              fits(SHAPE(classes, p->head)) && fits(SHAPE(batch, classes));
+    for (size_t i = 0; i < p->blocks.len; i++) {
+        const BlockPlan *b = &p->blocks.data[i];
+        int64_t inner = most(b->in, b->middle);
+        ok &= fits(SHAPE(batch, most(inner, b->out), side, side)) &&
+              fits(SHAPE(inner, b->in, b->kernel, b->kernel)) && fits(SHAPE(b->out, inner));
+        side = ceil_div(side, b->stride);
+    }
+    return ok && fits(SHAPE(batch, p->head, side, side));
+}
+
 Scaling scaling_compound(const Scaling *base, const Compound *c) {
     enum { STEP = 4 };
     double side = (double)base->resolution * pow(c->gamma, c->phi);

@@ -191,6 +191,8 @@ class Cli(unittest.TestCase):
         self.check(USAGE, "new", "--alpha=1.1", "--dry-run", says=["need --phi"])
         self.check(USAGE, "new", "b0", "--phi=-16", "--dry-run", says=["resolution", "32 to 4096"])
         self.check(USAGE, "new", "b0", "--width=16", "--depth=16", "-o", "x.onnx", says=["parameters", "--dry-run"])
+        self.check(USAGE, "new", "l2", "--batch=1024", "--resolution=4096", "--dry-run", says=["2^36"])
+        self.check(USAGE, "new", "v2-s", "--width=16", "--classes=1000000", "--dry-run", says=["2^36"])
         self.check(IO, "new", *self.SMALL, "-o", self.dir, says=[self.dir])
         self.assertFalse(os.path.exists(self.path("x.onnx")))
 
