@@ -253,7 +253,7 @@ static Graph *make(const NetPlan *p, const char *name, const BuildOptions *o, in
 
 /* ---- statistics ------------------------------------------------------------------------------ */
 
-enum { SAMPLES = 2, SIDE_STEP = 32, MIN_SIDE = 64, WAVES = 8 };
+enum { MOST_SAMPLES = 2, SIDE_STEP = 32, MIN_SIDE = 64, WAVES = 8 };
 #define MEASURED_MACS 4e9 /* about; some seconds */
 #define SAMPLE_SIZE   1.5 /* standard deviation: rather more than pictures have */
 
@@ -270,9 +270,9 @@ static void add_wave(Maker *m, float *plane, int64_t side) {
 }
 
 /* Pictures with mean 0: waves, noise, and a colour of each. */
-static Tensor *samples(const BuildOptions *o, int64_t side, Arena *a) {
+static Tensor *samples(const BuildOptions *o, int64_t count, int64_t side, Arena *a) {
     Maker m = {.o = o, .random = ~o->seed};
-    Tensor *t = tensor_new(a, DT_f32, SHAPE(SAMPLES, 3, side, side));
+    Tensor *t = tensor_new(a, DT_f32, SHAPE(count, 3, side, side));
     int64_t n = side * side, all = shape_elems(&t->shape);
     float *x = tensor_mutable(t);
     double sum = 0, squares = 0;
@@ -356,22 +356,25 @@ static void copy_statistics(const Node *from, const Node *to) {
     copy_times(from, to, "var", factor);
 }
 
-/* As large as can be run in some seconds. */
-static int64_t sample_side(const Graph *g, const NetPlan *p, int64_t batch) {
-    double all = (double)graph_macs(g) * SAMPLES / (double)batch;
-    int64_t side = p->resolution;
-    if (all > MEASURED_MACS)
-        side = (int64_t)((double)side * sqrt(MEASURED_MACS / all)) / SIDE_STEP * SIDE_STEP;
-    return side > MIN_SIDE ? side : MIN_SIDE;
+/* As many, and as large, as can be run in some seconds: rather large ones. */
+static void sample_size(const Graph *g, const NetPlan *p, int64_t batch, int64_t *count,
+                        int64_t *side) {
+    double one = (double)graph_macs(g) / (double)batch;
+    *count = MOST_SAMPLES * one > MEASURED_MACS ? 1 : MOST_SAMPLES;
+    *side = p->resolution;
+    if (one > MEASURED_MACS)
+        *side = (int64_t)((double)*side * sqrt(MEASURED_MACS / one)) / SIDE_STEP * SIDE_STEP;
+    *side = *side > MIN_SIDE ? *side : MIN_SIDE;
 }
 
 /* Measures on the same network, for small pictures where it is a large one. */
 static void take_statistics(Graph *g, const NetPlan *p, const BuildOptions *o) {
     Arena a = {0};
     Diag d = {0};
-    int64_t side = sample_side(g, p, o->batch);
-    Graph *small = make(p, g->name, o, SAMPLES, side);
-    Tensor *in = samples(o, side, &a), *out;
+    int64_t count, side;
+    sample_size(g, p, o->batch, &count, &side);
+    Graph *small = make(p, g->name, o, count, side);
+    Tensor *in = samples(o, count, side, &a), *out;
     bool ok = graph_eval_with(small, &in, &out, &a, &d, set_statistics, NULL);
     ensure(ok);
     for (Node *from = small->first, *to = g->first; to; from = from->next, to = to->next)
