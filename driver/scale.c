@@ -45,6 +45,7 @@ bool candidate_cost(Scale *s, Candidate *c, bool flash) {
     Candidate *known = find_known(s, &c->net.by);
     Compound by = c->by;
     if (!known || (flash && known->flash < 0)) {
+        c->measured = known ? known->measured : 0;
         c->size = member_size(&c->net);
         if (!compile_cost(s, c, flash))
             return false;
@@ -132,7 +133,7 @@ static bool try_phi(Scale *s, Candidate *c, double phi) {
     c->net.by = scaling_compound(&s->base.by, &c->by);
     if (c->net.by.resolution < MIN_RESOLUTION)
         c->net.by.resolution = MIN_RESOLUTION;
-    c->cycles = 0;
+    c->cycles = c->measured = 0;
     if (!member_fits(&c->net))
         return false;
     c->size = member_size(&c->net);

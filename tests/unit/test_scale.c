@@ -123,6 +123,24 @@ static void test_learning(void **state) {
     end(&f);
 }
 
+/* A base network that was measured says nothing about those that are larger. */
+static void test_measured_base(void **state) {
+    (void)state;
+    Fixture f;
+    Scale *s = begin(&f, "lite0", &(Budget){.ms = 2.2});
+    Candidate base = {.net = s->base};
+    Candidates all;
+    base.net.by = s->base.by = (Scaling){0.25, 0.5, 64};
+    assert_true(candidate_cost(s, &base, false));
+    s->known.data[0].measured = 1;
+    scale_learn(s);
+    assert_true(scale_search(s, &paper, 1, &all));
+    const Candidate *c = &all.items.data[0];
+    assert_true(c->measured == 0);
+    assert_true(predicted_ms(s, c) > 1.5 && predicted_ms(s, c) <= 2.2);
+    end(&f);
+}
+
 static int count(const char *text, const char *word) {
     int n = 0;
     for (const char *p = text; (p = strstr(p, word)); p++)
@@ -148,9 +166,10 @@ static void test_figure(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_grid),     cmocka_unit_test(test_macs),
-        cmocka_unit_test(test_memory),   cmocka_unit_test(test_too_small),
-        cmocka_unit_test(test_learning), cmocka_unit_test(test_figure),
+        cmocka_unit_test(test_grid),          cmocka_unit_test(test_macs),
+        cmocka_unit_test(test_memory),        cmocka_unit_test(test_too_small),
+        cmocka_unit_test(test_learning),      cmocka_unit_test(test_figure),
+        cmocka_unit_test(test_measured_base),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
