@@ -125,14 +125,9 @@ static bool only_macs(const Budget *b) {
     return b->ms <= 0 && b->arena <= 0 && b->flash <= 0;
 }
 
-/* Makes c the network for phi. Whether that is within the budget. */
-static bool try_phi(Scale *s, Candidate *c, double phi) {
+/* Computes c's costs as far as the budget asks for them. Whether it is within. */
+static bool try_network(Scale *s, Candidate *c) {
     const Budget *b = &s->budget;
-    c->by.phi = phi;
-    c->net = s->base;
-    c->net.by = scaling_compound(&s->base.by, &c->by);
-    if (c->net.by.resolution < MIN_RESOLUTION)
-        c->net.by.resolution = MIN_RESOLUTION;
     c->cycles = c->measured = 0;
     if (!member_fits(&c->net))
         return false;
@@ -143,6 +138,16 @@ static bool try_phi(Scale *s, Candidate *c, double phi) {
         return true;
     return candidate_cost(s, c, b->flash > 0) && within(candidate_ms(s, c), b->ms) &&
            within((double)c->arena, b->arena) && within((double)c->flash, b->flash);
+}
+
+/* Makes c the network for phi. Whether that is within the budget. */
+static bool try_phi(Scale *s, Candidate *c, double phi) {
+    c->by.phi = phi;
+    c->net = s->base;
+    c->net.by = scaling_compound(&s->base.by, &c->by);
+    if (c->net.by.resolution < MIN_RESOLUTION)
+        c->net.by.resolution = MIN_RESOLUTION;
+    return try_network(s, c);
 }
 
 /* Keeps the candidate if it is within the budget. */
@@ -170,6 +175,20 @@ static bool largest_phi(Scale *s, Candidate *c, int start) {
     for (double step = 0.5; step >= PHI_STEP && c->by.phi < MAX_PHI; step /= 2)
         take_phi(s, c, c->by.phi + step);
     return s->diag->errors == 0;
+}
+
+/* Repeats are whole numbers: where the next phi has blocks too many, what is left of the budget
+ * goes into the resolution, which is at most that of a phi larger by 1.5. */
+static void fill_up(Scale *s, Candidate *c) {
+    enum { STEP = 4 };
+    const double fill = 1.5;
+    int64_t most = (int64_t)((double)c->net.by.resolution * pow(c->by.gamma, fill));
+    for (int64_t step = 16 * STEP; step >= STEP; step /= 2) {
+        Candidate next = *c;
+        next.net.by.resolution += step;
+        if (next.net.by.resolution <= most && try_network(s, &next))
+            *c = next;
+    }
 }
 
 /* ---- all of them ------------------------------------------------------------------------------
@@ -244,6 +263,7 @@ bool scale_search(Scale *s, const Compound *by, size_t n, Candidates *out) {
         if (!largest_phi(s, &c, start))
             continue;
         start = (int)floor(c.by.phi);
+        fill_up(s, &c);
         vec_push(s->arena, &out->items, c);
     }
     if (!s->diag->errors && !out->items.len)
