@@ -5,10 +5,10 @@
     hot_loops.py --effnetc CMD --fill-model CMD models
     hot_loops.py --effnetc CMD --list GROUP...         also prints each loop
 
-For x86-64-v3 and -v4, built with -O2, as users do, by gcc 12 or clang 14 (--compiler):
+For x86-64-v3 and -v4, built with -O2, as users do, by gcc 12, clang 14 or effnetc's own LLVM (--compiler):
 
 - Nothing in such a loop touches the stack: accumulators, weights and addresses stay in registers.
-- (gcc) Each such loop of the loop IR is there, with the FMAs of its tile, and they make up nearly
+- (gcc, LLVM) Each such loop of the loop IR is there, with the FMAs of its tile, and they make up nearly
   the share of all instructions that the loop IR promises. clang unrolls, so that it has other loops.
 
 What is known to fall short is in KNOWN, with the reason. Rows that no network needed are named at
@@ -33,7 +33,7 @@ SHARE = 0.85  # of the share of FMAs in the loop IR: gcc may move a register or 
 
 @dataclasses.dataclass(frozen=True)
 class Known:
-    """Loops that fall short. gcc's rows name kernels, clang's what it does to many."""
+    """Loops that fall short. gcc's and LLVM's rows name kernels, clang's what it does to many."""
 
     compiler: str
     target: str
@@ -67,6 +67,10 @@ KNOWN = (
           "want registers too"),
     Known("clang", "x86-64-v3", r"(dense|conv1x1)_.*", "spill", 52,
           "clang unrolls a block of channels and moves loads together"),
+    Known("llvm", "x86-64-v3", r"winograd4_gemm_4x3", "spill", 2,
+          "12 sums, 3 vectors of weights and a pixel take all registers; LLVM copies sums around"),
+    Known("llvm", "x86-64-v3", r"winograd4_gemm_4x3", "share", 0.65,
+          "12 sums, 3 vectors of weights and a pixel take all registers; LLVM copies sums around"),
 )
 NOT_HOT = re.compile(r"winograd\d+_(input|output)")  # a tile of 36 values, more than registers
 
@@ -84,9 +88,9 @@ def check(compiler, target, name, found, promised):
             lines = "".join(f"\n    {line}" for line in loop.spills[:4])
             wrong.append((loop.function, ("spill", len(loop.spills),
                           f"{where}: {len(loop.spills)} instructions touch the stack:{lines}")))
-        if compiler == "gcc":
+        if compiler != "clang":
             wrong += [(loop.function, w) for w in shares(where, loop, promised.get(loop.function, []))]
-    if compiler == "gcc":
+    if compiler != "clang":
         wrong += missing(f"{name}: {compiler}, {target}", found, promised)
     return wrong
 
@@ -144,10 +148,12 @@ class Checker:
 
 def examine(args, name, path, folder, checker):
     for target in TARGETS:
-        toolchain.run(args.effnetc, path, "-o", folder, "--name", "net", "--target", target)
+        native = ["--emit=asm"] if args.compiler == "llvm" else []
+        toolchain.run(args.effnetc, path, "-o", folder, "--name", "net", "--target", target, *native)
         text = toolchain.run(args.effnetc, path, "-o", "-", "--emit=loop-ir", "--target", target)
         promised = loops.ir_loops(text)
-        toolchain.run(args.command, "-O2", "-S", "net.c", "-o", "net.s", cwd=folder)
+        if not native:
+            toolchain.run(args.command, "-O2", "-S", "net.c", "-o", "net.s", cwd=folder)
         found = loops.asm_loops((folder / "net.s").read_text(encoding="utf-8"))
         checker.add(args.compiler, target, name, found, promised)
         for loop in found if args.list else []:
@@ -175,7 +181,8 @@ def each_network(args, folder):
 
 
 def body(args):
-    args.command = {"gcc": toolchain.find_gcc, "clang": toolchain.find_clang}[args.compiler]()
+    find = {"gcc": toolchain.find_gcc, "clang": toolchain.find_clang, "llvm": lambda: toolchain.find_llvm(args)}
+    args.command = find[args.compiler]()
     checker = Checker()
     with tempfile.TemporaryDirectory(prefix="effnetc-shape-") as temporary:
         for name, path, own in each_network(args, pathlib.Path(temporary)):
@@ -186,6 +193,6 @@ def body(args):
 
 if __name__ == "__main__":
     parser = toolchain.parser(__doc__)
-    parser.add_argument("--compiler", choices=("gcc", "clang"), default="gcc")
+    parser.add_argument("--compiler", choices=("gcc", "clang", "llvm"), default="gcc")
     parser.add_argument("--list", action="store_true", help="print the loops")
     toolchain.main(body, toolchain.parse(parser))

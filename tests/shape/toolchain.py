@@ -48,6 +48,13 @@ def find_clang():
     raise Missing("clang 14 is not installed")
 
 
+def find_llvm(args):
+    """None: the command does it itself, where it was built with LLVM 19; Debian's."""
+    version = run(args.effnetc, "--version")
+    if "LLVM 19." not in version:
+        raise Missing(f"effnetc built with LLVM 19 is needed: {version.strip()}")
+
+
 def parser(description):
     """With the options that all scripts have."""
     p = argparse.ArgumentParser(description=description.splitlines()[0])
