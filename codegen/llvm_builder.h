@@ -61,7 +61,7 @@ LLVMValueRef llvm_bytes_behind(LBuilder *x, LLVMValueRef pointer, int64_t bytes)
 
 /* ---- llvm_insts.c: instructions that give a value -------------------------------------------- */
 
-/* The value of an instruction, of v: its operands, to; to be stored to its register. */
+/* The value that an instruction makes of its operands, v. */
 LLVMValueRef llvm_inst(LBuilder *x, const Inst *in, LLVMValueRef *v);
 /* A scalar in all lanes. */
 LLVMValueRef llvm_splat(LBuilder *x, LType t, LLVMValueRef value);
@@ -103,6 +103,9 @@ void llvm_debug_end(LBuilder *x);
 
 /* ---- llvm_output.c: optimisation, machine code ----------------------------------------------- */
 
+/* What functions are compiled for: "+avx2,+fma", on top of LLVM_CPU. */
+#define LLVM_CPU "x86-64"
+const char *llvm_features(Arena *a, const Target *t);
 /* NULL with an error in d. */
 LLVMTargetMachineRef llvm_machine(const Target *t, const LlvmOptions *o, Diag *d);
 bool llvm_write(LBuilder *x, LLVMTargetMachineRef machine, LlvmFile kind, Buf *out, Diag *d);

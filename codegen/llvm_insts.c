@@ -122,8 +122,9 @@ static LLVMValueRef llvm_op_max(LBuilder *x, const Operands *o) {
 
 /* ---- scaling by powers of 2: AVX-512 --------------------------------------------------------- */
 
-/* The arguments of a masked instruction: `head` of them, no lanes to keep, a mask of all, `imm`
- * where the instruction has one behind the mask, and the rounding mode where it has that. */
+/* An instruction with a mask, here of all lanes: its operands, what lanes without the mask would
+ * have, the mask, and, at 512 bits and for scalars, the rounding mode in force. reducess takes its
+ * operand twice, and `imm`, where it isn't negative, behind the mask; reduceps, before. */
 static LLVMValueRef x86_masked(LBuilder *x, const Operands *o, const char *name, int imm) {
     bool scalar = o->to.lanes == 1, reduce = imm >= 0;
     LType t = ltype(o->to.dtype, scalar ? 16 / dtype_bytes(o->to.dtype) : o->to.lanes);

@@ -1,7 +1,9 @@
 /* llvm_output.c: optimisation and machine code. */
 #include <llvm-c/Analysis.h>
+#include <llvm-c/ErrorHandling.h>
 #include <llvm-c/Target.h>
 #include <llvm-c/Transforms/PassBuilder.h>
+#include <llvm/Config/llvm-config.h>
 
 #include <string.h>
 
@@ -9,8 +11,7 @@
 
 /* ---- the target ------------------------------------------------------------------------------ */
 
-/* "avx2,fma" as LLVM has it: "+avx2,+fma". */
-static const char *features(Arena *a, const Target *t) {
+const char *llvm_features(Arena *a, const Target *t) {
     Buf b = {0};
     for (const char *s = t->features; *s; s += strspn(s, ",")) {
         size_t n = strcspn(s, ",");
@@ -26,17 +27,24 @@ static LLVMCodeGenOptLevel codegen_level(int opt_level) {
     return opt_level == 0 ? LLVMCodeGenLevelNone : LLVMCodeGenLevelDefault;
 }
 
+/* What LLVM gives up at is our fault: modules are checked before. */
+static void give_up(const char *reason) {
+    die("LLVM %s: %s", emit_llvm_version(), reason);
+}
+
 LLVMTargetMachineRef llvm_machine(const Target *t, const LlvmOptions *o, Diag *d) {
     Arena a = {0};
     LLVMTargetRef target;
     char *message = NULL;
     LLVMTargetMachineRef machine = NULL;
+    LLVMResetFatalErrorHandler();
+    LLVMInstallFatalErrorHandler(give_up);
     LLVMInitializeAllTargetInfos();
     LLVMInitializeAllTargets();
     LLVMInitializeAllTargetMCs();
     LLVMInitializeAllAsmPrinters();
     if (!LLVMGetTargetFromTriple(t->triple, &target, &message))
-        machine = LLVMCreateTargetMachine(target, t->triple, "x86-64", features(&a, t),
+        machine = LLVMCreateTargetMachine(target, t->triple, LLVM_CPU, llvm_features(&a, t),
                                           codegen_level(o->opt_level), LLVMRelocPIC,
                                           LLVMCodeModelDefault);
     if (!machine) {
@@ -50,11 +58,17 @@ LLVMTargetMachineRef llvm_machine(const Target *t, const LlvmOptions *o, Diag *d
 
 /* ---- passes ---------------------------------------------------------------------------------- */
 
+/* Before 18 there is no fixpoint to ask for. */
+#if LLVM_VERSION_MAJOR < 18
+#define INSTCOMBINE "instcombine"
+#else
+#define INSTCOMBINE "instcombine<no-verify-fixpoint>"
+#endif
+
 /* What pays: registers become values, common subexpressions and constant arithmetic go, what loops
  * do not change leaves them. Kernels come as they should run: nothing is unrolled, vectorised or
  * inlined. */
-static const char pipeline[] =
-    "function(sroa,early-cse,instcombine<no-verify-fixpoint>,loop-mssa(licm),early-cse)";
+static const char pipeline[] = "function(sroa,early-cse," INSTCOMBINE ",loop-mssa(licm),early-cse)";
 
 static bool optimise(LBuilder *x, LLVMTargetMachineRef machine, Diag *d) {
     const char *passes = x->options->opt_level ? pipeline : "function(sroa)";
