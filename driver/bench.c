@@ -2,7 +2,7 @@
  *
  * The clock of a core changes with its load and its neighbours. So the peak is measured between the
  * runs, on the same threads, and of both the best counts. */
-#include "driver/driver.h"
+#include "driver/trace.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -35,10 +35,15 @@ typedef struct Timed {
     double last;   /* when the run began, or its last step ended */
     double *steps; /* minima; NULL: not watched */
     double *sums;  /* of the steps in this run: a batch may do some of them several times */
+    Trace *trace;  /* NULL: none */
 } Timed;
 
 static void step_done(void *context, int step) {
     Timed *t = context;
+    if (trace_is_on(t->trace)) {
+        trace_step(t->trace, step);
+        return;
+    }
     double time = clock_seconds();
     t->sums[step] += time - t->last;
     t->last = time;
@@ -188,13 +193,28 @@ static bool measure_beside_peak(Timed *model, double seconds, Bench *out, Arena 
     return ok;
 }
 
+static bool trace_runs(const Timed *t) {
+    bool ok = true;
+    for (int i = 0; t->trace && ok && i < TRACE_RUNS; i++)
+        ok = trace_run(t->trace, t->program, t->m, t->in, t->out);
+    return ok;
+}
+
 bool bench_model(effnetc_model *m, Tensor *const *in, double seconds, bool steps, Bench *out,
                  Arena *a) {
-    Timed model = {.m = m};
+    return bench_traced(m, in, seconds, steps, NULL, out, a);
+}
+
+bool bench_traced(effnetc_model *m, Tensor *const *in, double seconds, bool steps, Trace *trace,
+                  Bench *out, Arena *a) {
+    Timed model = {.m = m, .trace = trace};
     take_memory(&model, in, a);
-    if (steps)
+    if (steps || trace)
         watch_steps(&model, a);
-    bool ok = open_timed(&model, NULL) && measure_beside_peak(&model, seconds, out, a);
+    bool ok = open_timed(&model, NULL) && measure_beside_peak(&model, seconds, out, a) &&
+              trace_runs(&model);
+    if (!steps)
+        out->steps = NULL;
     if (model.program)
         native_close(model.program);
     return ok;

@@ -1,6 +1,5 @@
 /* cmd_bench.c: effnetc bench: how fast compiled code is, as a whole and step by step. */
-#include "driver/describe.h"
-#include "driver/driver.h"
+#include "driver/trace.h"
 
 #include <string.h>
 
@@ -11,6 +10,7 @@ typedef struct BenchOptions {
     double seconds;
     int seed;
     bool per_layer, json;
+    const char *trace;
 } BenchOptions;
 
 static const Option rows[] = {
@@ -19,6 +19,8 @@ static const Option rows[] = {
     {"per-layer", 0, OPT_FLAG, offsetof(BenchOptions, per_layer), NULL,
      "time each step, and sum them up by op", 0, 0},
     {"json", 0, OPT_FLAG, offsetof(BenchOptions, json), NULL, "print JSON", 0, 0},
+    {"trace", 0, OPT_TEXT, offsetof(BenchOptions, trace), "FILE",
+     "write what a few runs do on each thread, for ui.perfetto.dev", 0, 0},
     {"seed", 0, OPT_INT, offsetof(BenchOptions, seed), "N",
      "without --input: which random numbers go in (default: 1)", 0, INT32_MAX},
     {"backend", 0, OPT_CHOICE, offsetof(BenchOptions, compiler.native), NATIVE_CHOICES,
@@ -239,9 +241,17 @@ static void bench(const BenchOptions *o, effnetc_model *m, Arena *a) {
         return;
     if (!o->inputs.input.count)
         inputs_random(m, o->seed, in, a);
-    bool cached = m->cached.memory && !o->per_layer; /* layers are the compiled graph's */
-    if ((cached || effnetc_compile(m)) && bench_model(m, in, o->seconds, o->per_layer, &b, a))
+    bool graph = o->per_layer || o->trace; /* layers are the compiled graph's */
+    bool cached = m->cached.memory && !graph;
+    Trace *trace = o->trace ? trace_new(a) : NULL;
+    Structure st = {.m = m};
+    bool ok = (!trace || structure_open(&st, m)) && (cached || effnetc_compile(m)) &&
+              bench_traced(m, in, o->seconds, o->per_layer, trace, &b, a);
+    if (ok && trace)
+        ok = trace_write(trace, &st, o->trace);
+    if (ok)
         report(o, m, &b, a);
+    structure_close(&st);
 }
 
 /* A day, so that no sum of times loses its nanoseconds. */
@@ -254,9 +264,16 @@ static bool check_seconds(double seconds, Diag *d) {
     return false;
 }
 
+static bool check_trace(const BenchOptions *o, Diag *d) {
+    if (!o->trace || strcmp(o->trace, "-") != 0)
+        return true;
+    diag_error(d, EXIT_USAGE, "effnetc", "--trace needs a file: times go to standard output");
+    return false;
+}
+
 static void run(Context *cx, const void *options) {
     const BenchOptions *o = options;
-    if (!check_seconds(o->seconds, &cx->diag))
+    if (!check_seconds(o->seconds, &cx->diag) || !check_trace(o, &cx->diag))
         return;
     effnetc_model *m = model_open(&o->compiler, &cx->diag);
     if (load_for_inputs(m, o->common.args.items[0], &o->inputs))

@@ -255,8 +255,14 @@ NativeProgram *native_open(effnetc_model *m, const NativeOptions *o);
 bool native_run(NativeProgram *p, effnetc_model *m, const void *const *in, void *const *out);
 /* The same without that: what is to be timed. */
 bool native_run_again(NativeProgram *p, effnetc_model *m, const void *const *in, void *const *out);
+/* What runs the parts of a step: calls body(arg, i) for each i below n. */
+typedef void ParallelFor(void *context, size_t n, rt_body *body, void *arg);
+/* As native_run_again, by another parallel_for; context NULL: on the caller's thread alone. */
+bool native_run_on(NativeProgram *p, effnetc_model *m, const void *const *in, void *const *out,
+                   void *context, ParallelFor *parallel_for);
 void native_close(NativeProgram *p);
 int native_threads(const NativeProgram *p);
+rt_pool *native_pool(const NativeProgram *p); /* NULL: it has one thread */
 /* What runs compute in. */
 void *native_arena(const NativeProgram *p, size_t *bytes);
 
@@ -329,12 +335,17 @@ typedef struct Bench {
     const double *steps; /* the minimum of each step; NULL where not asked for */
 } Bench;
 
+typedef struct Trace Trace; /* trace.h */
+
 /* Runs the compiled model for so many seconds, but BENCH_MIN_RUNS times if that takes no more than
  * BENCH_PATIENCE times as long, and the peak module between the runs. False with errors. */
 enum { BENCH_SECONDS = 3 }; /* where nobody says */
 enum { BENCH_MIN_RUNS = 50, BENCH_MAX_RUNS = 100000, BENCH_PATIENCE = 4 };
 bool bench_model(effnetc_model *m, Tensor *const *in, double seconds, bool steps, Bench *out,
                  Arena *a);
+/* The same, and then TRACE_RUNS runs more into the trace, where it isn't NULL. */
+bool bench_traced(effnetc_model *m, Tensor *const *in, double seconds, bool steps, Trace *trace,
+                  Bench *out, Arena *a);
 
 /* ---- assign.c ------------------------------------------------------------------------------- */
 

@@ -4,7 +4,6 @@
 
 #include <string.h>
 
-typedef void ParallelFor(void *context, size_t n, rt_body *body, void *arg);
 typedef int Entry(const void *weights, const void *const *in, void *const *out, void *arena,
                   void *pool, ParallelFor *parallel_for);
 typedef int CheckWeights(const void *weights, size_t size);
@@ -119,11 +118,16 @@ NativeProgram *native_open(effnetc_model *m, const NativeOptions *o) {
 
 /* ---- running ---- */
 
-bool native_run_again(NativeProgram *p, effnetc_model *m, const void *const *in, void *const *out) {
-    int code = p->entry(p->weights, in, out, p->arena, p->pool, rt_pool_for);
+bool native_run_on(NativeProgram *p, effnetc_model *m, const void *const *in, void *const *out,
+                   void *context, ParallelFor *parallel_for) {
+    int code = p->entry(p->weights, in, out, p->arena, context, parallel_for);
     if (code != 0)
         diag_error(m->diag, EXIT_INTERNAL, m->path, "the generated code returned %d", code);
     return code == 0;
+}
+
+bool native_run_again(NativeProgram *p, effnetc_model *m, const void *const *in, void *const *out) {
+    return native_run_on(p, m, in, out, p->pool, rt_pool_for);
 }
 
 bool native_run(NativeProgram *p, effnetc_model *m, const void *const *in, void *const *out) {
@@ -141,6 +145,10 @@ void native_close(NativeProgram *p) {
 
 int native_threads(const NativeProgram *p) {
     return p->pool ? rt_pool_threads(p->pool) : 1;
+}
+
+rt_pool *native_pool(const NativeProgram *p) {
+    return p->pool;
 }
 
 void *native_arena(const NativeProgram *p, size_t *bytes) {

@@ -973,12 +973,64 @@ class Cli(unittest.TestCase):
         self.assertRegex(text, r"(?m)^ .* conv2d +f32\[1,2,4,4\] +conv \(\+1\)$")
         self.assertRegex(text, r"(?m)^ .*% +1  conv2d$")
 
+    def test_bench_trace(self):
+        """Events of a track nest, runs and steps follow each other, and parts are of their steps."""
+        here = os.path.dirname(os.path.abspath(__file__))
+        lite0 = os.path.join(here, os.pardir, os.pardir, "examples", "models", "efficientnet_lite0.onnx")
+        for model, threads in [(lite0, 2), (self.model, 1)]:
+            path = self.path("trace.json")
+            args = ["--seconds=0", "--threads=%d" % threads, "--trace", path, "--target=generic"]
+            self.assertNotIn("conv2d", self.check(OK, "bench", model, *args))
+            with open(path) as f:
+                trace = json.load(f)
+            events = [e for e in trace["traceEvents"] if e["ph"] == "X"]
+            names = {e["args"]["name"] for e in trace["traceEvents"] if e["ph"] == "M"}
+            self.assertIn("caller", names)
+            open_until = {}
+            for e in events:
+                start = round(1000 * e["ts"])
+                end = start + round(1000 * e["dur"])
+                stack = open_until.setdefault(e["tid"], [])
+                while stack and stack[-1][0] <= start:
+                    stack.pop()
+                self.assertTrue(0 <= start <= end and (not stack or end <= stack[-1][0]), e)
+                if e["cat"] == "run":
+                    self.assertEqual(stack, [])
+                elif e["tid"] == 0:
+                    self.assertEqual(stack[0][1]["cat"], "run")
+                if e["cat"] == "block":
+                    self.assertEqual(len(stack), 1)
+                stack.append((end, e))
+            runs = [e for e in events if e["cat"] == "run"]
+            self.assertEqual([e["name"] for e in runs], ["run %d" % i for i in range(1, 6)])
+            ops = json.loads(self.check(OK, "inspect", model, "--json", "--target=generic"))["ops"]
+            steps = [e for e in events if "op" in e.get("args", {})]
+            self.assertEqual([e["args"]["step"] for e in steps], 5 * list(range(len(ops))))
+            for e in steps:
+                op = ops[e["args"]["step"]]
+                for key in ["op", "macs", "bytes", "from"]:
+                    self.assertEqual(e["args"][key], op[key])
+            spans = {}
+            for e in steps:
+                spans.setdefault(e["args"]["step"], []).append((e["ts"], e["ts"] + e["dur"]))
+            parts = [e for e in events if e["cat"] == "part"]
+            for e in parts:
+                self.assertTrue(any(a - 1e-3 <= e["ts"] and e["ts"] + e["dur"] <= b + 1e-3
+                                    for a, b in spans[e["args"]["step"]]), e)
+            if threads > 1:
+                self.assertGreater(len(parts), 100)
+                self.assertIn("MBConv6 k3 s2", {e["name"] for e in events if e["cat"] == "block"})
+            else:
+                self.assertEqual(parts, [])
+
     def test_bench_mistakes(self):
         for seconds in ["-1", "x", "nan", "inf", "1e9"]:
             self.check(USAGE, "bench", self.model, "--seconds", seconds, says=["--seconds"])
         self.check(USAGE, "bench", says=["bench needs MODEL"])
         self.check(USAGE, "bench", self.model, "--per-layers", says=["did you mean --per-layer?"])
         self.check(USAGE, "bench", self.model, "--seed=x", says=["--seed"])
+        self.check(USAGE, "bench", self.model, "--trace=-", says=["--trace needs a file"])
+        self.check(IO, "bench", self.model, "--seconds=0", "--trace", self.path("m.onnx/t"), says=["m.onnx"])
         self.check(IO, "bench", self.model, "--cc=no-such-cc", says=["no-such-cc"])
         self.check(IO, "bench", self.path("none.onnx"), says=["none.onnx"])
         self.assertEqual(os.listdir(self.tmp), [])
