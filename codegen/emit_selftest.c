@@ -10,14 +10,7 @@
 
 /* ---- inputs ---------------------------------------------------------------------------------- */
 
-/* splitmix64 (Steele, Lea, Flood 2014). */
-static uint64_t next_random(uint64_t *state) {
-    uint64_t z = *state += 0x9e3779b97f4a7c15u;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
-
+/* random_next as a function of the generated code. */
 static void put_random(Buf *b, const char *name) {
     buf_printf(b,
                "/* splitmix64 (Steele, Lea, Flood 2014). */\n"
@@ -61,7 +54,7 @@ static const char *element_text(DType dt) {
 
 void selftest_input(Tensor *t, uint64_t *state) {
     for (int64_t i = 0; i < shape_elems(&t->shape); i++) {
-        uint64_t r = next_random(state);
+        uint64_t r = random_next(state);
         if (t->dtype == DT_f16 || t->dtype == DT_bf16)
             tensor_set_bits(t, i, half_bits(t->dtype, r));
         else if (dtype_is_float(t->dtype))

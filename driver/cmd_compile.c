@@ -85,7 +85,7 @@ static const char *output_folder(const CompileOptions *o, unsigned what, Diag *d
 static void check_selftest(const CompileOptions *o, unsigned what, Diag *d) {
     if (!o->compiler.selftest || !what || (what & (EFFNETC_C | EFFNETC_NATIVE)) == EFFNETC_C)
         return;
-    diag_error(d, EXIT_USAGE, "effnetc", "--selftest is a function of generated C");
+    diag_error(d, EXIT_USAGE, "effnetc", "--selftest is a function of generated C, and only there");
     diag_note(d, "help", "--emit=c");
 }
 
