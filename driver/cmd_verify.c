@@ -223,6 +223,8 @@ static void verify_layers(const Verification *v, effnetc_backend backend) {
         return;
     if (layers_first(&l))
         explain_layer(v, layers_first(&l));
+    if (!layers_compared(&l))
+        diag_warning(m->diag, v->reference->path, "no value in it is called as one of %s", m->path);
     print(v, (VerifyReport){.outputs = compare_outputs(v), .layers = &l});
 }
 

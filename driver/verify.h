@@ -40,6 +40,7 @@ bool layers_run(Layers *l, effnetc_model *m, effnetc_backend backend, Tensor *co
                 Tensor **out);
 /* The first one that differs; NULL where none does. */
 const Layer *layers_first(const Layers *l);
+size_t layers_compared(const Layers *l); /* how many have a counterpart */
 
 /* ---- verify_passes.c: the program after each pass -------------------------------------------- */
 

@@ -180,3 +180,10 @@ const Layer *layers_first(const Layers *l) {
             return &l->list.data[i];
     return NULL;
 }
+
+size_t layers_compared(const Layers *l) {
+    size_t n = 0;
+    for (size_t i = 0; i < l->list.len; i++)
+        n += l->list.data[i].compared;
+    return n;
+}

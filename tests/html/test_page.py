@@ -148,7 +148,7 @@ class Page(unittest.TestCase):
         path = self.path("<b>m&.onnx")
         with open(path, "wb") as f:
             f.write(model)
-        page = self.inspect(path)
+        page = self.inspect(path, "--measure")
         out = self.browse(page, """return {images: document.images.length, scripts: document.scripts.length,
             bold: document.querySelectorAll("h1 b, #rows b").length, title: document.title,
             text: document.querySelector("#rows").textContent}""", 390)

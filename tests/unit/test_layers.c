@@ -27,9 +27,7 @@ static size_t check_sources(const char *path, const char *target, double toleran
          layers_open(&l, m, m, in, ref, &(Tolerance){.relative = tolerance}, &a) &&
          layers_eval(&l, in, m->diag);
     assert_true(ok);
-    size_t compared = 0;
-    for (size_t i = 0; i < l.list.len; i++)
-        compared += l.list.data[i].compared;
+    size_t compared = layers_compared(&l);
     const Layer *first = layers_first(&l);
     if (first)
         fail_msg("%s: %%%s is not %s: %g", path, first->value->name, first->source,
