@@ -26,6 +26,18 @@ def run(*command, **options):
     return subprocess.run([str(c) for c in command], capture_output=True, text=True, **options)
 
 
+@functools.lru_cache(maxsize=None)
+def native_backends():
+    """Options of the commands that run native code, by all that makes it."""
+    llvm = "without LLVM" not in run(TOOLS["effnetc"], "--version").stdout
+    return ("--backend=c", "--backend=llvm") if llvm else ("--backend=c",)
+
+
+def ways(targets):
+    """All pairs of a target and a backend."""
+    return [(target, backend) for target in targets for backend in native_backends()]
+
+
 class Model:
     """A model, an input and the output it must give."""
 
@@ -58,9 +70,9 @@ class ModelTest(unittest.TestCase):
         return out
 
     def test_reference(self):
-        for target in TARGETS:
-            with self.subTest(target=target):
-                self.ok(TOOLS["effnetc"], "verify", self.model.path, *self.model.input,
+        for target, backend in ways(TARGETS):
+            with self.subTest(target=target, backend=backend):
+                self.ok(TOOLS["effnetc"], "verify", self.model.path, *self.model.input, backend,
                         "--expect", self.model.reference, "--tolerance", "1e-4", "--target", target)
 
     def test_wrong_reference_fails(self):
@@ -217,9 +229,9 @@ class Classifiers(unittest.TestCase):
         for entry in entries:
             with tempfile.TemporaryDirectory(prefix="effnetc-models-") as folder:
                 model = make_skeleton(entry, pathlib.Path(folder))
-                for target in TARGETS:
-                    with self.subTest(model=entry["name"], target=target):
-                        result = run(TOOLS["effnetc"], "verify", model.path, *model.input, "--expect",
+                for target, backend in ways(TARGETS):
+                    with self.subTest(model=entry["name"], target=target, backend=backend):
+                        result = run(TOOLS["effnetc"], "verify", model.path, *model.input, backend, "--expect",
                                      model.reference, "--tolerance", "1e-4", "--target", target)
                         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
 
@@ -234,11 +246,11 @@ class References(unittest.TestCase):
         skeleton = entry["kind"] == "skeleton"
         model = make_skeleton(entry, folder).path if skeleton else SHARED / entry["file"]
         data = folder / f"{entry['name']}.npy" if skeleton else SHARED / entry["input"]["file"]
-        for target in self.targets():
-            with self.subTest(model=entry["name"], target=target):
-                out = folder / target
-                result = run(TOOLS["effnetc"], "run", model, "--input", data, "--backend", "c", "--target",
-                             target, "--output-dir", out)
+        for target, backend in ways(self.targets()):
+            with self.subTest(model=entry["name"], target=target, backend=backend):
+                out = folder / f"{target}{backend}"
+                result = run(TOOLS["effnetc"], "run", model, "--input", data, backend, "--target", target,
+                             "--output-dir", out)
                 self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
                 for i, reference in enumerate(entry["refs"]):
                     error = run(python_with_numpy(), SOURCE / "tests/models/largest_error.py", out / f"{i}.npy",
@@ -303,7 +315,8 @@ class QuantisedLite0(unittest.TestCase):
                                reference)
                     self.assertEqual(made.returncode, 0, made.stderr)
                     result = run(TOOLS["effnetc"], "verify", SHARED / "real/efficientnet_lite0_int8.onnx",
-                                 "--input", data, "--expect", reference, "--tolerance", "0.05", "--target", target)
+                                 "--input", data, "--expect", reference, "--tolerance", "0.05", "--target", target,
+                                 native_backends()[-1])
                     self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
 
 
