@@ -186,8 +186,10 @@ static bool put_description(Buf *b, effnetc_model *m) {
     put_number(b, (int64_t)m->outputs.len);
     for (size_t i = 0; i < m->inputs.len; i++)
         put_tensor(b, &m->inputs.data[i]);
-    for (size_t i = 0; i < m->outputs.len; i++)
+    for (size_t i = 0; i < m->outputs.len; i++) {
         put_tensor(b, &m->outputs.data[i]);
+        put_text(b, m->output_values.data[i]);
+    }
     return put_external(b, m);
 }
 
@@ -262,8 +264,10 @@ static void take_tensors(CacheReader *r) {
     int64_t inputs = get_number(r, 0, MAX_TENSORS), outputs = get_number(r, 0, MAX_TENSORS);
     for (int64_t i = 0; r->ok && i < inputs; i++)
         vec_push(&m->arena, &m->inputs, get_tensor(r));
-    for (int64_t i = 0; r->ok && i < outputs; i++)
+    for (int64_t i = 0; r->ok && i < outputs; i++) {
         vec_push(&m->arena, &m->outputs, get_tensor(r));
+        vec_push(&m->arena, &m->output_values, get_text(r));
+    }
 }
 
 /* Fills in what loading would find out, as far as it is as it should be: false where it is not. */
@@ -366,7 +370,7 @@ static bool is_wanted(const effnetc_model *m) {
 
 bool cache_find(effnetc_model *m) {
     size_t size;
-    if (!is_wanted(m) || !m->target || !dims_from_options(m))
+    if (!is_wanted(m) || !m->target)
         return false;
     m->cache_key = cache_key(m);
     void *memory = m->cache_key ? read_entry(entry_path(m, m->cache_key), &size) : NULL;
@@ -375,7 +379,7 @@ bool cache_find(effnetc_model *m) {
         return true;
     }
     rt_memory_free(memory);
-    m->inputs.len = m->outputs.len = 0;
+    m->inputs.len = m->outputs.len = m->output_values.len = 0;
     return false;
 }
 
@@ -434,7 +438,7 @@ static bool is_unchanged(effnetc_model *m) {
 
 void cache_keep(effnetc_model *m, const Buf *object) {
     Buf description = {0};
-    if (m->cache_key && is_unchanged(m) && put_description(&description, m) &&
+    if (m->cache_key && !m->cached.memory && is_unchanged(m) && put_description(&description, m) &&
         !replace_entry(m, &description, object)) {
         diag_warning(m->diag, m->options.cache, "the code can't be kept here");
         diag_note(m->diag, "reason", "%s", strerror(errno));

@@ -150,6 +150,8 @@ bool effnetc_load(effnetc_model *m, const char *path) {
     ensure(!m->path);
     m->path = arena_strdup(&m->arena, path);
     m->target = find_target(m->options.target, m->diag);
+    if (!is_ir_path(path) && !dims_from_options(m))
+        return false;
     if (cache_find(m))
         return true;
     m->source = load_source(m);

@@ -158,6 +158,8 @@ class Cache(Native):
         self.cached()
         self.cached("--threads=2")
         self.check(OK, "verify", self.model, "--cache=cache")
+        for option in ["--per-layer", "--bisect-passes"]:
+            self.check(OK, "verify", self.model, "--cache=cache", option)
         bench = ["bench", self.model, "--seconds=0.05", "--cache=cache", "--json"]
         self.assertEqual(json.loads(self.check(OK, *bench))["macs"],
                          json.loads(self.check(OK, *bench, "--per-layer"))["macs"])
@@ -275,6 +277,8 @@ class Cache(Native):
             out = self.check(OK, "run", self.model, "--input", x, "--cache=cache", "--output=-")
             self.assertEqual(list(onnx.read_npy(out)), [max(i - 3, 0) for i in range(4 * n)])
         self.assertEqual(len(self.entries()), 2)
+        p = subprocess.run([COMMAND, "verify", self.model, "--cache=cache", "--dim=n"], capture_output=True, cwd=self.dir)
+        self.assertEqual((p.returncode, p.stderr.count(b"NAME=N")), (USAGE, 1))
 
 
 @unittest.skipUnless(HAS_LLVM, "this effnetc is built without LLVM")
