@@ -4,6 +4,16 @@
 
 #include "ir/loop.h"
 
+/* How pictures become what the code takes: their geometry is the caller's, their values the code's.
+ */
+typedef struct EmitPictures {
+    const char *fit; /* "stretch", "letterbox"; NULL: what crop or resize says */
+    double crop;     /* 0: no */
+    int resize;      /* 0: no */
+    const char *filter, *channels;
+    float mean[3], std[3]; /* red, green, blue; compiled in */
+} EmitPictures;
+
 /* What the printers say about the model beyond the module itself. */
 typedef struct EmitInfo {
     const char *name;    /* C identifier prefix: b0 */
@@ -12,6 +22,7 @@ typedef struct EmitInfo {
     int64_t macs, parameters;
     const uint64_t *selftest; /* hashes of the outputs for NAME_selftest; NULL: there is none */
     bool weights_inside;      /* NAME_weights of native code is them, no file NAME.weights.bin */
+    const EmitPictures *pictures; /* where the code takes their bytes; else NULL */
 } EmitInfo;
 
 /* ---- emit_c.c: NAME.c and NAME.h ------------------------------------------------------------- */

@@ -88,6 +88,34 @@ static json_t *names(const EmitFile *files, size_t n) {
     return f;
 }
 
+static json_t *channels(const float v[3]) {
+    json_t *list = json_array();
+    for (int c = 0; c < 3; c++) {
+        char digits[32]; /* as many as a float has: 123.675, not 123.67500305 */
+        snprintf(digits, sizeof digits, "%.7g", (double)v[c]);
+        if (json_array_append_new(list, json_real(strtod(digits, NULL))))
+            die("no JSON for channels");
+    }
+    return list;
+}
+
+/* As `effnetc run` reads it beside a model; "inside": what the code does itself. */
+static json_t *preprocessing(const EmitPictures *p) {
+    json_t *o = json_object();
+    if (p->fit)
+        set(o, "fit", json_string(p->fit));
+    if (p->crop != 0)
+        set(o, "crop", json_real(p->crop));
+    if (p->resize)
+        set(o, "resize", json_integer(p->resize));
+    set(o, "filter", json_string(p->filter));
+    set(o, "channels", json_string(p->channels));
+    set(o, "mean", channels(p->mean));
+    set(o, "std", channels(p->std));
+    set(o, "inside", json_pack("[sss]", "channels", "mean", "std"));
+    return o;
+}
+
 void emit_json(Buf *out, const Module *m, const EmitInfo *info, const EmitFile *files,
                size_t nfiles) {
     Arena a = {0};
@@ -100,6 +128,8 @@ void emit_json(Buf *out, const Module *m, const EmitInfo *info, const EmitFile *
     set(root, "target", json_string(m->target->name));
     set(root, "inputs", tensors(&params, BUF_INPUT));
     set(root, "outputs", tensors(&params, BUF_OUTPUT));
+    if (info->pictures)
+        set(root, "preprocessing", preprocessing(info->pictures));
     set(root, "arena", arena(m));
     set(root, "weights", weights(m, info));
     if (info->selftest)

@@ -93,14 +93,23 @@ static bool dims_from_inputs(effnetc_model *m, const char *path, const InputOpti
     return ok;
 }
 
+/* What code that normalises bytes needs to know of the options for pictures. */
+static void take_values(effnetc_model *m, const InputOptions *o) {
+    m->options.mean = o->mean;
+    m->options.std = o->std;
+    m->options.channels = o->channels;
+}
+
 bool load_for_inputs(effnetc_model *m, const char *path, const InputOptions *o) {
+    take_values(m, o);
     if (o->input.count && !is_ir_path(path) && !dims_from_inputs(m, path, o))
         return false;
     return effnetc_load(m, path);
 }
 
-bool load_for_batch(effnetc_model *m, const char *path, int batch) {
+bool load_for_batch(effnetc_model *m, const char *path, int batch, const InputOptions *o) {
     OnnxInputs in;
+    take_values(m, o);
     if (batch && !is_ir_path(path)) {
         if (!onnx_inputs(path, &m->arena, &in, m->diag) || !dims_from_options(m))
             return false;

@@ -145,7 +145,11 @@ struct effnetc_model {
     VEC(effnetc_tensor) inputs, outputs;
     VEC(const char *) output_values; /* names of the loaded graph's values that outputs are */
     int64_t macs, parameters;        /* of the model as loaded */
-    PassDone *pass_done;             /* of a compilation; NULL: nobody to call */
+    /* How pictures are prepared whose bytes the code takes and normalises; NULL: it takes what the
+     * model does. */
+    const rt_preprocess *pixels;
+    const EmitPictures *pictures; /* the same, for the printers */
+    PassDone *pass_done; /* of a compilation; NULL: nobody to call */
     void *pass_context;
 };
 
@@ -173,6 +177,17 @@ const char *ir_constant_dir(const char *path, Arena *a);
 
 /* Whether a path is that of graph IR rather than of ONNX. */
 bool is_ir_path(const char *path);
+
+/* ---- input_type.c: what the compiled code takes -----------------------------------------------
+ */
+
+#define INPUT_CHOICES "model|u8-rgb|u8-rgb-any"
+
+/* Makes the graph, as loaded, take the bytes that m->pixels says. */
+bool load_bytes(const effnetc_model *m, Graph *g);
+/* Where the options want bytes of pictures: chooses how they are normalised (m->pixels), and loads
+ * the graph that does it. For a model that is loaded. False with errors. */
+bool take_bytes(effnetc_model *m);
 
 /* ---- compile.c ------------------------------------------------------------------------------ */
 
@@ -405,6 +420,8 @@ void inputs_random(const effnetc_model *m, int seed, Tensor **in, Arena *a);
  * NAME.json beside the model, else what published weights of the member were trained with. Says on
  * the log what it is, unless the options said it. False with errors. */
 bool preprocess_choose(effnetc_model *m, const InputOptions *o, rt_preprocess *p);
+/* For NAME.json. */
+EmitPictures preprocess_info(const rt_preprocess *p);
 /* In words. */
 const char *preprocess_text(const rt_preprocess *p, Arena *a);
 
@@ -417,7 +434,7 @@ bool dims_from_options(effnetc_model *m);
 bool load_for_inputs(effnetc_model *m, const char *path, const InputOptions *o);
 /* effnetc_load; where the first dimension of a model's one input is symbolic, it is `batch` (0: as
  * the options say). */
-bool load_for_batch(effnetc_model *m, const char *path, int batch);
+bool load_for_batch(effnetc_model *m, const char *path, int batch, const InputOptions *o);
 
 /* ---- execute.c ------------------------------------------------------------------------------ */
 

@@ -32,10 +32,15 @@ typedef struct effnetc_strings {
 
 /* A zeroed struct asks for the defaults, but for numbers: start from effnetc_default_options. */
 typedef struct effnetc_options {
-    const char *target;       /* a row of `effnetc targets`; NULL or "native": this machine */
-    const char *name;         /* prefix of generated names and files; NULL: from the file's name */
-    effnetc_strings dims;     /* "NAME=N": values of symbolic dimensions */
-    int opt_level;            /* 0..3 */
+    const char *target;   /* a row of `effnetc targets`; NULL or "native": this machine */
+    const char *name;     /* prefix of generated names and files; NULL: from the file's name */
+    effnetc_strings dims; /* "NAME=N": values of symbolic dimensions */
+    const char *input; /* "u8-rgb": the input is u8[N,H,W,3], normalised inside; NULL: as it is */
+    effnetc_strings mean; /* of "u8-rgb": one number or three; none, of both: the member's */
+    effnetc_strings std;
+    const char
+        *channels; /* of "u8-rgb": the model's own order, "rgb" or "bgr"; NULL: the member's */
+    int opt_level; /* 0..3 */
     effnetc_strings disabled; /* passes to leave out */
     int64_t max_arena;        /* bytes that the arena must not exceed; 0: any, for speed */
     const char *print_after;  /* print the IR after this pass, "all", "changed", "diff" */

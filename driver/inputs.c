@@ -48,11 +48,19 @@ static bool picture_shape(const effnetc_tensor *t, rt_preprocess *p) {
     return h >= 1 && w >= 1 && h <= RT_MAX_SIDE && w <= RT_MAX_SIDE;
 }
 
+/* Code that normalises bytes takes them red first, and fills with its own mean. */
+static bool red_first(const rt_preprocess *inside, rt_preprocess *p) {
+    for (int c = 0; c < 3; c++)
+        p->mean[c] = inside->mean[inside->bgr ? 2 - c : c];
+    p->bgr = false;
+    return true;
+}
+
 bool picture_input(effnetc_model *m, const effnetc_tensor *want, const char *path,
                    const InputOptions *o, PictureInput *out) {
     *out = (PictureInput){.bytes = !strcmp(want->dtype, "u8")};
     if (picture_shape(want, &out->p))
-        return preprocess_choose(m, o, &out->p);
+        return preprocess_choose(m, o, &out->p) && (!m->pixels || red_first(m->pixels, &out->p));
     Shape shape = shape_of(want->rank, want->dims);
     diag_error(m->diag, EXIT_USAGE, path, "a picture can't be the input %s", want->name);
     diag_note(m->diag, "wanted", "%s", type_text(tensor_dtype(want), &shape, &m->arena));

@@ -67,7 +67,11 @@ static Graph *load_onnx(effnetc_model *m) {
 }
 
 static Graph *load_source(effnetc_model *m) {
-    return is_ir_path(m->path) ? load_ir(m) : load_onnx(m);
+    Graph *g = is_ir_path(m->path) ? load_ir(m) : load_onnx(m);
+    if (!g || !m->pixels || load_bytes(m, g))
+        return g;
+    graph_free(g);
+    return NULL;
 }
 
 /* What it has to say was said the first time. */
@@ -120,6 +124,7 @@ static effnetc_tensor describe(effnetc_model *m, const char *name, const Type *t
 
 static void describe_source(effnetc_model *m) {
     const Graph *g = m->source;
+    m->inputs.len = m->outputs.len = 0;
     for (size_t i = 0; i < g->inputs.len; i++)
         vec_push(&m->arena, &m->inputs,
                  describe(m, g->inputs.data[i]->name, &g->inputs.data[i]->type));
@@ -160,5 +165,9 @@ bool effnetc_load(effnetc_model *m, const char *path) {
         return false;
     m->name = model_name(m);
     describe_source(m);
+    if (!take_bytes(m))
+        return false;
+    if (m->pixels)
+        describe_source(m);
     return m->diag->errors == 0;
 }

@@ -382,6 +382,22 @@ static void warn_about_values(const effnetc_model *m) {
               "torchvision: --mean=123.675,116.28,103.53 --std=58.395,57.12,57.375");
 }
 
+EmitPictures preprocess_info(const rt_preprocess *p) {
+    EmitPictures e = {.fit = p->crop != 0 || p->resize ? NULL
+                             : p->letterbox            ? "letterbox"
+                                                       : "stretch",
+                      .crop = p->crop,
+                      .resize = p->resize,
+                      .filter = filter_names[p->filter],
+                      .channels = p->bgr ? "bgr" : "rgb"};
+    for (int c = 0; c < 3; c++) {
+        int from = p->bgr ? 2 - c : c;
+        e.mean[c] = p->mean[from];
+        e.std[c] = p->std[from] != 0 ? p->std[from] : 1;
+    }
+    return e;
+}
+
 bool preprocess_choose(effnetc_model *m, const InputOptions *o, rt_preprocess *p) {
     Arena *a = &m->arena;
     Recipe options, json, member,
@@ -400,7 +416,7 @@ bool preprocess_choose(effnetc_model *m, const InputOptions *o, rt_preprocess *p
     }
     if (missing.has_values)
         warn_about_values(m);
-    else if (missing.by != options.by)
+    else if (missing.by != options.by && !m->pixels)
         fprintf(m->options.log ? m->options.log : stderr, "pictures: %s: as for %s\n",
                 preprocess_text(p, a), missing.by);
     if (p->bgr) {

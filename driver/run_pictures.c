@@ -144,7 +144,7 @@ void run_pictures(effnetc_model *m, const char *model, const PictureRun *o,
                   const rt_labels *labels) {
     Session s = {.m = m, .o = o, .labels = labels, .diag = m->diag};
     bool ok = pictures_list(o->paths, &s.list, &m->arena, m->diag);
-    ok &= load_for_batch(m, model, o->batch);
+    ok &= load_for_batch(m, model, o->batch, o->inputs);
     if (!ok || !check_input(&s))
         return;
     s.task = model_task(m);

@@ -37,7 +37,8 @@ EmitInfo model_emit_info(const effnetc_model *m) {
                       .model = strcmp(m->path, "-") ? base_name(m->path) : "standard input",
                       .version = EFFNETC_VERSION,
                       .macs = m->macs,
-                      .parameters = m->parameters};
+                      .parameters = m->parameters,
+                      .pictures = m->pictures};
 }
 
 /* ---- the handle ---- */

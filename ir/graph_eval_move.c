@@ -166,3 +166,16 @@ bool eval_pad(const Node *n, const Tensor *const *in, Tensor *const *out, Arena 
     copy_strided(x, out[0], &to, in[0], &from);
     return true;
 }
+
+bool eval_pixels(const Node *n, const Tensor *const *in, Tensor *const *out, Arena *scratch,
+                 Buf *why) {
+    (void)n, (void)scratch, (void)why;
+    const int64_t *d = in[0]->shape.dim;
+    int64_t plane = d[1] * d[2], channels = d[3];
+    for (int64_t i = 0; i < d[0] * plane * channels; i++) {
+        int64_t image = i / (plane * channels), c = i / plane % channels, p = i % plane;
+        double x = tensor_f64(in[0], (image * plane + p) * channels + c);
+        tensor_set_f64(out[0], i, x + (in[1] ? tensor_f64(in[1], c) : 0));
+    }
+    return true;
+}

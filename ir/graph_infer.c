@@ -105,6 +105,18 @@ bool infer_cast(const Node *n, Type *results, Buf *why) {
     return true;
 }
 
+bool infer_pixels(const Node *n, Type *results, Buf *why) {
+    const Shape *x = shape_in(n, 0), *shift = node_in(n, 1) ? shape_in(n, 1) : NULL;
+    if (dtype_in(n, 0) != DT_u8 || x->rank != 4)
+        return refuse(why, "x must be u8[N,H,W,C]");
+    Shape channels = SHAPE(x->dim[3]);
+    if (shift && (dtype_in(n, 1) != DT_f32 || !shape_equal(shift, &channels)))
+        return refuse(why, "shift must be f32 with a number for each of the %lld channels",
+                      (long long)x->dim[3]);
+    results[0] = type_plain(DT_f32, SHAPE(x->dim[0], x->dim[3], x->dim[1], x->dim[2]));
+    return true;
+}
+
 /* The common shape by numpy's rule: aligned at the last dim, 1 stretches. */
 static bool broadcast(const Shape *a, const Shape *b, Shape *out) {
     const Shape *big = a->rank >= b->rank ? a : b, *small = big == a ? b : a;

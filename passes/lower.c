@@ -412,6 +412,7 @@ static const bool takes_types[OP_COUNT] = {
     [OP_reshape] = true,
     [OP_identity] = true,
     [OP_reorder] = true,
+    [OP_pixels] = true,
     [OP_reduce_sum] = true,
     [OP_reduce_prod] = true,
     [OP_reduce_min] = true,

@@ -21,6 +21,7 @@ static const bool by_images[OP_COUNT] = {
     [OP_pad] = true,         [OP_reorder] = true,
     [OP_max_pool] = true,    [OP_avg_pool] = true,
     [OP_resize] = true,      [OP_interleave] = true,
+    [OP_pixels] = true,
 };
 
 static bool has_images(const Value *v, int64_t images) {

@@ -1,6 +1,7 @@
 /* layout: where each value's elements lie.
  *
  *   graph inputs and outputs   plain, as the caller has them
+ *   results of pixels          planes of single channels, for the stem
  *   results of blocked ops     nchwNc, N the target's vector width (lowerings.def says which ops)
  *   inputs of convolutions     a halo as wide as the padding of all that read them
  *
@@ -27,6 +28,8 @@ static bool makes_blocks(const Node *n) {
 
 static void block_results(Graph *g, int lanes) {
     FOR_EACH_NODE(g, n) {
+        if (n->op == OP_pixels)
+            node_out(n)->type.layout.block = 1;
         for (int i = 0; makes_blocks(n) && i < n->nresults; i++)
             if (can_block(n->results[i]))
                 n->results[i]->type.layout.block = lanes;
@@ -42,7 +45,7 @@ static int wanted_block(const Node *n, int slot, int lanes) {
     if (rule != LAYOUT_BLOCKED || !can_block(v))
         return 0;
     bool dense = n->op == OP_conv2d || n->op == OP_conv2d_mean || n->op == OP_conv2d_dwconv2d;
-    bool stem = dense && slot == 0 && v->type.layout.block == 0 && v->type.shape.dim[1] < lanes;
+    bool stem = dense && slot == 0 && v->type.layout.block <= 1 && v->type.shape.dim[1] < lanes;
     return stem ? 1 : lanes;
 }
 

@@ -87,6 +87,20 @@ typedef struct RunnerOptions {
 bool run_passes(Program *p, const char *const *names, int n, PassContext *cx,
                 const RunnerOptions *o);
 
+/* ---- picture_input.c: pictures as they are ----------------------------------------------------
+ */
+
+/* What is done with the channels of a picture: (x - mean) / std, in the model's order of them. */
+typedef struct PictureValues {
+    float mean[3], std[3];
+    bool bgr; /* the model wants blue first */
+} PictureValues;
+
+/* Makes the graph's one input, f32[N,3,H,W] or f32[N,H,W,3], the bytes u8[N,H,W,3] of pictures, red
+ * first, of which the graph computes what it took before. False with an error (3) where there is no
+ * such input. For a graph that no pass has seen. */
+bool graph_take_bytes(Graph *g, const PictureValues *v, const char *where, Diag *d);
+
 /* ---- pipeline.c ------------------------------------------------------------------------------ */
 
 /* The passes of an optimisation level, "lower" included. */

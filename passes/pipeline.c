@@ -27,6 +27,7 @@ static const char *const level2[] = {
     "fuse-pad",
     "expand-pad",
     "fold-input",
+    "fuse-pixels",
     "fuse-act",
     "fuse-se",
     "fuse-scale",

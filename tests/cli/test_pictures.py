@@ -19,7 +19,7 @@ import zlib
 import onnx_bytes as onnx
 
 COMMAND = os.environ.get("EFFNETC_COMMAND", "effnetc")
-OK, USAGE, BAD_MODEL, IO = 0, 1, 2, 74
+OK, USAGE, BAD_MODEL, UNSUPPORTED, IO = 0, 1, 2, 3, 74
 
 # The means of the channels are the values of three classes.
 CLASSES = """graph @g(%x: f32[1,3,8,8]) -> f32[1,3] {
@@ -277,6 +277,81 @@ class Pictures(unittest.TestCase):
             want = Image.open(path).resize((side, side), how[name]).tobytes()
             self.assertEqual(got, [want[3 * p + c] for c in range(3) for p in range(side * side)],
                              (w, h, side, name))
+
+    # ---- bytes as the input of compiled code ----
+
+    CONV = """graph @g(%%x: f32[%s]) -> f32[1,64] {
+  const @w : f32[4,3,3,3] = [%s]
+  %%c = conv2d %%%s, @w {kernel=3x3, stride=2x2, pad=1x1x1x1, act=relu} : f32[1,4,4,4]
+  %%y = reshape %%c {shape=[1, 64]} : f32[1,64]
+  return %%y
+}
+"""
+    VALUES = ("--mean=123.675,116.28,103.53", "--std=58.395,57.12,57.375")
+
+    def conv(self, name, layout="1,3,8,8"):
+        weights = ", ".join("%.3f" % random.Random(i).uniform(-1, 1) for i in range(108))
+        text = self.CONV % (layout, weights, "x" if layout == "1,3,8,8" else "t")
+        if layout != "1,3,8,8":
+            text = text.replace("  %c", "  %t = transpose %x {perm=[0, 3, 1, 2]} : f32[1,3,8,8]\n  %c")
+        return self.write(name, text)
+
+    def output(self, model, picture, *args):
+        self.check(OK, model, picture, "--output-dir=out", *args)
+        return onnx.read_npy(self.read("out/p.0.npy"))
+
+    def test_bytes_compiled_in(self):
+        picture = self.ppm("p.ppm", 8, 8)
+        for layout in ("1,3,8,8", "1,8,8,3"):
+            model = self.conv("c.ir", layout)
+            for more in ((), ("--channels=bgr",), ("-O0",)):
+                args = (*self.VALUES, *more)
+                want = self.output(model, picture, "--backend=interp", *args)
+                bits = []
+                for backend in ("interp", "loop-interp", "c"):
+                    for target in ("native", "generic"):
+                        got = self.output(model, picture, "--input-type=u8-rgb", "--backend=" + backend,
+                                          "--target=" + target, *args)
+                        for a, b in zip(got, want):
+                            self.assertAlmostEqual(a, b, delta=1e-4)
+                        bits.append((backend, target, got))
+                self.assertEqual(bits[2][2], bits[4][2])
+                self.assertEqual(bits[3][2], bits[5][2])
+
+    def compile(self, *args):
+        return subprocess.run([COMMAND, "compile", *args], capture_output=True, cwd=self.dir, timeout=120)
+
+    def test_one_kernel_reads_the_bytes(self):
+        """Cast, transpose, mean and std leave one op before the convolution."""
+        args = (self.conv("c.ir"), "--input=u8-rgb", "--emit=graph-ir", "-o", "-", *self.VALUES)
+        text = self.compile(*args).stdout.decode()
+        self.assertIn("%x: u8[1,8,8,3]", text)
+        ops = [line.split("=")[1].split()[0] for line in text.splitlines() if " = " in line and "const" not in line]
+        self.assertEqual(ops[:2], ["pixels", "conv2d"])
+
+    def test_the_contract_says_how_pictures_are_prepared(self):
+        p = self.compile(self.conv("c.ir"), "--input=u8-rgb", "-o", "out", *self.VALUES)
+        self.assertEqual(p.returncode, OK, p.stderr)
+        info = json.loads(self.read("out/c.json"))
+        self.assertEqual((info["inputs"][0]["dtype"], info["inputs"][0]["shape"]), ("u8", [1, 8, 8, 3]))
+        self.assertEqual(info["preprocessing"], {
+            "fit": "stretch", "filter": "bicubic", "channels": "rgb", "mean": [123.675, 116.28, 103.53],
+            "std": [58.395, 57.12, 57.375], "inside": ["channels", "mean", "std"]})
+        self.assertIn(b"const uint8_t *x", self.read("out/c.h"))
+
+    def test_models_that_take_no_bytes(self):
+        four = self.write("four.ir", "graph @g(%x: f32[1,4,8,8]) -> f32[1,4,8,8] {\n"
+                                     "  %y = relu %x : f32[1,4,8,8]\n  return %y\n}\n")
+        two = self.write("two.ir", "graph @g(%a: f32[1], %b: f32[1]) -> f32[1] {\n"
+                                   "  %y = add %a, %b : f32[1]\n  return %y\n}\n")
+        for model, kind, code, says in [(four, "u8-rgb", USAGE, "can't be the input x"),
+                                        (two, "u8-rgb", UNSUPPORTED, "one input"),
+                                        (self.conv("c.ir"), "u8-rgb-any", UNSUPPORTED, "doesn't resize"),
+                                        (self.conv("c.ir"), "u8", USAGE, "model|u8-rgb|u8-rgb-any")]:
+            p = self.compile(model, "--input=" + kind, "-o", "none")
+            self.assertEqual(p.returncode, code, p.stderr)
+            self.assertIn(says, p.stderr.decode())
+            self.assertFalse(os.path.exists(self.path("none")))
 
     # ---- what goes wrong ----
 
