@@ -56,6 +56,34 @@ class GenDocs(unittest.TestCase):
         self.assertEqual(self.run_script()[0], 0)
         self.assert_has("docs/onnx-operators.md", "`BatchNormalization` | ai.onnx | 7")
 
+    def commands(self, *arguments):
+        """With the commands of a document of the test's own."""
+        words = [sys.executable, "-B", str(SOURCE / "scripts" / "gen-docs"), *arguments,
+                 "--commands", sys.executable, str(self.root)]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout
+
+    def test_commands(self):
+        page = self.root / "docs" / "tour.md"
+        page.write_text("<!-- command: echo one > f && cat f | tr o 0 -->\n<!-- end -->\nand\n"
+                        "<!-- command: cat f -->\n\n    $ cat f\n    old\n\n<!-- end -->\n", encoding="utf-8")
+        self.assertEqual(self.run_script("--check"), (0, ""))  # without the option nobody runs them
+        code, out = self.commands("--check")
+        self.assertEqual(code, 1)
+        self.assertIn("-    old\n", out)
+        self.assertEqual(self.commands(), (0, ""))
+        self.assertIn("-->\n\n    $ echo one > f && cat f | ...\n    0ne\n\n<!-- end -->\nand\n", page.read_text())
+        self.assertIn("    $ cat f\n    one\n", page.read_text())
+        self.assertEqual(self.commands("--check"), (0, ""))
+
+    def test_commands_that_fail(self):
+        (self.root / "docs" / "tour.md").write_text(
+            "<!-- command: false | cat -->\n<!-- end -->\n<!-- command: true -->\n<!-- end -->\n", encoding="utf-8")
+        code, out = self.commands("--check")
+        self.assertEqual(code, 1)
+        self.assertIn("a command failed: false | cat", out)
+        self.assertIn("a command printed nothing: true", out)
+
     def test_a_new_row_wants_a_meaning(self):
         row = 'OP(twice, "y", "x", none, floating, act, OPF_ELEMENTWISE)\n'
         self.edit("ir/ops.def", "OP(add,", f"{row}OP(add,")
