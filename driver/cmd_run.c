@@ -22,9 +22,9 @@ static const Option rows[] = {
      "write all outputs, as 0.npy, 1.npy, ...; of pictures: PNG with boxes or masks, else .npy", 0,
      0},
     {"labels", 0, OPT_TEXT, offsetof(RunOptions, labels), "FILE",
-     "names of the classes: JSON, or a line each", 0, 0},
+     "names of the classes: JSON, or a line each (default: the \"labels\" of NAME.json)", 0, 0},
     {"top", 0, OPT_INT, offsetof(RunOptions, top), "N",
-     "print the N best classes (default: 5 with --labels)", 1, 1000},
+     "print the N best classes (default: 5 of pictures, and with --labels)", 1, 1000},
     {"csv", 0, OPT_TEXT, offsetof(RunOptions, csv), "FILE",
      "pictures: write a table of what was found; - is standard output", 0, 0},
     {"json", 0, OPT_FLAG, offsetof(RunOptions, json), NULL, "pictures: print JSON", 0, 0},
@@ -100,12 +100,15 @@ static void print_summary(const effnetc_tensor *info, const Tensor *t, Arena *a)
 
 /* ---- the command ---- */
 
-static bool load_labels(const RunOptions *o, rt_labels *labels, Diag *d) {
+static void load_labels(const RunOptions *o, rt_labels *labels, Context *cx) {
     rt_error err;
-    int code = o->labels ? rt_labels_read(labels, o->labels, &err) : RT_OK;
+    bool pictures = o->common.args.count > 1;
+    const char *path = o->labels  ? o->labels
+                       : pictures ? labels_beside(o->common.args.items[0], &cx->arena)
+                                  : NULL;
+    int code = path ? rt_labels_read(labels, path, &err) : RT_OK;
     if (code != RT_OK)
-        diag_error(d, code == RT_ERROR_IO ? EXIT_IO : EXIT_BAD_MODEL, o->labels, "%s", err.text);
-    return code == RT_OK;
+        diag_error(&cx->diag, code == RT_ERROR_IO ? EXIT_IO : EXIT_BAD_MODEL, path, "%s", err.text);
 }
 
 static void report(const RunOptions *o, effnetc_model *m, Tensor *const *out,
@@ -168,7 +171,7 @@ static void run(Context *cx, const void *options) {
     const RunOptions *o = options;
     rt_labels labels = {0};
     effnetc_model *m = model_open(&o->compiler, &cx->diag);
-    load_labels(o, &labels, &cx->diag);
+    load_labels(o, &labels, cx);
     if (o->common.args.count > 1)
         run_on_pictures(o, m, &labels, cx);
     else

@@ -388,7 +388,7 @@ void file_error(Diag *d, const char *path, int code, const rt_error *err);
 typedef struct InputOptions {
     effnetc_strings input; /* "[NAME=]PATH" */
     effnetc_strings mean, std;
-    double crop;
+    double crop, crop_pct;
     int resize;
     const char *fit, *filter, *channels;
     int pillow; /* major version; 0: any before 13 */
@@ -420,6 +420,8 @@ void inputs_random(const effnetc_model *m, int seed, Tensor **in, Arena *a);
  * NAME.json beside the model, else what published weights of the member were trained with. Says on
  * the log what it is, unless the options said it. False with errors. */
 bool preprocess_choose(effnetc_model *m, const InputOptions *o, rt_preprocess *p);
+/* The file of labels that NAME.json beside a model names; NULL: none. */
+const char *labels_beside(const char *model, Arena *a);
 /* For NAME.json. */
 EmitPictures preprocess_info(const rt_preprocess *p);
 /* In words. */

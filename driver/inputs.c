@@ -12,6 +12,8 @@ static const Option input_rows[] = {
      "pictures: what the difference is divided by", 0, 0},
     {"crop", 0, OPT_REAL, offsetof(InputOptions, crop), "F",
      "pictures: first cut out a centred square, F of the shorter side", 0, 0},
+    {"crop-pct", 0, OPT_REAL, offsetof(InputOptions, crop_pct), "F",
+     "pictures: as --resize, to the input's size / F, as timm has it", 0, 0},
     {"resize", 0, OPT_INT, offsetof(InputOptions, resize), "N",
      "pictures: scale the shorter side to N, then cut out the centre", 1, RT_MAX_SIDE},
     {"fit", 0, OPT_CHOICE, offsetof(InputOptions, fit), "stretch|letterbox",

@@ -12,7 +12,7 @@
 /* What one of them says. Mean and std are red, green, blue. */
 typedef struct Recipe {
     bool has_fit, has_filter, has_values, has_order;
-    double crop;
+    double crop, crop_pct;
     int resize;
     bool letterbox;
     rt_filter filter;
@@ -54,9 +54,15 @@ static bool parse_channels(const char *option, effnetc_strings v, float out[3], 
     return ok;
 }
 
+static bool is_part(double x) {
+    return x > 0 && x <= 1;
+}
+
 static bool recipe_of_options(const InputOptions *o, Recipe *r, Diag *d) {
     *r = (Recipe){.by = "the options"};
-    r->has_fit = o->fit || o->crop != 0 || o->resize;
+    int fits = (o->fit != NULL) + (o->crop != 0) + (o->crop_pct != 0) + (o->resize != 0);
+    r->has_fit = fits > 0;
+    r->crop_pct = o->crop_pct;
     r->letterbox = o->fit && !strcmp(o->fit, "letterbox");
     r->crop = o->crop;
     r->resize = o->resize;
@@ -66,8 +72,14 @@ static bool recipe_of_options(const InputOptions *o, Recipe *r, Diag *d) {
     r->bgr = o->channels && !strcmp(o->channels, "bgr");
     bool ok = parse_channels("--mean", o->mean, r->mean, d);
     ok &= parse_channels("--std", o->std, r->std, d);
-    if ((o->fit != NULL) + (o->crop != 0) + (o->resize != 0) > 1) {
-        diag_error(d, EXIT_USAGE, "effnetc", "--fit, --crop and --resize exclude each other");
+    if (fits > 1) {
+        diag_error(d, EXIT_USAGE, "effnetc",
+                   "--fit, --crop, --crop-pct and --resize exclude each other");
+        ok = false;
+    }
+    if (o->crop_pct != 0 && !is_part(o->crop_pct)) {
+        diag_error(d, EXIT_USAGE, "effnetc", "--crop-pct takes a part above 0, up to 1, not %g",
+                   o->crop_pct);
         ok = false;
     }
     return ok;
@@ -120,17 +132,20 @@ static const char *json_word(JsonFile *f, const json_t *root, const char *key, c
 static void json_fit(JsonFile *f, const json_t *root, Recipe *r) {
     static const char *const fits[] = {"stretch", "letterbox"};
     const json_t *crop = json_object_get(root, "crop"), *resize = json_object_get(root, "resize");
+    const json_t *pct = json_object_get(root, "crop_pct");
     const char *fit = json_word(f, root, "fit", "\"stretch\" or \"letterbox\"", fits, 2);
-    double part = json_number_value(crop);
     json_int_t side = json_integer_value(resize);
-    if (crop && !(json_is_number(crop) && part > 0 && part <= 1))
+    if (crop && !is_part(json_number_value(crop)))
         wrong_json(f, "crop", "a part of the shorter side, above 0, up to 1", crop);
+    if (pct && !is_part(json_number_value(pct)))
+        wrong_json(f, "crop_pct", "a part of the scaled picture, above 0, up to 1", pct);
     if (resize && !(json_is_integer(resize) && side >= 1 && side <= RT_MAX_SIDE))
         wrong_json(f, "resize", "pixels of the shorter side, a whole number", resize);
-    if ((crop != NULL) + (resize != NULL) + (fit != NULL) > 1)
-        wrong_json(f, "fit", "one of \"fit\", \"crop\" and \"resize\"", root);
-    r->has_fit = f->ok && (crop || resize || fit);
-    r->crop = crop ? part : 0;
+    if ((crop != NULL) + (pct != NULL) + (resize != NULL) + (fit != NULL) > 1)
+        wrong_json(f, "fit", "one of \"fit\", \"crop\", \"crop_pct\" and \"resize\"", root);
+    r->has_fit = f->ok && (crop || pct || resize || fit);
+    r->crop = json_number_value(crop);
+    r->crop_pct = json_number_value(pct);
     r->resize = resize ? (int)side : 0;
     r->letterbox = fit && !strcmp(fit, "letterbox");
 }
@@ -154,15 +169,15 @@ static void json_recipe(JsonFile *f, const json_t *root, Recipe *r) {
 }
 
 /* NAME.json of NAME.onnx. */
-static const char *json_path(const effnetc_model *m, Arena *a) {
-    const char *dot = strrchr(base_name(m->path), '.');
-    size_t n = dot ? (size_t)(dot - m->path) : strlen(m->path);
-    return arena_printf(a, "%.*s.json", (int)n, m->path);
+static const char *json_path(const char *model, Arena *a) {
+    const char *dot = strrchr(base_name(model), '.');
+    size_t n = dot ? (size_t)(dot - model) : strlen(model);
+    return arena_printf(a, "%.*s.json", (int)n, model);
 }
 
 /* What the file says, if there is one; a file without "preprocessing" says nothing. */
 static bool recipe_of_json(const effnetc_model *m, Recipe *r, Arena *a, Diag *d) {
-    JsonFile f = {json_path(m, a), d, true};
+    JsonFile f = {json_path(m->path, a), d, true};
     json_error_t error;
     FILE *file = !strcmp(m->path, "-") || !strcmp(f.path, m->path) ? NULL : fopen(f.path, "rb");
     *r = (Recipe){.by = f.path};
@@ -180,6 +195,19 @@ static bool recipe_of_json(const effnetc_model *m, Recipe *r, Arena *a, Diag *d)
         json_recipe(&f, preprocessing, r);
     json_decref(root);
     return f.ok;
+}
+
+/* Labels that the file names: a path from where it is; NULL: none. */
+const char *labels_beside(const char *model, Arena *a) {
+    const char *path = json_path(model, a);
+    json_t *root = strcmp(model, "-") ? json_load_file(path, 0, NULL) : NULL;
+    const char *labels = json_string_value(json_object_get(root, "labels"));
+    if (labels)
+        labels = *labels == '/'
+                     ? arena_strdup(a, labels)
+                     : arena_printf(a, "%.*s%s", (int)(base_name(path) - path), path, labels);
+    json_decref(root);
+    return labels;
 }
 
 /* ---- the member ---- */
@@ -311,8 +339,9 @@ static void swap_ends(float v[3]) {
 /* Adds to p and to `missing` what r says and is still missing. */
 static void take(rt_preprocess *p, Recipe *missing, const Recipe *r) {
     if (missing->has_fit && r->has_fit) {
+        int shorter = p->width < p->height ? p->width : p->height;
         p->crop = r->crop;
-        p->resize = r->resize;
+        p->resize = r->crop_pct != 0 ? (int)(shorter / r->crop_pct) : r->resize;
         p->letterbox = r->letterbox;
         missing->has_fit = false;
     }

@@ -234,18 +234,45 @@ class Pictures(unittest.TestCase):
 
     def test_geometry_of_the_file(self):
         self.write("a.ppm", b"P6 16 8 255\n" + (bytes((0, 0, 0)) * 4 + bytes((9, 9, 9)) * 12) * 8)
-        for text, mean in [('"fit": "stretch"', 6.75), ('"crop": 1', 9), ('"resize": 8, "filter": "box"', 9)]:
+        for text, mean in [('"fit": "stretch"', 6.75), ('"crop": 1', 9), ('"crop_pct": 1, "filter": "box"', 9), ('"resize": 8, "filter": "box"', 9)]:
             self.write("m.json", '{"preprocessing": {"mean": 0, %s}}' % text)
             self.assertAlmostEqual(self.values("a.ppm")[0], mean, places=1)
+
+    def test_labels_of_the_file(self):
+        model = self.write("in/m.ir", CLASSES)
+        picture = self.ppm("a.ppm", 8, 8, (1, 3, 2))
+        self.write("in/names.txt", "a\nb\nc\n")
+        self.write("in/m.json", '{"labels": "names.txt"}')
+        args = (model, picture, *self.interp)
+        self.assertIn(" b\n", self.check(OK, *args))
+        self.assertIn(" cat\n", self.check(OK, *args, "--labels", self.labels))
+        self.write("in/m.json", '{"labels": "none.txt"}')
+        self.check(IO, *args, says=["in/none.txt"])
+
+    def test_progress_on_a_terminal(self):
+        model = self.write("m.ir", CLASSES)
+        for name in ("a", "b", "c"):
+            self.ppm("in/%s.ppm" % name, 8, 8)
+        main, terminal = os.openpty()
+        p = subprocess.run([COMMAND, "run", model, "in", *self.interp], cwd=self.dir, stderr=terminal,
+                           stdout=subprocess.PIPE, timeout=120)
+        os.close(terminal)
+        said = os.read(main, 10000).decode()
+        os.close(main)
+        self.assertEqual(p.returncode, OK)
+        for words in ("] 0/3", "] 2/3", "b.ppm", "/s"):
+            self.assertIn(words, said)
+        self.assertTrue(said.endswith("\r\x1b[K"), repr(said))
+        self.assertNotIn("]", self.run_command(model, "in", *self.interp).stderr.decode())
 
     def test_mistakes_in_the_file(self):
         picture = self.ppm("a.ppm", 8, 8)
         model = self.write("m.ir", CLASSES)
-        self.write("m.json", '{"preprocessing": {"mean": "x", "std": [1, 2], "crop": 2, "resize": 0.5,'
+        self.write("m.json", '{"preprocessing": {"mean": "x", "std": [1, 2], "crop": 2, "resize": 0.5, "crop_pct": 0,'
                              ' "filter": "cubic", "channels": 3, "fit": "none"}}')
         p = self.run_command(model, picture)
         self.assertEqual(p.returncode, BAD_MODEL)
-        for key in ("mean", "std", "crop", "resize", "filter", "channels", "fit"):
+        for key in ("mean", "std", "crop", "crop_pct", "resize", "filter", "channels", "fit"):
             self.assertIn('"%s" of the preprocessing' % key, p.stderr.decode())
         self.write("m.json", '{"preprocessing": ')
         self.check(BAD_MODEL, model, picture, says=["m.json", "line 1"])
@@ -378,6 +405,8 @@ class Pictures(unittest.TestCase):
         self.check(USAGE, model, picture, "--input", picture, says=["for arrays"])
         self.check(USAGE, model, picture, "--csv=-", "--json", says=["standard output"])
         self.check(USAGE, model, picture, "--crop=0.5", "--resize=3", says=["exclude each other"])
+        self.check(USAGE, model, picture, "--crop-pct=0.5", "--fit=stretch", says=["exclude each other"])
+        self.check(USAGE, model, picture, "--crop-pct=1.5", says=["--crop-pct takes a part"])
         self.check(USAGE, model, picture, "--crop=2", "--mean=0", says=["a crop of 2"])
         self.check(USAGE, model, picture, "--filter=cubic", says=["bicubic|bilinear"])
         two = self.write("two.ir", "graph @g(%a: f32[1], %b: f32[1]) -> f32[1] {\n"
