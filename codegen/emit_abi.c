@@ -325,15 +325,33 @@ static void put_codes(Buf *b, const char *name, const char *up) {
                name, up, up, up, up, up, BLOCK_ALIGN, up, up, up);
 }
 
-static void put_run_comment(Buf *b, const CParams *params, const char *up) {
+static void put_channels(Buf *b, const float v[3]) {
+    buf_printf(b, "%.7g, %.7g, %.7g", (double)v[0], (double)v[1], (double)v[2]);
+}
+
+/* What else the code does with an input of bytes. */
+static void put_pictures(Buf *b, const EmitPictures *p) {
+    buf_puts(
+        b,
+        " *     pictures, red first, rows from the top; they are normalised here: less\n *     ");
+    put_channels(b, p->mean);
+    buf_puts(b, ", divided by ");
+    put_channels(b, p->std);
+    buf_puts(b, "\n");
+}
+
+static void put_run_comment(Buf *b, const CParams *params, const EmitInfo *info, const char *up) {
     buf_puts(b, "/* Runs the model once. Re-entrant; keeps nothing.\n"
                 " *\n");
     if (params->data[0].needed)
         buf_printf(b, " *   weights: %s_WEIGHTS_BYTES bytes, %d-byte aligned\n", up, BLOCK_ALIGN);
     else
         buf_puts(b, " *   weights: not used, may be NULL\n");
-    for (size_t i = 1; i + 1 < params->len; i++)
+    for (size_t i = 1; i + 1 < params->len; i++) {
         put_tensor_line(b, params, &params->data[i]);
+        if (info->pictures && params->data[i].buffer->kind == BUF_INPUT)
+            put_pictures(b, info->pictures);
+    }
     if (params->data[params->len - 1].needed)
         buf_printf(b,
                    " *   arena: %s_ARENA_BYTES bytes of scratch memory, %d-byte aligned; contents\n"
@@ -391,7 +409,7 @@ void emit_c_header(Buf *out, const Module *m, const EmitInfo *info) {
                    "/* The weights, %d-byte aligned. */\n"
                    "extern const unsigned char %s_weights[%s_WEIGHTS_BYTES];\n\n",
                    BLOCK_ALIGN, name, up);
-    put_run_comment(out, &params, up);
+    put_run_comment(out, &params, info, up);
     put_signature(&a, out, arena_printf(&a, "int %s_run(", name), &params, NULL, ");\n\n");
     put_pool(out, name);
     put_parallel_comment(out, name);

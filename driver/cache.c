@@ -108,12 +108,14 @@ static bool put_schedule(Buf *b, const effnetc_model *m) {
     return true;
 }
 
-/* Everything that the code and the description depend on; NULL where it can't be known. */
+/* Everything that the code and the description depend on; NULL where it can't be known: how bytes
+ * of pictures are normalised may be said in other files. */
 static const char *cache_key(effnetc_model *m) {
     const effnetc_options *o = &m->options;
     uint64_t own, hash, size;
     Buf b = {0};
-    if (!hash_own_file(&own) || !hash_file(m->path, &hash, &size))
+    if ((o->input && strcmp(o->input, "model") != 0) || !hash_own_file(&own) ||
+        !hash_file(m->path, &hash, &size))
         return NULL;
     buf_printf(&b, "effnetc %s %016llx\nllvm %s\ntarget %s\n", EFFNETC_VERSION,
                (unsigned long long)own, emit_llvm_version(), m->target->name);

@@ -167,7 +167,10 @@ bool effnetc_load(effnetc_model *m, const char *path) {
     describe_source(m);
     if (!take_bytes(m))
         return false;
-    if (m->pixels)
+    if (m->pixels) { /* mean and std are no parameters */
+        int64_t parameters = m->parameters;
         describe_source(m);
+        m->parameters = parameters;
+    }
     return m->diag->errors == 0;
 }

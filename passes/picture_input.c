@@ -19,15 +19,17 @@ static Node *append(Graph *g, Op op, Node *before, const char *name, Value *a, V
 /* What the users of the input `x` get of the bytes it becomes. */
 static Value *normalised(Graph *g, Value *x, Node *first, bool last, const PictureValues *v) {
     static const int64_t planes[] = {0, 3, 1, 2};
-    Node *n = append(g, OP_cast, first, "pixels", x, NULL);
-    cast_attrs(n)->to = DT_f32;
-    node_infer_or_die(n);
+    Node *n;
     if (v->bgr) {
         static const int64_t starts[] = {0, 0, 0, 2}, steps[] = {1, 1, 1, -1};
-        n = append(g, OP_slice, first, "bgr", node_out(n), NULL);
+        n = append(g, OP_slice, first, "bgr", x, NULL);
         *slice_attrs(n) = (SliceAttrs){{starts, 4}, {x->type.shape.dim, 4}, {steps, 4}};
         node_infer_or_die(n);
+        x = node_out(n);
     }
+    n = append(g, OP_cast, first, "pixels", x, NULL);
+    cast_attrs(n)->to = DT_f32;
+    node_infer_or_die(n);
     if (!last) {
         n = append(g, OP_transpose, first, "planes", node_out(n), NULL);
         transpose_attrs(n)->perm = (Ints){planes, 4};

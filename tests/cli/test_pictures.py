@@ -355,6 +355,9 @@ class Pictures(unittest.TestCase):
         self.assertIn("%x: u8[1,8,8,3]", text)
         ops = [line.split("=")[1].split()[0] for line in text.splitlines() if " = " in line and "const" not in line]
         self.assertEqual(ops[:2], ["pixels", "conv2d"])
+        text = self.compile(*args, "--channels=bgr").stdout.decode()
+        ops = [line.split("=")[1].split()[0] for line in text.splitlines() if " = " in line and "const" not in line]
+        self.assertEqual(ops[:3], ["slice", "pixels", "conv2d"])
 
     def test_the_contract_says_how_pictures_are_prepared(self):
         p = self.compile(self.conv("c.ir"), "--input=u8-rgb", "-o", "out", *self.VALUES)
@@ -364,7 +367,9 @@ class Pictures(unittest.TestCase):
         self.assertEqual(info["preprocessing"], {
             "fit": "stretch", "filter": "bicubic", "channels": "rgb", "mean": [123.675, 116.28, 103.53],
             "std": [58.395, 57.12, 57.375], "inside": ["channels", "mean", "std"]})
-        self.assertIn(b"const uint8_t *x", self.read("out/c.h"))
+        header = self.read("out/c.h")
+        self.assertIn(b"const uint8_t *x", header)
+        self.assertIn(b"123.675, 116.28, 103.53, divided by 58.395, 57.12, 57.375", header)
 
     def test_models_that_take_no_bytes(self):
         four = self.write("four.ir", "graph @g(%x: f32[1,4,8,8]) -> f32[1,4,8,8] {\n"
