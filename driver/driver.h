@@ -149,7 +149,7 @@ struct effnetc_model {
      * model does. */
     const rt_preprocess *pixels;
     const EmitPictures *pictures; /* the same, for the printers */
-    PassDone *pass_done; /* of a compilation; NULL: nobody to call */
+    PassDone *pass_done;          /* of a compilation; NULL: nobody to call */
     void *pass_context;
 };
 
