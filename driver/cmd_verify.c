@@ -130,11 +130,13 @@ static bool open_reference(Verification *v) {
     if (r)
         return true;
     r = v->reference = model_open(&v->o->compiler, m->diag);
-    return load_for_inputs(r, v->o->against, &v->o->inputs) &&
-           (same_tensors(m, r, "inputs", m->inputs.data, m->inputs.len, r->inputs.data,
-                         r->inputs.len) &
-            same_tensors(m, r, "outputs", m->outputs.data, m->outputs.len, r->outputs.data,
-                         r->outputs.len));
+    if (!load_for_inputs(r, v->o->against, &v->o->inputs))
+        return false;
+    bool inputs =
+        same_tensors(m, r, "inputs", m->inputs.data, m->inputs.len, r->inputs.data, r->inputs.len);
+    bool outputs = same_tensors(m, r, "outputs", m->outputs.data, m->outputs.len, r->outputs.data,
+                                r->outputs.len);
+    return inputs && outputs;
 }
 
 /* ---- results ---- */
