@@ -52,6 +52,8 @@ KNOWN = (
           "an address: with the sums of planes the kernel wants more than 15 integer registers"),
     Known("gcc", "x86-64-v3", r"dense_1x7_sigmoid", "spill", 5,
           "an address: the panel, row, tile and block of channels want more than 15 integer registers"),
+    Known("gcc", "x86-64-v3", r"conv3x3_s2_4x3_relu", "spill", 1,
+          "an address: rows, taps and blocks of channels want more than 15 integer registers"),
     Known("gcc", "x86-64-v3", r"conv1x1_5x2_t4_silu_exp2", "spill", 3,
           "an address: two tiles, rows and blocks of channels want more than 15 integer registers"),
     Known("gcc", "x86-64-v4", r"conv3x3_s2_planar_14x2_silu_exp2", "spill", 1,
