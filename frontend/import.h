@@ -436,6 +436,8 @@ int64_t onnx_window_reach(const WindowAxis *a);
  * [N, C, L]. */
 Window onnx_window_2d(const Window *w);
 Shape onnx_with_height(const Shape *s);
+/* A tensor of shape s as planes whose rows are its dimension `dim`. */
+Shape onnx_as_rows(const Shape *s, int dim);
 /* The last two dimensions of a window. */
 ConvAttrs onnx_window_attrs(const Window *w);
 

@@ -96,10 +96,7 @@ static Value *spread_planes(OnnxNode *n, Value *x, const Spread *rows, const Spr
 static Value *spread_dim(OnnxNode *n, Value *x, int i, const Spread *s) {
     if (!x)
         return NULL;
-    Shape to = x->type.shape, planes = SHAPE(1, 1, to.dim[2 + i], 1);
-    for (int d = 0; d < to.rank; d++)
-        if (d != 2 + i)
-            planes.dim[d < 2 + i ? 1 : 3] *= to.dim[d];
+    Shape to = x->type.shape, planes = onnx_as_rows(&to, 2 + i);
     x = spread_planes(n, onnx_reshape(n, "planes", x, &planes), s, NULL);
     to.dim[2 + i] = s->out + s->reach - 1;
     return onnx_reshape(n, "spread", x, &to);

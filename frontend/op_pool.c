@@ -110,10 +110,7 @@ static Value *pool_dim(OnnxNode *n, Op op, Value *x, const Pooling *p, int i) {
     one.counted[0][1] = p->counted[i][1];
     if (!x)
         return NULL;
-    Shape to = x->type.shape, planes = SHAPE(1, 1, to.dim[2 + i], 1);
-    for (int d = 0; d < to.rank; d++)
-        if (d != 2 + i)
-            planes.dim[d < 2 + i ? 1 : 3] *= to.dim[d];
+    Shape to = x->type.shape, planes = onnx_as_rows(&to, 2 + i);
     Value *y = pool_image(n, op, "pooled", onnx_reshape(n, "planes", x, &planes), &one, 0);
     if (!y)
         return NULL;

@@ -127,3 +127,11 @@ ConvAttrs onnx_window_attrs(const Window *w) {
 Shape onnx_with_height(const Shape *s) {
     return SHAPE(s->dim[0], s->dim[1], 1, s->dim[2]);
 }
+
+Shape onnx_as_rows(const Shape *s, int dim) {
+    Shape planes = SHAPE(1, 1, s->dim[dim], 1);
+    for (int d = 0; d < s->rank; d++)
+        if (d != dim)
+            planes.dim[d < dim ? 1 : 3] *= s->dim[d];
+    return planes;
+}

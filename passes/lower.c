@@ -59,14 +59,19 @@ static const char *operand_types(Arena *a, const Node *n) {
     return text;
 }
 
-bool lower_unsupported(Lower *lo, const Node *n, const char *reason) {
-    Diag *d = lo->cx->diag;
-    diag_error(d, EXIT_UNSUPPORTED, lo->cx->where, "node \"%s\" (%s) can't be compiled",
+bool node_refused(const PassContext *cx, const Node *n, const char *inputs, const char *reason) {
+    Diag *d = cx->diag;
+    diag_error(d, EXIT_UNSUPPORTED, cx->where, "node \"%s\" (%s) can't be compiled",
                *n->origin ? n->origin : node_out(n)->name, op_info(n->op)->name);
-    diag_note(d, "inputs", "%s", operand_types(&d->arena, n));
+    if (inputs)
+        diag_note(d, "inputs", "%s", inputs);
     diag_note(d, "reason", "%s", reason);
     diag_note(d, "help", "`effnetc run --backend=interp` runs it without compiling");
     return false;
+}
+
+bool lower_unsupported(Lower *lo, const Node *n, const char *reason) {
+    return node_refused(lo->cx, n, operand_types(&lo->cx->diag->arena, n), reason);
 }
 
 /* ---- names ----------------------------------------------------------------------------------- */

@@ -97,6 +97,8 @@ void lower_batch_begin(Lower *lo, int64_t images);
 void lower_batch_end(Lower *lo);
 /* Adds k to the module (or finds its twin) and calls it from the node's step. */
 void lower_call(Lower *lo, Kernel *k, const Arg *args, int nargs);
+/* Reports that n can't be compiled; `inputs` says what goes into it, or is NULL. Always false. */
+bool node_refused(const PassContext *cx, const Node *n, const char *inputs, const char *reason);
 /* Reports that a form of n has no lowering: always false. */
 bool lower_unsupported(Lower *lo, const Node *n, const char *reason);
 

@@ -80,7 +80,18 @@ static Reg *pixel(ResizeKernel *k, Reg *x) {
     return all;
 }
 
-/* The same sum with loops over taps; an axis without weights has one tap. */
+/* Adds tap `tap` of output `at` along an axis to a sum; an axis without weights has one tap. */
+static void add_tap(ResizeKernel *k, int axis, Reg *at, Reg *tap, Reg *value, Reg *sum) {
+    Builder *b = &k->b;
+    if (!k->f.weighted[axis]) {
+        build_op_to(b, INST_mov, sum, value, NULL, NULL);
+        return;
+    }
+    Addr w = addr_plus(entry(k->weight[axis], at, k->f.taps[axis], 0), tap, 1);
+    build_op_to(b, INST_fma, sum, build_spread(b, "w", k->lanes, w), value, sum);
+}
+
+/* The same sum with loops over taps. */
 static Reg *pixel_by_loops(ResizeKernel *k, Reg *plane, Reg *y, Reg *x) {
     Builder *b = &k->b;
     LType vector = ltype(DT_f32, k->lanes);
@@ -92,19 +103,9 @@ static Reg *pixel_by_loops(ResizeKernel *k, Reg *plane, Reg *y, Reg *x) {
     Reg *l = build_for(b, "l", bound_const(0), bound_const(k->f.taps[1]), 1);
     at = build_load(b, "at", 1, addr_plus(entry(k->index[1], x, k->f.taps[1], 0), l, 1));
     Reg *v = build_load(b, "v", k->lanes, addr_plus(addr_of(row, 0), at, 1));
-    if (k->f.weighted[1]) {
-        Addr w = addr_plus(entry(k->weight[1], x, k->f.taps[1], 0), l, 1);
-        build_op_to(b, INST_fma, sum, build_spread(b, "w", k->lanes, w), v, sum);
-    } else {
-        build_op_to(b, INST_mov, sum, v, NULL, NULL);
-    }
+    add_tap(k, 1, x, l, v, sum);
     build_close(b);
-    if (k->f.weighted[0]) {
-        Addr w = addr_plus(entry(k->weight[0], y, k->f.taps[0], 0), i, 1);
-        build_op_to(b, INST_fma, all, build_spread(b, "w", k->lanes, w), sum, all);
-    } else {
-        build_op_to(b, INST_mov, all, sum, NULL, NULL);
-    }
+    add_tap(k, 0, y, i, sum, all);
     build_close(b);
     return all;
 }

@@ -1,10 +1,11 @@
-/* expand-conv: convolutions without a kernel of their own become other ops.
+/* expand-conv: convolutions without a kernel of their own become other ops:
  *
- *   groups of several channels                  groups whose channels are whole vectors, some of
- * the old ones side by side, with weights of 0 between them weights known at run time, or groups
- * that   matmul of the weights [G, M/G, K] by the windows would be mostly such zeros [N, G, K, H'
- * W'], K being C/G kh kw: a slice of the padded x for each tap, side by side a bias known at run
- * time                    add
+ *   - groups of several channels: groups whose channels are whole vectors, some of the old ones
+ *     side by side, with weights of 0 between them
+ *   - groups that would be mostly such zeros, and weights known at run time: matmul of the weights
+ *     [G, M/G, K] by the windows [N, G, K, H' W'], K being C/G kh kw: a slice of the padded x for
+ *     each tap, side by side
+ *   - a bias known at run time: add
  *
  * Needs: fold-constants, and canonicalise, which tells depthwise ones; to be run before anything is
  * fused into convolutions. Leaves alone: kernels of more than MAX_TAPS taps. */

@@ -117,14 +117,11 @@ static void add_halos(Graph *g) {
 /* ---- sizes ----------------------------------------------------------------------------------- */
 
 static bool too_large(const Node *n, const PassContext *cx) {
-    Diag *d = cx->diag;
-    diag_error(d, EXIT_UNSUPPORTED, cx->where, "node \"%s\" (%s) can't be compiled",
-               *n->origin ? n->origin : node_out(n)->name, op_info(n->op)->name);
-    diag_note(d, "reason",
-              "in blocks of channels, padding included, its result has more than %lld bytes",
-              (long long)MAX_TENSOR_BYTES);
-    diag_note(d, "help", "`effnetc run --backend=interp` runs it without compiling");
-    return false;
+    const char *reason =
+        arena_printf(&cx->diag->arena,
+                     "in blocks of channels, padding included, its result has more than %lld bytes",
+                     (long long)MAX_TENSOR_BYTES);
+    return node_refused(cx, n, NULL, reason);
 }
 
 /* A plain type that is small enough may be too large in blocks and with a halo. */
