@@ -8,37 +8,11 @@
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-/* ---- the folder ---- */
-
-/* What is made in the temporary folder; all of it is removed again. */
-typedef struct Workshop {
-    Arena *arena;
-    const char *dir, *source, *header, *wrapper, *library, *log;
-} Workshop;
-
-static bool workshop_open(Workshop *w, effnetc_model *m) {
-    Arena *a = w->arena = &m->arena;
-    w->dir = temporary_folder(a, m->diag);
-    if (!w->dir)
-        return false;
-    w->source = arena_printf(a, "%s/%s.c", w->dir, m->name);
-    w->header = arena_printf(a, "%s/%s.h", w->dir, m->name);
-    w->wrapper = arena_printf(a, "%s/effnetc-entry.c", w->dir);
-    w->library = arena_printf(a, "%s/effnetc-entry.so", w->dir);
-    w->log = arena_printf(a, "%s/effnetc-log", w->dir);
-    return true;
-}
-
-static void workshop_close(const Workshop *w) {
-    unlink(w->source);
-    unlink(w->header);
-    unlink(w->wrapper);
-    unlink(w->library);
-    unlink(w->log);
-    rmdir(w->dir);
-}
+typedef struct Build {
+    Workshop shop;
+    const char *source, *wrapper, *library;
+} Build;
 
 /* ---- building ---- */
 
@@ -87,30 +61,30 @@ static void print_wrapper(Buf *b, const effnetc_model *m) {
                 "}\n");
 }
 
-static bool write_sources(const Workshop *w, effnetc_model *m) {
+static bool write_sources(const Build *w, effnetc_model *m) {
     Outputs out = {0};
     Buf wrapper = {0};
     print_wrapper(&wrapper, m);
     buf_puts(&wrapper, hook_text);
     outputs_add(&out, w->wrapper, wrapper.data, wrapper.len);
-    bool ok = emit_c_files(m, &out, w->dir) && outputs_commit(&out, m->diag);
+    bool ok = emit_c_files(m, &out, w->shop.dir) && outputs_commit(&out, m->diag);
     outputs_free(&out);
     buf_free(&wrapper);
     return ok;
 }
 
-static bool build(const Workshop *w, effnetc_model *m, bool watched) {
+static bool build(const Build *w, effnetc_model *m, bool watched) {
     const char *cc = m->options.cc ? m->options.cc : getenv("CC");
     effnetc_strings argv = {0};
-    push_words(w->arena, &argv, cc && *cc ? cc : "cc");
-    push_words(w->arena, &argv, "-O2 -fPIC -shared");
-    push_words(w->arena, &argv, m->target->c_flags);
+    push_words(w->shop.arena, &argv, cc && *cc ? cc : "cc");
+    push_words(w->shop.arena, &argv, "-O2 -fPIC -shared");
+    push_words(w->shop.arena, &argv, m->target->c_flags);
     if (watched)
-        strings_push(w->arena, &argv, hook_flag(w->arena, m->name));
+        strings_push(w->shop.arena, &argv, hook_flag(w->shop.arena, m->name));
     const char *const rest[] = {"-o", w->library, w->source, w->wrapper, NULL};
     for (size_t i = 0; i < sizeof rest / sizeof *rest; i++)
-        strings_push(w->arena, &argv, rest[i]);
-    int code = run_program(argv.items, w->log);
+        strings_push(w->shop.arena, &argv, rest[i]);
+    int code = run_program(argv.items, w->shop.log);
     if (code == 0)
         return true;
     if (code == 127) {
@@ -120,7 +94,7 @@ static bool build(const Workshop *w, effnetc_model *m, bool watched) {
     } else {
         diag_error(m->diag, EXIT_INTERNAL, m->path, "\"%s\" refused the generated C (exit code %d)",
                    argv.items[0], code);
-        quote_log(w->log, "cc", m->diag);
+        quote_log(w->shop.log, "cc", m->diag);
         diag_note(m->diag, "help",
                   "--cc or CC names another compiler; if it is this one's fault, "
                   "please report it with the model");
@@ -143,7 +117,7 @@ static void unload(void *library) {
     dlclose(library);
 }
 
-static bool load(const Workshop *w, NativeCode *code, effnetc_model *m) {
+static bool load(const Build *w, NativeCode *code, effnetc_model *m) {
     void *library = dlopen(w->library, RTLD_NOW | RTLD_LOCAL);
     *code = (NativeCode){library, find_symbol, unload};
     if (!library)
@@ -152,10 +126,14 @@ static bool load(const Workshop *w, NativeCode *code, effnetc_model *m) {
 }
 
 bool c_code(NativeCode *code, effnetc_model *m, bool watched) {
-    Workshop w = {0};
-    if (!workshop_open(&w, m))
+    Build w;
+    if (!workshop_open(&w.shop, &m->arena, m->diag))
         return false;
+    w.source = workshop_file(&w.shop, m->name, ".c");
+    workshop_file(&w.shop, m->name, ".h"); /* what emit_c_files writes beside it */
+    w.wrapper = workshop_file(&w.shop, "effnetc-entry", ".c");
+    w.library = workshop_file(&w.shop, "effnetc-entry", ".so");
     bool ok = write_sources(&w, m) && build(&w, m, watched) && load(&w, code, m);
-    workshop_close(&w);
+    workshop_close(&w.shop);
     return ok;
 }

@@ -246,8 +246,19 @@ int run_program(const char *const *argv, const char *log);
 void push_words(Arena *a, effnetc_strings *argv, const char *words);
 /* The first lines of a log, as notes of the newest diagnostic. */
 void quote_log(const char *log, const char *label, Diag *d);
-/* A new folder under TMPDIR; NULL with an error. */
-const char *temporary_folder(Arena *a, Diag *d);
+
+/* A temporary folder, and the files in it that will be removed with it. */
+typedef struct Workshop {
+    Arena *arena;
+    const char *dir, *log; /* log: for run_program */
+    effnetc_strings files;
+} Workshop;
+
+/* A new folder under TMPDIR. False with an error. */
+bool workshop_open(Workshop *w, Arena *a, Diag *d);
+/* The path of a file there, which is not made. */
+const char *workshop_file(Workshop *w, const char *name, const char *suffix);
+void workshop_close(const Workshop *w);
 
 /* ---- native.c: compiled code in this process ------------------------------------------------- */
 
@@ -443,6 +454,14 @@ bool load_for_batch(effnetc_model *m, const char *path, int batch, const InputOp
 /* As effnetc_run, on tensors; out[i] is made in the arena. */
 bool run_tensors(effnetc_model *m, effnetc_backend backend, Tensor *const *in, Tensor **out,
                  Arena *a);
+/* Where tensors lie, by their numbers in the model. */
+typedef struct TensorMemory {
+    const void **in;
+    void **out;
+} TensorMemory;
+
+/* That of the inputs, and of outputs out[i], which are made in the arena. */
+TensorMemory lay_out(const effnetc_model *m, Tensor *const *in, Tensor **out, Arena *a);
 /* As effnetc_run, and `watch` is called behind each step of compiled code. */
 bool run_watched(effnetc_model *m, effnetc_backend backend, const void *const *in, void *const *out,
                  const StepWatch *watch);

@@ -149,23 +149,22 @@ bool cut_outputs(effnetc_model *m, Tensor **out, Arena *a) {
     return ok;
 }
 
-/* Where tensors lie: the inputs' elements, and those of outputs that are made. */
-static void lay_out(const effnetc_model *m, Tensor *const *in, Tensor **out, const void **from,
-                    void **to, Arena *a) {
+TensorMemory lay_out(const effnetc_model *m, Tensor *const *in, Tensor **out, Arena *a) {
+    TensorMemory at = {ARENA_ARRAY(a, m->inputs.len + 1, const void *),
+                       ARENA_ARRAY(a, m->outputs.len + 1, void *)};
     for (size_t i = 0; i < m->inputs.len; i++)
-        from[i] = in[i]->data;
+        at.in[i] = in[i]->data;
     for (size_t i = 0; i < m->outputs.len; i++) {
         out[i] = tensor_for(&m->outputs.data[i], a);
-        to[i] = tensor_mutable(out[i]);
+        at.out[i] = tensor_mutable(out[i]);
     }
+    return at;
 }
 
 bool run_tensors(effnetc_model *m, effnetc_backend backend, Tensor *const *in, Tensor **out,
                  Arena *a) {
-    const void **from = ARENA_ARRAY(a, m->inputs.len + 1, const void *);
-    void **to = ARENA_ARRAY(a, m->outputs.len + 1, void *);
-    lay_out(m, in, out, from, to, a);
-    return effnetc_run(m, backend, from, to) && cut_outputs(m, out, a);
+    TensorMemory at = lay_out(m, in, out, a);
+    return effnetc_run(m, backend, at.in, at.out) && cut_outputs(m, out, a);
 }
 
 /* ---- again and again ---- */
@@ -184,11 +183,9 @@ bool runner_open(Runner *r, effnetc_model *m, effnetc_backend backend) {
 
 bool runner_run(Runner *r, Tensor *const *in, Tensor **out, Arena *a) {
     effnetc_model *m = r->m;
-    const void **from = ARENA_ARRAY(a, m->inputs.len + 1, const void *);
-    void **to = ARENA_ARRAY(a, m->outputs.len + 1, void *);
-    lay_out(m, in, out, from, to, a);
-    bool ok = r->program ? native_run_again(r->program, m, from, to)
-                         : backends[r->backend].run(m, from, to, NULL);
+    TensorMemory at = lay_out(m, in, out, a);
+    bool ok = r->program ? native_run_again(r->program, m, at.in, at.out)
+                         : backends[r->backend].run(m, at.in, at.out, NULL);
     return ok && cut_outputs(m, out, a);
 }
 

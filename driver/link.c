@@ -2,34 +2,13 @@
 #include "driver/driver.h"
 
 #include <string.h>
-#include <unistd.h>
 
-/* What is made in the temporary folder; all of it is removed again. */
-typedef struct Place {
-    const char *dir, *object, *exports, *library, *log;
-} Place;
+typedef struct Link {
+    Workshop shop;
+    const char *object, *exports, *library;
+} Link;
 
-static bool place_open(Place *p, effnetc_model *m) {
-    Arena *a = &m->arena;
-    p->dir = temporary_folder(a, m->diag);
-    if (!p->dir)
-        return false;
-    p->object = arena_printf(a, "%s/%s.o", p->dir, m->name);
-    p->exports = arena_printf(a, "%s/effnetc-exports", p->dir);
-    p->library = arena_printf(a, "%s/%s.so", p->dir, m->name);
-    p->log = arena_printf(a, "%s/effnetc-log", p->dir);
-    return true;
-}
-
-static void place_close(const Place *p) {
-    unlink(p->object);
-    unlink(p->exports);
-    unlink(p->library);
-    unlink(p->log);
-    rmdir(p->dir);
-}
-
-static bool write_inputs(const Place *p, effnetc_model *m, const Buf *object) {
+static bool write_inputs(const Link *p, effnetc_model *m, const Buf *object) {
     Outputs out = {0};
     const char *name = m->name;
     const char *exports = arena_printf(
@@ -44,7 +23,7 @@ static bool write_inputs(const Place *p, effnetc_model *m, const Buf *object) {
 }
 
 /* The exit code of the first linker that can be run; its name. */
-static int run_linker(const Place *p, effnetc_model *m, const char **linker) {
+static int run_linker(const Link *p, effnetc_model *m, const char **linker) {
     static const char *const linkers[] = {"ld", "ld.lld"};
     int code = 127;
     for (size_t i = 0; code == 127 && i < sizeof linkers / sizeof *linkers; i++) {
@@ -54,12 +33,12 @@ static int run_linker(const Place *p, effnetc_model *m, const char **linker) {
                                                  arena_printf(&m->arena, "%s.so", m->name),
                                                  "--version-script", p->exports, "-o", p->library,
                                                  p->object, NULL},
-                           p->log);
+                           p->shop.log);
     }
     return code;
 }
 
-static bool report(const Place *p, effnetc_model *m, const char *linker, int code) {
+static bool report(const Link *p, effnetc_model *m, const char *linker, int code) {
     if (code == 127) {
         diag_error(m->diag, EXIT_IO, "effnetc", "neither ld nor ld.lld can be run");
         diag_note(m->diag, "help",
@@ -67,12 +46,12 @@ static bool report(const Place *p, effnetc_model *m, const char *linker, int cod
     } else {
         diag_error(m->diag, EXIT_INTERNAL, m->path, "\"%s\" refused the object (exit code %d)",
                    linker, code);
-        quote_log(p->log, linker, m->diag);
+        quote_log(p->shop.log, linker, m->diag);
     }
     return false;
 }
 
-static bool read_library(const Place *p, Buf *library, Diag *d) {
+static bool read_library(const Link *p, Buf *library, Diag *d) {
     MappedFile f;
     if (!file_map(&f, p->library, d))
         return false;
@@ -82,13 +61,16 @@ static bool read_library(const Place *p, Buf *library, Diag *d) {
 }
 
 bool link_shared(effnetc_model *m, const Buf *object, Buf *library) {
-    Place p;
+    Link p;
     const char *linker = NULL;
-    if (!place_open(&p, m))
+    if (!workshop_open(&p.shop, &m->arena, m->diag))
         return false;
+    p.object = workshop_file(&p.shop, m->name, ".o");
+    p.exports = workshop_file(&p.shop, "effnetc-exports", "");
+    p.library = workshop_file(&p.shop, m->name, ".so");
     bool ok = write_inputs(&p, m, object);
     int code = ok ? run_linker(&p, m, &linker) : 0;
     ok = ok && (code == 0 || report(&p, m, linker, code)) && read_library(&p, library, m->diag);
-    place_close(&p);
+    workshop_close(&p.shop);
     return ok;
 }

@@ -50,12 +50,27 @@ void quote_log(const char *log, const char *label, Diag *d) {
         fclose(f);
 }
 
-const char *temporary_folder(Arena *a, Diag *d) {
+bool workshop_open(Workshop *w, Arena *a, Diag *d) {
     const char *tmp = getenv("TMPDIR"); /* POSIX has the folder below on every system */
     char *dir = arena_printf(a, "%s/effnetc-XXXXXX", tmp && *tmp ? tmp : "/tmp");
-    if (mkdtemp(dir))
-        return dir;
+    *w = (Workshop){.arena = a, .dir = dir};
+    if (mkdtemp(dir)) {
+        w->log = workshop_file(w, "effnetc-log", "");
+        return true;
+    }
     diag_error(d, EXIT_IO, dir, "no temporary folder can be made: %s", strerror(errno));
     diag_note(d, "help", "TMPDIR says where they go");
-    return NULL;
+    return false;
+}
+
+const char *workshop_file(Workshop *w, const char *name, const char *suffix) {
+    const char *path = arena_printf(w->arena, "%s/%s%s", w->dir, name, suffix);
+    strings_push(w->arena, &w->files, path);
+    return path;
+}
+
+void workshop_close(const Workshop *w) {
+    for (size_t i = 0; i < w->files.count; i++)
+        unlink(w->files.items[i]);
+    rmdir(w->dir);
 }

@@ -146,16 +146,9 @@ static void step_seen(void *context, int step, const void *arena) {
 
 bool layers_run(Layers *l, effnetc_model *m, effnetc_backend backend, Tensor *const *in,
                 Tensor **out) {
-    const void **from = ARENA_ARRAY(l->arena, m->inputs.len + 1, const void *);
-    void **to = ARENA_ARRAY(l->arena, m->outputs.len + 1, void *);
-    for (size_t i = 0; i < m->inputs.len; i++)
-        from[i] = in[i]->data;
-    for (size_t i = 0; i < m->outputs.len; i++) {
-        out[i] = tensor_for(&m->outputs.data[i], l->arena);
-        to[i] = tensor_mutable(out[i]);
-    }
-    l->out = to;
-    return run_watched(m, backend, from, to, &(StepWatch){step_seen, l});
+    TensorMemory at = lay_out(m, in, out, l->arena);
+    l->out = at.out;
+    return run_watched(m, backend, at.in, at.out, &(StepWatch){step_seen, l});
 }
 
 /* ---- the graph's interpreter ----------------------------------------------------------------- */
