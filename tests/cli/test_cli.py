@@ -8,10 +8,10 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 import unittest
 
 import onnx_bytes as onnx
+from workplace import Workplace
 
 COMMAND = os.environ.get("EFFNETC_COMMAND", "effnetc")
 OK, USAGE, BAD_MODEL, UNSUPPORTED, BUDGET, VERIFY, IO = 0, 1, 2, 3, 4, 5, 74
@@ -48,23 +48,13 @@ def expected(x):
     return out
 
 
-class Cli(unittest.TestCase):
+class Cli(Workplace):
     def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.dir = folder.name
+        super().setUp()
         self.tmp = self.path("tmp")
         os.mkdir(self.tmp)
         self.model = self.write("m.onnx", conv_model())
         self.input = self.write("x.npy", onnx.npy([1, 3, 4, 4], picture_values()))
-
-    def path(self, name):
-        return os.path.join(self.dir, name)
-
-    def write(self, name, data):
-        with open(self.path(name), "wb") as f:
-            f.write(data)
-        return self.path(name)
 
     def run_command(self, *args, stdin=b"", env=None, cwd=None):
         e = {**os.environ, "TMPDIR": self.tmp, **(env or {})}
@@ -441,10 +431,6 @@ class Cli(unittest.TestCase):
         for name in self.files("a"):
             with open(self.path("a/" + name), "rb") as a, open(self.path("b/" + name), "rb") as b:
                 self.assertEqual(a.read(), b.read(), name)
-
-    def read(self, name):
-        with open(self.path(name), "rb") as f:
-            return f.read()
 
     def test_tune(self):
         """A tuned schedule is complete, is used, is left alone, and changes no result."""

@@ -10,10 +10,10 @@ import shutil
 import stat
 import struct
 import subprocess
-import tempfile
 import unittest
 
 import onnx_bytes as onnx
+from workplace import Workplace
 from test_verify import network
 
 COMMAND = os.environ.get("EFFNETC_COMMAND", "effnetc")
@@ -26,27 +26,13 @@ def input_values():
     return [((i * 37) % 101) / 50 - 1 for i in range(3 * 12 * 12)]
 
 
-class Native(unittest.TestCase):
+class Native(Workplace):
     def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.dir = folder.name
+        super().setUp()
         self.tmp = self.path("tmp")
         os.mkdir(self.tmp)
         self.model = self.write("m.onnx", network())
         self.input = self.write("x.npy", onnx.npy(SHAPE, input_values()))
-
-    def path(self, name):
-        return os.path.join(self.dir, name)
-
-    def write(self, name, data):
-        with open(self.path(name), "wb") as f:
-            f.write(data)
-        return self.path(name)
-
-    def read(self, name):
-        with open(self.path(name), "rb") as f:
-            return f.read()
 
     def shell(self, *words):
         p = subprocess.run(words, capture_output=True, cwd=self.dir, text=True)

@@ -12,11 +12,11 @@ import random
 import struct
 import subprocess
 import sys
-import tempfile
 import unittest
 import zlib
 
 import onnx_bytes as onnx
+from workplace import Workplace
 
 COMMAND = os.environ.get("EFFNETC_COMMAND", "effnetc")
 OK, USAGE, BAD_MODEL, UNSUPPORTED, IO = 0, 1, 2, 3, 74
@@ -74,25 +74,14 @@ def read_png(data):
     return width, height, rows
 
 
-class Pictures(unittest.TestCase):
+class Pictures(Workplace):
     def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.dir = folder.name
+        super().setUp()
         self.labels = self.write("labels.json", b'["nothing", "cat", "dog"]')
-
-    def path(self, name):
-        return os.path.join(self.dir, name)
 
     def write(self, name, data):
         os.makedirs(os.path.dirname(self.path(name)), exist_ok=True)
-        with open(self.path(name), "wb") as f:
-            f.write(data.encode() if isinstance(data, str) else data)
-        return self.path(name)
-
-    def read(self, name):
-        with open(self.path(name), "rb") as f:
-            return f.read()
+        return super().write(name, data.encode() if isinstance(data, str) else data)
 
     def ppm(self, name, width, height, colour=None):
         pixels = bytes(colour) * (width * height) if colour else random.Random(name).randbytes(width * height * 3)

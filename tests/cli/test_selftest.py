@@ -4,10 +4,10 @@
 import json
 import os
 import subprocess
-import tempfile
 import unittest
 
 import onnx_bytes as onnx
+from workplace import Workplace
 
 COMMAND = os.environ.get("EFFNETC_COMMAND", "effnetc")
 STRICT = "-O2 -Wall -Wextra -Wconversion -pedantic -Werror".split()
@@ -52,20 +52,10 @@ TYPES = """graph @types(%a: f16[1,9], %b: bf16[5], %c: f64[3], %d: i64[7], %e: u
 """
 
 
-class Selftest(unittest.TestCase):
+class Selftest(Workplace):
     def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.dir = folder.name
+        super().setUp()
         self.write("main.c", PROGRAM.encode())
-
-    def path(self, name):
-        return os.path.join(self.dir, name)
-
-    def write(self, name, data):
-        with open(self.path(name), "wb") as f:
-            f.write(data)
-        return self.path(name)
 
     def compile(self, model, *args, code=0):
         p = subprocess.run([COMMAND, "compile", model, "--name=m", "-o", self.dir, *args],

@@ -8,10 +8,10 @@ import math
 import os
 import struct
 import subprocess
-import tempfile
 import unittest
 
 import onnx_bytes as onnx
+from workplace import Workplace
 
 COMMAND = os.environ.get("EFFNETC_COMMAND", "effnetc")
 BROKEN = os.environ.get("EFFNETC_BROKEN", "effnetc-broken")
@@ -81,18 +81,10 @@ def network(changes=None, batch=1, prefix=""):
                       [onnx.value_info(prefix + "y", [batch, 20, 1, 1])], tensors)
 
 
-class Verify(unittest.TestCase):
+class Verify(Workplace):
     def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.dir = folder.name
+        super().setUp()
         self.model = self.write("m.onnx", network())
-
-    def write(self, name, data):
-        path = os.path.join(self.dir, name)
-        with open(path, "wb") as f:
-            f.write(data)
-        return path
 
     def check(self, code, *args, command=COMMAND, says=(), env=None):
         p = subprocess.run([command, "verify", *args], capture_output=True, timeout=120,
