@@ -1,6 +1,5 @@
 # The target effnetc_llvm, LLVM's C interface, where EFFNETC_LLVM asks for it and it is found: by
-# llvm-config, the newest first. EFFNETC_LLVM_TARGET is its name, or empty.
-set(EFFNETC_LLVM_TARGET "")
+# llvm-config, the newest first.
 if(NOT EFFNETC_LLVM)
   return()
 endif()
@@ -44,7 +43,5 @@ separate_arguments(libraries)
 message(STATUS "LLVM ${version}: ${EFFNETC_LLVM_CONFIG}")
 add_library(effnetc_llvm INTERFACE)
 target_include_directories(effnetc_llvm SYSTEM INTERFACE "${include}")
-target_compile_definitions(effnetc_llvm INTERFACE EFFNETC_LLVM_VERSION="${version}")
 target_link_directories(effnetc_llvm INTERFACE "${folder}")
 target_link_libraries(effnetc_llvm INTERFACE ${libraries})
-set(EFFNETC_LLVM_TARGET effnetc_llvm)

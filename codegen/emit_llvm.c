@@ -1,21 +1,9 @@
 /* emit_llvm.c: a module to LLVM IR, and from there to the file that is asked for.
  *
  * Functions, their names and order are those of the C that is printed (emit_c.c), so that an object
- * takes the place of NAME.c. The files llvm_*.c and this one alone know LLVM. */
+ * takes the place of NAME.c. The files llvm_*.c and this one alone know LLVM; they are
+ * a shared object of their own, which load_llvm.c loads. */
 #include "codegen/llvm_builder.h"
-
-bool emit_llvm_available(void) {
-    return true;
-}
-
-bool emit_llvm_require(Diag *d) {
-    (void)d;
-    return true;
-}
-
-const char *emit_llvm_version(void) {
-    return EFFNETC_LLVM_VERSION;
-}
 
 static bool has_parts(const LBuilder *x) {
     for (size_t i = 0; i < x->c.funcs.len; i++)
@@ -55,8 +43,8 @@ static void build(LBuilder *x) {
     llvm_debug_end(x);
 }
 
-bool emit_llvm(Buf *out, const Module *m, const EmitInfo *info, LlvmFile kind, const LlvmOptions *o,
-               Diag *d) {
+static bool emit(Buf *out, const Module *m, const EmitInfo *info, LlvmFile kind,
+                 const LlvmOptions *o, Diag *d) {
     LBuilder x = {.options = o, .target = m->target};
     LLVMTargetMachineRef machine = llvm_machine(m->target, o, d);
     if (!machine)
@@ -69,3 +57,20 @@ bool emit_llvm(Buf *out, const Module *m, const EmitInfo *info, LlvmFile kind, c
     LLVMDisposeTargetMachine(machine);
     return ok;
 }
+
+static const char *version(void) {
+    static char text[32];
+    unsigned major, minor, patch;
+    LLVMGetVersion(&major, &minor, &patch);
+    snprintf(text, sizeof text, "%u.%u.%u", major, minor, patch);
+    return text;
+}
+
+const LlvmBackend effnetc_llvm_backend = {
+    .effnetc_version = EFFNETC_VERSION,
+    .llvm_version = version,
+    .emit = emit,
+    .jit_open = llvm_object_open,
+    .jit_symbol = llvm_object_symbol,
+    .jit_close = llvm_object_close,
+};

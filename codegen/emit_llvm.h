@@ -1,11 +1,10 @@
-/* emit_llvm.h: loop IR to native code through LLVM. Sections follow the files. A build without LLVM
- * has all of this too, from no_llvm.c, and reports an error. */
+/* emit_llvm.h: loop IR to native code through LLVM. What it declares is in load_llvm.c, which loads
+ * the backend, a shared object, when it is first needed, and reports an error where there is none:
+ * in a build without LLVM. */
 #ifndef EFFNETC_CODEGEN_EMIT_LLVM_H
 #define EFFNETC_CODEGEN_EMIT_LLVM_H
 
 #include "codegen/codegen.h"
-
-/* ---- emit_llvm.c ----------------------------------------------------------------------------- */
 
 typedef struct LlvmOptions {
     int opt_level; /* 0..3, as effnetc_options has it */
@@ -29,18 +28,19 @@ typedef struct LlvmOptions {
 /* What of a module becomes a file. */
 typedef enum LlvmFile { LLVM_OBJECT, LLVM_ASSEMBLY, LLVM_IR } LlvmFile;
 
+/* Whether there is a backend, of this very version of effnetc. */
 bool emit_llvm_available(void);
-/* The same with an error (3) in d where it isn't. */
+/* The same with an error (3) in d where there is none. */
 bool emit_llvm_require(Diag *d);
-/* Of LLVM, as in "19.1.7"; "" in a build without it. */
+/* Of LLVM, as in "19.1.7"; "" where there is no backend. */
 const char *emit_llvm_version(void);
+/* Lies within the backend's file, as it is loaded; NULL where there is none. */
+const void *emit_llvm_address(void);
 
 /* Appends a file for a module that emit_c_check passed, with the same functions that its C has.
- * Deterministic. False with errors in d: in a build without LLVM (3). */
+ * Deterministic. False with errors in d: without a backend (3). */
 bool emit_llvm(Buf *out, const Module *m, const EmitInfo *info, LlvmFile kind, const LlvmOptions *o,
                Diag *d);
-
-/* ---- llvm_jit.c ------------------------------------------------------------------------------ */
 
 /* An object that is loaded into this process. */
 typedef struct LlvmJit LlvmJit;
@@ -52,5 +52,16 @@ LlvmJit *llvm_jit_open(const void *object, size_t size, const char *where, Diag 
  * an error in d. */
 bool llvm_jit_symbol(LlvmJit *j, const char *name, void *function, Diag *d);
 void llvm_jit_close(LlvmJit *j); /* NULL is fine */
+
+/* What the backend's file holds, under the name effnetc_llvm_backend. */
+typedef struct LlvmBackend {
+    const char *effnetc_version; /* the one that it is a part of; stays first */
+    const char *(*llvm_version)(void);
+    bool (*emit)(Buf *out, const Module *m, const EmitInfo *info, LlvmFile kind,
+                 const LlvmOptions *o, Diag *d);
+    LlvmJit *(*jit_open)(const void *object, size_t size, const char *where, Diag *d);
+    bool (*jit_symbol)(LlvmJit *j, const char *name, void *function, Diag *d);
+    void (*jit_close)(LlvmJit *j);
+} LlvmBackend;
 
 #endif

@@ -13,6 +13,10 @@
 #include "codegen/c_printer.h"
 #include "codegen/emit_llvm.h"
 
+/* ---- emit_llvm.c ----------------------------------------------------------------------------- */
+
+extern const LlvmBackend effnetc_llvm_backend;
+
 /* A module while it is built, and the function that is being built. */
 typedef struct LBuilder {
     CPrinter c;
@@ -88,6 +92,12 @@ void llvm_step_done(LBuilder *x, size_t step);
 /* NAME_check_weights, NAME_run_parallel, NAME_run, and NAME_weights, effnetc_entry and
  * effnetc_check if asked for. */
 void llvm_public(LBuilder *x);
+
+/* ---- llvm_jit.c: what emit_llvm.h has as llvm_jit_open, _symbol and _close -------------------- */
+
+LlvmJit *llvm_object_open(const void *object, size_t size, const char *where, Diag *d);
+bool llvm_object_symbol(LlvmJit *j, const char *name, void *function, Diag *d);
+void llvm_object_close(LlvmJit *j);
 
 /* ---- llvm_debug.c: the lines of the loop IR -------------------------------------------------- */
 

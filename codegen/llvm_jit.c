@@ -31,7 +31,7 @@ static bool add_object(LlvmJit *j, const void *object, size_t size, Diag *d) {
                      "the object can't be loaded", d);
 }
 
-LlvmJit *llvm_jit_open(const void *object, size_t size, const char *where, Diag *d) {
+LlvmJit *llvm_object_open(const void *object, size_t size, const char *where, Diag *d) {
     Arena arena = {0};
     LlvmJit *j = ARENA_NEW(&arena, LlvmJit);
     j->where = arena_strdup(&arena, where);
@@ -41,11 +41,11 @@ LlvmJit *llvm_jit_open(const void *object, size_t size, const char *where, Diag 
     if (succeeded(LLVMOrcCreateLLJIT(&j->jit, NULL), where, "LLVM can't load code here", d) &&
         add_object(j, object, size, d))
         return j;
-    llvm_jit_close(j);
+    llvm_object_close(j);
     return NULL;
 }
 
-bool llvm_jit_symbol(LlvmJit *j, const char *name, void *function, Diag *d) {
+bool llvm_object_symbol(LlvmJit *j, const char *name, void *function, Diag *d) {
     LLVMOrcExecutorAddress address = 0;
     if (!succeeded(LLVMOrcLLJITLookup(j->jit, &address, name), j->where, "the object can't be used",
                    d))
@@ -55,7 +55,7 @@ bool llvm_jit_symbol(LlvmJit *j, const char *name, void *function, Diag *d) {
     return true;
 }
 
-void llvm_jit_close(LlvmJit *j) {
+void llvm_object_close(LlvmJit *j) {
     if (!j)
         return;
     if (j->jit)

@@ -46,14 +46,6 @@ static bool make_object(Buf *object, effnetc_model *m, bool watched) {
            emit_llvm(object, m->program.module, &info, LLVM_OBJECT, &o, m->diag);
 }
 
-static bool check_built_in(Diag *d) {
-    if (emit_llvm_available())
-        return true;
-    diag_error(d, EXIT_UNSUPPORTED, "effnetc", "this effnetc was built without LLVM");
-    diag_note(d, "help", "--backend=c does the same with a C compiler");
-    return false;
-}
-
 /* What the passes and LLVM needed goes back to the system before the arena is allocated. */
 static void trim_memory(void) {
 #ifdef __GLIBC__
@@ -65,7 +57,7 @@ bool llvm_code(NativeCode *code, effnetc_model *m, bool watched) {
     Buf object = {0};
     if (!m->program.module)
         return load(code, m, m->cached.object, m->cached.object_bytes);
-    bool ok = check_built_in(m->diag) && make_object(&object, m, watched);
+    bool ok = emit_llvm_require(m->diag) && make_object(&object, m, watched);
     trim_memory();
     ok = ok && load(code, m, object.data, object.len);
     if (ok && !watched)

@@ -63,34 +63,31 @@ static bool hash_file(const char *path, uint64_t *hash, uint64_t *size) {
     return ok;
 }
 
-/* Where this function's code lies in memory, and in which file. */
-typedef struct OwnFile {
+/* An address in memory, and the file that was loaded there. */
+typedef struct LoadedFile {
     uintptr_t address;
     char path[4096];
-} OwnFile;
+} LoadedFile;
 
-static int look_for_own_file(struct dl_phdr_info *info, size_t size, void *context) {
-    OwnFile *own = context;
+static int look_for_loaded_file(struct dl_phdr_info *info, size_t size, void *context) {
+    LoadedFile *f = context;
     (void)size;
     for (int i = 0; i < info->dlpi_phnum; i++) {
         uintptr_t start = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
-        if (info->dlpi_phdr[i].p_type != PT_LOAD || own->address < start ||
-            own->address - start >= info->dlpi_phdr[i].p_memsz)
+        if (info->dlpi_phdr[i].p_type != PT_LOAD || f->address < start ||
+            f->address - start >= info->dlpi_phdr[i].p_memsz)
             continue;
-        snprintf(own->path, sizeof own->path, "%s",
+        snprintf(f->path, sizeof f->path, "%s",
                  *info->dlpi_name ? info->dlpi_name : "/proc/self/exe");
         return 1;
     }
     return 0;
 }
 
-/* Two builds of one version may make different code. */
-static bool hash_own_file(uint64_t *hash) {
-    bool (*function)(effnetc_model *) = cache_find;
-    OwnFile own = {0};
+static bool hash_loaded_file(const void *within, uint64_t *hash) {
+    LoadedFile f = {.address = (uintptr_t)within};
     uint64_t size;
-    memcpy(&own.address, &function, sizeof own.address);
-    return dl_iterate_phdr(look_for_own_file, &own) && hash_file(own.path, hash, &size);
+    return dl_iterate_phdr(look_for_loaded_file, &f) && hash_file(f.path, hash, &size);
 }
 
 static void put_dims(Buf *b, const effnetc_model *m) {
@@ -112,13 +109,15 @@ static bool put_schedule(Buf *b, const effnetc_model *m) {
  * of pictures are normalised may be said in other files. */
 static const char *cache_key(effnetc_model *m) {
     const effnetc_options *o = &m->options;
-    uint64_t own, hash, size;
+    uint64_t own, backend, hash, size;
     Buf b = {0};
-    if ((o->input && strcmp(o->input, "model") != 0) || !hash_own_file(&own) ||
-        !hash_file(m->path, &hash, &size))
+    /* Two builds of one version may make different code. */
+    if ((o->input && strcmp(o->input, "model") != 0) || !hash_loaded_file(magic, &own) ||
+        !hash_loaded_file(emit_llvm_address(), &backend) || !hash_file(m->path, &hash, &size))
         return NULL;
-    buf_printf(&b, "effnetc %s %016llx\nllvm %s\ntarget %s\n", EFFNETC_VERSION,
-               (unsigned long long)own, emit_llvm_version(), m->target->name);
+    buf_printf(&b, "effnetc %s %016llx\nllvm %s %016llx\ntarget %s\n", EFFNETC_VERSION,
+               (unsigned long long)own, emit_llvm_version(), (unsigned long long)backend,
+               m->target->name);
     buf_printf(&b, "level %d\narena %lld\nwinograd %d\ndebug %d\nname %s\n", o->opt_level,
                (long long)o->max_arena, !o->no_winograd, o->debug,
                o->name ? o->name : base_name(m->path));
