@@ -180,6 +180,17 @@ def machine(found):
             f"{', '.join(peaks)}. Fastest of {m['rounds']} rounds of {m['runs']} inferences or more.\n")
 
 
+def add_row(found, row):
+    """The row, where the model's was if it had one; the kernels are those of one model."""
+    rows = found["rows"]
+    if "kernels" in row:
+        for other in rows:
+            other.pop("kernels", None)
+            other.pop("first", None)
+    at = next((i for i, other in enumerate(rows) if other["model"] == row["model"]), len(rows))
+    rows[at : at + 1] = [row]
+
+
 TABLES = {"machine": machine, "one_thread": one_thread, "several_threads": several_threads,
           "other_targets": other_targets, "fresh_process": fresh_process, "kernels": kernels}
 

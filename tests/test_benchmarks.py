@@ -65,6 +65,18 @@ class Report(unittest.TestCase):
         f = report.Figures(results()["rows"][0], 1, "small")
         self.assertAlmostEqual(f.share(), 0.8)
 
+    def test_rows_are_added(self):
+        found = results()
+        old = found["rows"][0]
+        added = {**old, "model": "b"}
+        report.add_row(found, added)
+        self.assertEqual([row["model"] for row in found["rows"]], ["a<b", "b"])
+        self.assertEqual(["kernels" in row for row in found["rows"]], [False, True])
+        again = {**added, "macs": 1}
+        del again["kernels"]
+        report.add_row(found, again)
+        self.assertEqual([row["macs"] for row in found["rows"]], [10**9, 1])
+
     def test_tables(self):
         found = results()
         row = cells(report.one_thread(found))[2]
@@ -199,7 +211,8 @@ class Command(unittest.TestCase):
         return subprocess.run(words, capture_output=True, text=True, check=False)
 
     def test_mistakes(self):
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as models:
+            pathlib.Path(models, "a.onnx").touch()
             for code, says, words in (
                 (2, "a folder with models", []),
                 (1, "measure first", ["--render", "--work", folder]),
@@ -207,6 +220,7 @@ class Command(unittest.TestCase):
                 (1, "no C compiler none", [folder, "--effnetc=/bin/true", "--cc=none"]),
                 (1, "has no models", [folder, "--effnetc=/bin/true"]),
                 (1, "has no a.onnx", [folder, "--effnetc=/bin/true", "--models=a"]),
+                (1, "--detail=b is not among", [models, "--effnetc=/bin/true", "--models=a", "--detail=b"]),
             ):
                 done = self.run_script(*words)
                 self.assertEqual(done.returncode, code, done.stderr)
