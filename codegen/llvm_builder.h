@@ -93,7 +93,7 @@ void llvm_step_done(LBuilder *x, size_t step);
  * effnetc_check if asked for. */
 void llvm_public(LBuilder *x);
 
-/* ---- llvm_jit.c: emit_llvm.h has it as llvm_jit_open, _symbol and _close ----------------------- */
+/* ---- llvm_jit.c: emit_llvm.h has it as llvm_jit_open, _symbol and _close --------------------- */
 
 LlvmJit *llvm_object_open(const void *object, size_t size, const char *where, Diag *d);
 bool llvm_object_symbol(LlvmJit *j, const char *name, void *function, Diag *d);
