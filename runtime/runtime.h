@@ -94,7 +94,7 @@ int rt_png_decode(rt_image *out, const uint8_t *data, size_t size, rt_error *err
 int rt_jpeg_decode(rt_image *out, const uint8_t *data, size_t size, rt_error *err);
 int rt_ppm_decode(rt_image *out, const uint8_t *data, size_t size, rt_error *err);
 
-/* ---- resize.c ---------------------------------------------------------------------------------
+/* ---- resize.c, fit.h --------------------------------------------------------------------------
  */
 
 typedef enum rt_filter { RT_BILINEAR, RT_BICUBIC, RT_BOX, RT_HAMMING, RT_LANCZOS } rt_filter;
@@ -108,16 +108,14 @@ typedef enum rt_order { RT_ROWS_FIRST, RT_PILLOW_13 } rt_order;
 int rt_resize(rt_image *out, const rt_image *in, int width, int height, rt_filter filter,
               rt_order order, rt_error *err);
 
-/* ---- preprocess.c -----------------------------------------------------------------------------
- */
-
 /* How a picture becomes a tensor: cut and scaled to height x width, then (x - mean) / std of
  * channel values 0..255. A zeroed struct but for the size stretches the whole picture and keeps
  * 0..255; a std of 0 counts as 1. */
 typedef struct rt_preprocess {
     int width, height; /* of the tensor */
     double crop;       /* 0, or: first cut out a centred square, this part of the shorter side */
-    int resize;        /* 0, or: first scale the shorter side to this, then cut out the centre */
+    int resize;        /* 0, or: first scale the shorter side to this, then cut out the centre, as
+                          torchvision does: what is missing becomes black */
     bool letterbox; /* or: scale it to fit in, at the top left; the rest is filled with the mean */
     rt_filter filter;
     rt_order order;
@@ -126,12 +124,6 @@ typedef struct rt_preprocess {
     bool bgr;
 } rt_preprocess;
 
-/* Cuts out a part; it must lie within `in`. */
-int rt_crop(rt_image *out, const rt_image *in, int left, int top, int width, int height,
-            rt_error *err);
-/* Cuts out the centre, as torchvision's CenterCrop: a smaller picture gets black around it first.
- */
-int rt_crop_centre(rt_image *out, const rt_image *in, int width, int height, rt_error *err);
 /* The geometry alone: crop, resize, letterbox. */
 int rt_fit(rt_image *out, const rt_image *in, const rt_preprocess *p, rt_error *err);
 /* Where the tensor's pixels come from: (x, y) from (left + x * x_scale, top + y * y_scale). */
@@ -139,6 +131,14 @@ typedef struct rt_map {
     double left, top, x_scale, y_scale;
 } rt_map;
 rt_map rt_fit_map(const rt_image *in, const rt_preprocess *p);
+/* What is filled with the mean gets this colour, red first; what is missing elsewhere is black. */
+void rt_fit_ground(const rt_preprocess *p, uint8_t ground[3]);
+/* The scratch memory that any picture of at most `side` pixels a side needs. */
+size_t rt_fit_bytes(const rt_preprocess *p, int side);
+
+/* ---- preprocess.c -----------------------------------------------------------------------------
+ */
+
 /* The values alone: out has 3 * in->height * in->width floats. */
 void rt_normalise(float *out, const rt_image *in, const rt_preprocess *p);
 /* Both: out has 3 * p->height * p->width floats. */

@@ -12,9 +12,10 @@ import pathlib
 import random
 import sys
 
-import numpy
 import PIL
 from PIL import Image
+
+import pictures
 
 FILTERS = {"BILINEAR": Image.BILINEAR, "BICUBIC": Image.BICUBIC, "BOX": Image.BOX,
            "HAMMING": Image.HAMMING, "LANCZOS": Image.LANCZOS}
@@ -22,19 +23,7 @@ FILE = pathlib.Path(__file__).with_name("pillow.def")
 
 
 def picture(width, height):
-    """The upper bytes of a linear congruential sequence from 1 on; numpy's uint32 wraps."""
-    n = width * height * 3
-    powers = numpy.multiply.accumulate(numpy.full(n, 1664525, numpy.uint32), dtype=numpy.uint32)
-    sums = numpy.cumsum(numpy.concatenate([[1], powers[:-1]]).astype(numpy.uint32), dtype=numpy.uint32)
-    state = powers + numpy.uint32(1013904223) * sums
-    return Image.fromarray((state >> 24).astype(numpy.uint8).reshape(height, width, 3), "RGB")
-
-
-def fnv1a(data):
-    h = 0xCBF29CE484222325
-    for byte in data:
-        h = ((h ^ byte) * 0x100000001B3) & 0xFFFFFFFFFFFFFFFF
-    return h
+    return Image.fromarray(pictures.picture(width, height), "RGB")
 
 
 def resize(image, size, how, pillow13):
@@ -62,6 +51,35 @@ def fit(image, size, shorter, how, pillow13):
     return padded.crop((left, top, left + size, top + size))
 
 
+def crop(image, kind, part, how, pillow13):
+    """A centred square, as the EfficientNet authors cut it."""
+    w, h = image.size
+    side = int(min(w, h) * part)
+    left, top = (w - side + 1) // 2, (h - side + 1) // 2
+    return resize(image.crop((left, top, left + side, top + side)), (kind.width, kind.height), how, pillow13)
+
+
+def letterbox(image, kind, how, pillow13):
+    scale = min(kind.width / image.width, kind.height / image.height)
+    size = max(int(image.width * scale), 1), max(int(image.height * scale), 1)
+    out = Image.new("RGB", (kind.width, kind.height), kind.mean)
+    out.paste(resize(image, size, how, pillow13), (0, 0))
+    return out
+
+
+def any_size(image, kind, pillow13):
+    """What one of pictures.KINDS makes of a picture."""
+    how = FILTERS[kind.filter.upper()]
+    option, value = kind.options[0][2:].split("=")
+    if option == "crop":
+        return crop(image, kind, float(value), how, pillow13)
+    if option == "resize":
+        return fit(image, kind.width, int(value), how, pillow13)
+    if value == "letterbox":
+        return letterbox(image, kind, how, pillow13)
+    return resize(image, (kind.width, kind.height), how, pillow13)
+
+
 def sizes(rng):
     """Of a picture and of what it becomes: small and large, near and far, odd."""
     side = lambda: rng.choice([rng.randint(1, 9), rng.randint(10, 99), rng.randint(100, 420)]) | 1
@@ -69,7 +87,7 @@ def sizes(rng):
 
 
 def hashes(make):
-    return ", ".join(f"0x{fnv1a(make(pillow13).tobytes()):016x}" for pillow13 in (False, True))
+    return ", ".join(f"0x{pictures.fnv1a(make(pillow13).tobytes()):016x}" for pillow13 in (False, True))
 
 
 def rows():
@@ -88,6 +106,11 @@ def rows():
         image = picture(in_w, in_h)
         both = hashes(lambda pillow13: fit(image, size, shorter, FILTERS[name], pillow13))
         yield f"FIT({in_w}, {in_h}, {size}, {shorter}, RT_{name}, {both})\n"
+    for name, kind in pictures.KINDS.items():
+        for in_w, in_h in [*((sizes(rng)[:2]) for _ in range(20)), (2, 300), (300, 2), (57, 400), (400, 57)]:
+            in_w, in_h = max(in_w, 2), max(in_h, 2)
+            both = hashes(lambda pillow13: any_size(picture(in_w, in_h), kind, pillow13))
+            yield f"ANY({name}, {in_w}, {in_h}, {both})\n"
 
 
 def main(arguments):
@@ -96,7 +119,8 @@ def main(arguments):
         " *\n",
         " * RESIZE(width, height, new width, new height, filter, hash, hash): Image.resize, rows first and\n",
         " *   in the order of version 13\n",
-        " * FIT(width, height, size, shorter side, filter, hash, hash): torchvision's Resize, CenterCrop */\n",
+        " * FIT(width, height, size, shorter side, filter, hash, hash): torchvision's Resize, CenterCrop\n",
+        " * ANY(kind, width, height, hash, hash): one of the kinds of pictures.py */\n",
         *rows()])
     if "--check" in arguments:
         return text != FILE.read_text(encoding="utf-8")

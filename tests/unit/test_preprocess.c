@@ -25,21 +25,6 @@ static void expect_pixel(const rt_image *im, int x, int y, int red, int green) {
         fail_msg("pixel %d, %d is %d %d %d, not %d %d 200", x, y, p[0], p[1], p[2], red, green);
 }
 
-static void test_crop(void **state) {
-    rt_image in = ramp(7, 5), out;
-    (void)state;
-    assert_int_equal(rt_crop(&out, &in, 2, 1, 4, 3, NULL), RT_OK);
-    assert_int_equal(out.width, 4);
-    assert_int_equal(out.height, 3);
-    expect_pixel(&out, 0, 0, 2, 1);
-    expect_pixel(&out, 3, 2, 5, 3);
-    rt_image_free(&out);
-    assert_int_equal(rt_crop(&out, &in, 4, 0, 4, 3, NULL), RT_ERROR_ARGUMENT);
-    assert_int_equal(rt_crop(&out, &in, -1, 0, 4, 3, NULL), RT_ERROR_ARGUMENT);
-    assert_int_equal(rt_crop(&out, &in, 0, 3, 4, 3, NULL), RT_ERROR_ARGUMENT);
-    rt_image_free(&in);
-}
-
 /* Crops to a size that needs no scaling, so that offsets show. */
 static void expect_crop(int width, int height, double part, int side, int left, int top) {
     rt_image in = ramp(width, height), out;
@@ -82,8 +67,9 @@ static void test_resize_then_crop(void **state) {
 /* As torchvision's CenterCrop: 3 columns are missing, of which 1 is at the left. */
 static void test_a_small_picture_gets_black_around(void **state) {
     rt_image in = ramp(5, 9), out;
+    rt_preprocess p = {.width = 8, .height = 6, .resize = 5, .mean = {9, 9, 9}};
     (void)state;
-    assert_int_equal(rt_crop_centre(&out, &in, 8, 6, NULL), RT_OK);
+    assert_int_equal(rt_fit(&out, &in, &p, NULL), RT_OK);
     assert_memory_equal(out.rgb, ((uint8_t[3]){0, 0, 0}), 3);
     expect_pixel(&out, 1, 0, 0, 2); /* rows: (9 - 6) / 2 is 1.5, to even */
     expect_pixel(&out, 5, 5, 4, 7);
@@ -186,7 +172,6 @@ static void test_a_zeroed_struct_keeps_values(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_crop),
         cmocka_unit_test(test_central_crop_rounds_the_side_down_and_offsets_up),
         cmocka_unit_test(test_resize_then_crop),
         cmocka_unit_test(test_a_small_picture_gets_black_around),

@@ -119,27 +119,43 @@ static void check_resize(int in_w, int in_h, int w, int h, rt_filter filter, uin
     check_hash(&b, pillow_13, in_w, in_h, filter);
 }
 
-static void check_fit(int in_w, int in_h, int size, int shorter, rt_filter filter,
-                      uint64_t rows_first, uint64_t pillow_13) {
+static void check_preprocess(rt_preprocess p, int in_w, int in_h, uint64_t rows_first,
+                             uint64_t pillow_13) {
     rt_image in = picture(in_w, in_h), a, b;
-    rt_preprocess p = {.width = size, .height = size, .resize = shorter, .filter = filter};
     rt_error err;
     if (rt_fit(&a, &in, &p, &err) != RT_OK)
         fail_msg("%d x %d: %s", in_w, in_h, err.text);
     p.order = RT_PILLOW_13;
     assert_int_equal(rt_fit(&b, &in, &p, &err), RT_OK);
     rt_image_free(&in);
-    check_hash(&a, rows_first, in_w, in_h, filter);
-    check_hash(&b, pillow_13, in_w, in_h, filter);
+    check_hash(&a, rows_first, in_w, in_h, p.filter);
+    check_hash(&b, pillow_13, in_w, in_h, p.filter);
 }
+
+static void check_fit(int in_w, int in_h, int size, int shorter, rt_filter filter,
+                      uint64_t rows_first, uint64_t pillow_13) {
+    rt_preprocess p = {.width = size, .height = size, .resize = shorter, .filter = filter};
+    check_preprocess(p, in_w, in_h, rows_first, pillow_13);
+}
+
+/* Those of pictures.py. */
+static const rt_preprocess stretch = {.width = 37, .height = 23, .filter = RT_BICUBIC};
+static const rt_preprocess crop = {.width = 24, .height = 24, .filter = RT_BICUBIC, .crop = 0.875};
+static const rt_preprocess resize = {
+    .width = 28, .height = 28, .filter = RT_BILINEAR, .resize = 32};
+static const rt_preprocess padded = {.width = 24, .height = 24, .filter = RT_BOX, .resize = 19};
+static const rt_preprocess letterbox = {
+    .width = 40, .height = 30, .filter = RT_BILINEAR, .letterbox = true, .mean = {114, 0, 255}};
 
 static void test_odd_sizes_equal_pillows(void **state) {
     (void)state;
 #define RESIZE(...) check_resize(__VA_ARGS__);
 #define FIT(...)    check_fit(__VA_ARGS__);
+#define ANY(...)    check_preprocess(__VA_ARGS__);
 #include "pillow.def"
 #undef RESIZE
 #undef FIT
+#undef ANY
 }
 
 static void test_same_size_is_a_copy(void **state) {
