@@ -107,6 +107,11 @@ bool c_names_has(const CNames *n, const char *name) {
     return false;
 }
 
+void c_names_take(Arena *a, CNames *n, const char *name) {
+    char *copy = arena_strdup(a, name);
+    map_put(a, &n->taken, copy, copy);
+}
+
 const char *c_names_add(Arena *a, CNames *n, const char *text) {
     char *base = c_identifier(a, text);
     char *name = base;

@@ -13,6 +13,7 @@ typedef struct CNames {
     Map taken;
 } CNames;
 
+void c_names_take(Arena *a, CNames *n, const char *name); /* which nothing else is called */
 bool c_names_has(const CNames *n, const char *name);
 /* c_identifier(text), with a number behind it where that is taken; taken from now on. */
 const char *c_names_add(Arena *a, CNames *n, const char *text);
@@ -164,8 +165,22 @@ void c_put_job(CPrinter *p, Buf *b, bool parts);
 void c_put_step_hook(CPrinter *p, Buf *b);
 /* Appends NAME_check_weights, NAME_run_parallel, which calls NAME_body, and NAME_run. */
 void c_put_public(CPrinter *p, Buf *b);
+/* Appends head with the parameters and, where it is not NULL, one more, and tail. */
+void c_put_signature(Arena *a, Buf *b, const char *head, const CParams *params, const char *more,
+                     const char *tail);
+const char *c_pool_param(Arena *a, const EmitInfo *info); /* "const NAME_pool *pool" */
 /* Appends the comment that both files begin with. */
 void c_put_banner(Buf *b, const Module *m, const EmitInfo *info);
+
+/* ---- emit_pictures.c ------------------------------------------------------------------------- */
+
+/* Takes the names of all that NAME_run_picture needs. */
+void c_take_pictures(Arena *a, CNames *file, const char *name);
+/* Appends NAME_run_picture and its part of the header, where the code takes any size. */
+void c_put_pictures(CPrinter *p, Buf *b);
+void c_put_pictures_header(Buf *b, const Module *m, const CParams *params, const EmitInfo *info);
+/* Of its arena. */
+int64_t c_picture_bytes(const Module *m, const CParams *params, const EmitInfo *info);
 
 /* ---- emit_selftest.c ------------------------------------------------------------------------- */
 

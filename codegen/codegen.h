@@ -4,14 +4,26 @@
 
 #include "ir/loop.h"
 
-/* How pictures become what the code takes: their geometry is the caller's, their values the code's.
- */
+/* What code does with pictures of any size. */
+typedef struct EmitFit {
+    const char *how;    /* in words */
+    const char *weight; /* the filter's, at distance d, whose magnitude is x: an expression of C */
+    double radius;      /* of the filter */
+    bool pillow_13;     /* the order of passes is that of Pillow 13 */
+    uint8_t ground[3];  /* the colour around a picture, red first */
+    int max_side;       /* pixels that a picture may have in a row or in a column */
+    int64_t scratch;    /* bytes that scaling needs for them */
+} EmitFit;
+
+/* How pictures become what the code takes: their values are the code's; their geometry too, where
+ * it takes any size, else the caller's. */
 typedef struct EmitPictures {
     const char *fit; /* "stretch", "letterbox"; NULL: what crop or resize says */
     double crop;     /* 0: no */
     int resize;      /* 0: no */
     const char *filter, *channels;
     float mean[3], std[3]; /* red, green, blue; compiled in */
+    const EmitFit *any;    /* NULL: pictures have the network's size */
 } EmitPictures;
 
 /* What the printers say about the model beyond the module itself. */

@@ -25,11 +25,6 @@ static void add_buffers(Arena *a, CNames *args, CParams *out, const Module *m, B
     }
 }
 
-static void take(Arena *a, CNames *file, const char *name) {
-    char *copy = arena_strdup(a, name);
-    map_put(a, &file->taken, copy, copy);
-}
-
 static void take_public(Arena *a, CNames *file, const char *name) {
     static const char *const functions[] = {
         "run",           "run_parallel", "pool", "job",  "part",     "task",     "parts",
@@ -47,11 +42,11 @@ static void take_public(Arena *a, CNames *file, const char *name) {
                                          "ERROR_CHECKSUM",
                                          "ERROR_MISALIGNED"};
     for (size_t i = 0; i < sizeof functions / sizeof *functions; i++)
-        take(a, file, arena_printf(a, "%s_%s", name, functions[i]));
+        c_names_take(a, file, arena_printf(a, "%s_%s", name, functions[i]));
     for (int i = 0; i < DT_COUNT; i++)
-        take(a, file, arena_printf(a, "%s_bits_%s", name, dtype_name((DType)i)));
+        c_names_take(a, file, arena_printf(a, "%s_bits_%s", name, dtype_name((DType)i)));
     for (size_t i = 0; i < sizeof macros / sizeof *macros; i++)
-        take(a, file, arena_printf(a, "%s_%s", c_upper(a, name), macros[i]));
+        c_names_take(a, file, arena_printf(a, "%s_%s", c_upper(a, name), macros[i]));
 }
 
 CParams c_params(Arena *a, CScopes *scopes, const Module *m, const EmitInfo *info) {
@@ -60,10 +55,12 @@ CParams c_params(Arena *a, CScopes *scopes, const Module *m, const EmitInfo *inf
     scopes->args.outer = &scopes->file;
     scopes->buffers.outer = &scopes->args;
     take_public(a, &scopes->file, info->name);
-    take(a, &scopes->args, "weights");
-    take(a, &scopes->args, "arena");
+    if (info->pictures && info->pictures->any)
+        c_take_pictures(a, &scopes->file, info->name);
+    c_names_take(a, &scopes->args, "weights");
+    c_names_take(a, &scopes->args, "arena");
     for (size_t i = 0; i < sizeof locals / sizeof *locals; i++)
-        take(a, &scopes->args, locals[i]);
+        c_names_take(a, &scopes->args, locals[i]);
     CParam weights = {"weights", "const void *", NULL, BLOCK_ALIGN, m->weights_bytes > 0};
     CParam arena = {"arena", "void *", NULL, BLOCK_ALIGN, m->arena_bytes > 0};
     vec_push(a, &out, weights);
@@ -82,9 +79,8 @@ const CParam *c_count_param(const CParams *params, const Buffer *output) {
     die("output %s has no count", output->reg.name);
 }
 
-/* Appends "name(type a, type b)" with the parameters and, where it is not NULL, one more. */
-static void put_signature(Arena *a, Buf *b, const char *head, const CParams *params,
-                          const char *more, const char *tail) {
+void c_put_signature(Arena *a, Buf *b, const char *head, const CParams *params, const char *more,
+                     const char *tail) {
     CItems items = {0};
     for (size_t i = 0; i < params->len; i++)
         vec_push(a, &items, arena_printf(a, "%s%s", params->data[i].type, params->data[i].name));
@@ -93,7 +89,7 @@ static void put_signature(Arena *a, Buf *b, const char *head, const CParams *par
     c_put_list(b, (int)strlen(head), head, &items, tail);
 }
 
-static const char *pool_param(Arena *a, const EmitInfo *info) {
+const char *c_pool_param(Arena *a, const EmitInfo *info) {
     return arena_printf(a, "const %s_pool *pool", info->name);
 }
 
@@ -148,7 +144,7 @@ void c_put_job(CPrinter *p, Buf *b, bool parts) {
     buf_printf(b, "/* The arguments of a run. */\ntypedef struct %s_job {\n", name);
     for (size_t i = 0; i < p->params.len; i++)
         buf_printf(b, "    %s%s;\n", p->params.data[i].type, p->params.data[i].name);
-    buf_printf(b, "    %s;\n} %s_job;\n\n", pool_param(&p->arena, p->info), name);
+    buf_printf(b, "    %s;\n} %s_job;\n\n", c_pool_param(&p->arena, p->info), name);
     if (parts)
         put_parts(p, b);
 }
@@ -243,7 +239,7 @@ static void put_run_parallel(CPrinter *p, Buf *b) {
     bool flush = p->m->target->flush_to_zero;
     const char *name = p->info->name, *head = arena_printf(&p->arena, "int %s_run_parallel(", name);
     ensure(!flush || !strncmp(p->m->target->triple, "x86_64-", 7));
-    put_signature(&p->arena, b, head, &p->params, pool_param(&p->arena, p->info), ") {\n");
+    c_put_signature(&p->arena, b, head, &p->params, c_pool_param(&p->arena, p->info), ") {\n");
     put_param_checks(b, &p->params);
     buf_printf(b, "    if (pool && !pool->parallel_for)\n        return %zu;\n", p->params.len + 1);
     buf_printf(b, "    %s_job job;\n", name);
@@ -264,8 +260,8 @@ static void put_run_parallel(CPrinter *p, Buf *b) {
 
 static void put_run(CPrinter *p, Buf *b) {
     const char *name = p->info->name;
-    put_signature(&p->arena, b, arena_printf(&p->arena, "int %s_run(", name), &p->params, NULL,
-                  ") {\n");
+    c_put_signature(&p->arena, b, arena_printf(&p->arena, "int %s_run(", name), &p->params, NULL,
+                    ") {\n");
     CItems names = {0};
     for (size_t i = 0; i < p->params.len; i++)
         vec_push(&p->arena, &names, p->params.data[i].name);
@@ -410,11 +406,12 @@ void emit_c_header(Buf *out, const Module *m, const EmitInfo *info) {
                    "extern const unsigned char %s_weights[%s_WEIGHTS_BYTES];\n\n",
                    BLOCK_ALIGN, name, up);
     put_run_comment(out, &params, info, up);
-    put_signature(&a, out, arena_printf(&a, "int %s_run(", name), &params, NULL, ");\n\n");
+    c_put_signature(&a, out, arena_printf(&a, "int %s_run(", name), &params, NULL, ");\n\n");
     put_pool(out, name);
     put_parallel_comment(out, name);
-    put_signature(&a, out, arena_printf(&a, "int %s_run_parallel(", name), &params,
-                  pool_param(&a, info), ");\n");
+    c_put_signature(&a, out, arena_printf(&a, "int %s_run_parallel(", name), &params,
+                    c_pool_param(&a, info), ");\n");
+    c_put_pictures_header(out, m, &params, info);
     c_put_selftest_header(out, m, &params, info);
     buf_puts(out, "\n#ifdef __cplusplus\n}\n#endif\n\n#endif\n");
     arena_free(&a);

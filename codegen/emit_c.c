@@ -524,8 +524,7 @@ static void put_functions(CPrinter *p) {
 static const char *add_name(CPrinter *p, const char *text) {
     const char *wanted = c_function_name(&p->arena, text);
     const char *name = c_names_add(&p->arena, &p->scopes.args, wanted);
-    char *copy = arena_strdup(&p->arena, name);
-    map_put(&p->arena, &p->scopes.file.taken, copy, copy);
+    c_names_take(&p->arena, &p->scopes.file, name);
     return name;
 }
 
@@ -651,6 +650,7 @@ void emit_c_source(Buf *out, const Module *m, const EmitInfo *info) {
     c_put_prelude(&p, out);
     buf_puts(out, buf_str(&p.code));
     c_put_public(&p, out);
+    c_put_pictures(&p, out);
     c_put_selftest(&p, out);
     c_put_epilogue(&p, out);
     buf_free(&p.code);

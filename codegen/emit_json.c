@@ -112,7 +112,24 @@ static json_t *preprocessing(const EmitPictures *p) {
     set(o, "channels", json_string(p->channels));
     set(o, "mean", channels(p->mean));
     set(o, "std", channels(p->std));
-    set(o, "inside", json_pack("[sss]", "channels", "mean", "std"));
+    json_t *inside = json_pack("[sss]", "channels", "mean", "std");
+    if (p->any) {
+        const char *geometry = p->fit ? "fit" : p->crop != 0 ? "crop" : "resize";
+        json_array_append_new(inside, json_string(geometry));
+        json_array_append_new(inside, json_string("filter"));
+    }
+    set(o, "inside", inside);
+    return o;
+}
+
+/* NAME_run_picture. */
+static json_t *pictures(const Module *m, const CParams *params, const EmitInfo *info) {
+    json_t *o = json_object();
+    set(o, "function", json_sprintf("%s_run_picture", info->name));
+    set(o, "max_side", json_integer(info->pictures->any->max_side));
+    set(o, "arena",
+        json_pack("{s:I, s:i}", "bytes", (json_int_t)c_picture_bytes(m, params, info), "alignment",
+                  64));
     return o;
 }
 
@@ -130,6 +147,8 @@ void emit_json(Buf *out, const Module *m, const EmitInfo *info, const EmitFile *
     set(root, "outputs", tensors(&params, BUF_OUTPUT));
     if (info->pictures)
         set(root, "preprocessing", preprocessing(info->pictures));
+    if (info->pictures && info->pictures->any)
+        set(root, "pictures", pictures(m, &params, info));
     set(root, "arena", arena(m));
     set(root, "weights", weights(m, info));
     if (info->selftest)

@@ -182,6 +182,7 @@ bool is_ir_path(const char *path);
  */
 
 #define INPUT_CHOICES "model|u8-rgb|u8-rgb-any"
+bool takes_any_size(const effnetc_model *m); /* "u8-rgb-any" */
 
 /* Makes the graph, as loaded, take the bytes that m->pixels says. */
 bool load_bytes(const effnetc_model *m, Graph *g);
@@ -406,6 +407,7 @@ typedef struct InputOptions {
 } InputOptions;
 
 extern const OptionGroup input_options;
+#define FILTER_CHOICES "bicubic|bilinear|box|hamming|lanczos"
 
 /* Reads every input of m. False with errors, of all inputs at once. */
 bool inputs_load(effnetc_model *m, const InputOptions *o, Tensor **in, Arena *a);
@@ -435,6 +437,10 @@ bool preprocess_choose(effnetc_model *m, const InputOptions *o, rt_preprocess *p
 const char *labels_beside(const char *model, Arena *a);
 /* For NAME.json. */
 EmitPictures preprocess_info(const rt_preprocess *p);
+/* For NAME_run_picture, of pictures with so many pixels a side. False with an error, about `where`,
+ * where generated code can't do that. */
+bool preprocess_fit(const rt_preprocess *p, int max_side, const char *where, EmitFit *out, Arena *a,
+                    Diag *d);
 /* In words. */
 const char *preprocess_text(const rt_preprocess *p, Arena *a);
 

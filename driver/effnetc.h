@@ -35,12 +35,19 @@ typedef struct effnetc_options {
     const char *target;   /* a row of `effnetc targets`; NULL or "native": this machine */
     const char *name;     /* prefix of generated names and files; NULL: from the file's name */
     effnetc_strings dims; /* "NAME=N": values of symbolic dimensions */
-    const char *input; /* "u8-rgb": the input is u8[N,H,W,3], normalised inside; NULL: as it is */
+    const char *input;    /* "u8-rgb": the input is u8[N,H,W,3], normalised inside; "u8-rgb-any":
+                             generated C also takes pictures of any size; NULL: the model's input */
     effnetc_strings mean; /* of "u8-rgb": one number or three; none, of both: the member's */
     effnetc_strings std;
     const char
         *channels; /* of "u8-rgb": the model's own order, "rgb" or "bgr"; NULL: the member's */
-    int opt_level; /* 0..3 */
+    /* How pictures become the network's size, as of `effnetc run`; 0, NULL: as for the member. */
+    double crop, crop_pct;
+    int resize;
+    const char *fit, *filter;
+    int pillow;               /* major version; 0: any before 13 */
+    int max_side;             /* pixels, of "u8-rgb-any"; 0: as many as `effnetc run` takes */
+    int opt_level;            /* 0..3 */
     effnetc_strings disabled; /* passes to leave out */
     int64_t max_arena;        /* bytes that the arena must not exceed; 0: any, for speed */
     const char *print_after;  /* print the IR after this pass, "all", "changed", "diff" */

@@ -3,14 +3,8 @@
 
 #include <string.h>
 
-static bool is_supported(effnetc_model *m) {
-    if (strcmp(m->options.input, "u8-rgb-any") != 0)
-        return true;
-    diag_error(m->diag, EXIT_UNSUPPORTED, "effnetc",
-               "u8-rgb-any is not supported by this version: generated code doesn't resize");
-    diag_note(m->diag, "help",
-              "u8-rgb takes pictures of the network's size; runtime/resize.c makes them");
-    return false;
+bool takes_any_size(const effnetc_model *m) {
+    return m->options.input && !strcmp(m->options.input, "u8-rgb-any");
 }
 
 bool load_bytes(const effnetc_model *m, Graph *g) {
@@ -25,21 +19,34 @@ bool load_bytes(const effnetc_model *m, Graph *g) {
 
 bool take_bytes(effnetc_model *m) {
     const effnetc_options *o = &m->options;
-    InputOptions values = {.mean = o->mean, .std = o->std, .channels = o->channels};
+    InputOptions how = {.mean = o->mean,
+                        .std = o->std,
+                        .channels = o->channels,
+                        .crop = o->crop,
+                        .crop_pct = o->crop_pct,
+                        .resize = o->resize,
+                        .fit = o->fit,
+                        .filter = o->filter,
+                        .pillow = o->pillow};
     PictureInput in;
     if (!o->input || !strcmp(o->input, "model"))
         return true;
-    if (!is_supported(m))
-        return false;
     if (m->inputs.len != 1) {
         diag_error(m->diag, EXIT_UNSUPPORTED, m->path,
                    "only a model with one input can take 8-bit RGB; this one has %zu",
                    m->inputs.len);
         return false;
     }
-    if (!picture_input(m, &m->inputs.data[0], m->path, &values, &in))
+    if (!picture_input(m, &m->inputs.data[0], m->path, &how, &in))
         return false;
     EmitPictures pictures = preprocess_info(&in.p);
+    EmitFit any;
+    int side = o->max_side ? o->max_side : RT_MAX_SIDE;
+    if (takes_any_size(m)) {
+        if (!preprocess_fit(&in.p, side, m->path, &any, &m->arena, m->diag))
+            return false;
+        pictures.any = arena_copy(&m->arena, &any, sizeof any);
+    }
     m->pixels = arena_copy(&m->arena, &in.p, sizeof in.p);
     m->pictures = arena_copy(&m->arena, &pictures, sizeof pictures);
     if (m->source)

@@ -23,11 +23,11 @@ typedef struct Recipe {
 
 /* ---- words ---- */
 
-static const char *const filter_names[] = {[RT_BILINEAR] = "bilinear",
-                                           [RT_BICUBIC] = "bicubic",
-                                           [RT_BOX] = "box",
-                                           [RT_HAMMING] = "hamming",
-                                           [RT_LANCZOS] = "lanczos"};
+static const char *const filter_names[] = {
+#define FILTER(identity, name, radius, calls, ...) [RT_##identity] = #name,
+#include "runtime/filters.def"
+#undef FILTER
+};
 enum { NFILTERS = sizeof filter_names / sizeof *filter_names };
 
 static bool filter_by_name(const char *name, rt_filter *out) {
@@ -425,6 +425,42 @@ EmitPictures preprocess_info(const rt_preprocess *p) {
         e.std[c] = p->std[from] != 0 ? p->std[from] : 1;
     }
     return e;
+}
+
+/* A filter in generated code. */
+typedef struct FilterCode {
+    double radius;
+    bool calls;
+    const char *weight;
+} FilterCode;
+
+static const FilterCode filter_code[] = {
+#define FILTER(identity, name, radius, calls, ...) [RT_##identity] = {radius, calls, #__VA_ARGS__},
+#include "runtime/filters.def"
+#undef FILTER
+};
+
+bool preprocess_fit(const rt_preprocess *p, int max_side, const char *where, EmitFit *out, Arena *a,
+                    Diag *d) {
+    const FilterCode *f = &filter_code[p->filter];
+    if (f->calls) {
+        diag_error(d, EXIT_UNSUPPORTED, where, "code for pictures of any size can't filter by %s",
+                   filter_names[p->filter]);
+        diag_note(d, "reason", "its weights take sines, and generated code calls no function");
+        diag_note(d, "help", "--filter=bicubic, or --input=u8-rgb and rt_fit of runtime/resize.c");
+        return false;
+    }
+    Buf how = {0};
+    fit_text(&how, p);
+    *out = (EmitFit){.how = arena_strdup(a, buf_str(&how)),
+                     .weight = f->weight,
+                     .radius = f->radius,
+                     .pillow_13 = p->order == RT_PILLOW_13,
+                     .max_side = max_side,
+                     .scratch = (int64_t)rt_fit_bytes(p, max_side)};
+    rt_fit_ground(p, out->ground);
+    buf_free(&how);
+    return true;
 }
 
 bool preprocess_choose(effnetc_model *m, const InputOptions *o, rt_preprocess *p) {

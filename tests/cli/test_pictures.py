@@ -367,7 +367,6 @@ class Pictures(Workplace):
                                    "  %y = add %a, %b : f32[1]\n  return %y\n}\n")
         for model, kind, code, says in [(four, "u8-rgb", USAGE, "can't be the input x"),
                                         (two, "u8-rgb", UNSUPPORTED, "one input"),
-                                        (self.conv("c.ir"), "u8-rgb-any", UNSUPPORTED, "doesn't resize"),
                                         (self.conv("c.ir"), "u8", USAGE, "model|u8-rgb|u8-rgb-any")]:
             p = self.compile(model, "--input=" + kind, "-o", "none")
             self.assertEqual(p.returncode, code, p.stderr)
