@@ -45,6 +45,14 @@ const float *constant_f32(const Value *v) {
     return v && v->constant && v->type.dtype == DT_f32 ? v->constant->data : NULL;
 }
 
+bool is_by_channel(const Value *c, const Shape *x) {
+    const Shape *s = &c->type.shape;
+    int64_t elems = shape_elems(s);
+    int axis = 1 - (x->rank - s->rank); /* of the channels in c */
+    return s->rank <= x->rank &&
+           (elems == 1 || (axis >= 0 && elems == x->dim[1] && s->dim[axis] == elems));
+}
+
 Value *new_constant_f32(Graph *g, const char *base, Shape shape, float **data) {
     Tensor *t = tensor_new(&g->arena, DT_f32, shape);
     *data = tensor_mutable(t);

@@ -24,6 +24,8 @@ Node *sole_producer_with_weights(const Value *v);
 
 /* A float32 constant with known elements, else NULL. */
 const float *constant_f32(const Value *v);
+/* Whether a constant that broadcasts to x has one element, or one for each channel of x. */
+bool is_by_channel(const Value *c, const Shape *x);
 /* A new f32 constant named after `base`. Data is owned by the graph's arena. */
 Value *new_constant_f32(Graph *g, const char *base, Shape shape, float **data);
 /* A convolution or dense layer gets new weights and bias, those of output channel c times by[c].

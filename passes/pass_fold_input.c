@@ -22,18 +22,10 @@ typedef struct Step {
     int64_t channels;
 } Step;
 
-static bool is_per_channel(const Value *c, const Shape *x) {
-    const Shape *s = &c->type.shape;
-    int64_t elems = shape_elems(s);
-    int axis = 1 - (x->rank - s->rank); /* of the channels in c */
-    return s->rank <= x->rank &&
-           (elems == 1 || (axis >= 0 && elems == x->dim[1] && s->dim[axis] == elems));
-}
-
 static bool match_side(Step *out, Node *n, int side) {
     Value *x = node_in(n, side), *by = node_in(n, 1 - side);
     const Shape *shape = &x->type.shape;
-    if (!constant_f32(by) || x->constant || shape->rank < 2 || !is_per_channel(by, shape) ||
+    if (!constant_f32(by) || x->constant || shape->rank < 2 || !is_by_channel(by, shape) ||
         !shape_equal(shape, &node_out(n)->type.shape) ||
         (side == 1 && (n->op == OP_sub || n->op == OP_div)))
         return false;

@@ -9,16 +9,6 @@
  * sub and div with the constant on the left. */
 #include "passes/match.h"
 
-/* The element of s for channel c, where s broadcasts to `y` along all axes but the channels. */
-static bool is_per_channel(const Value *s, const Shape *y) {
-    const Shape *shape = &s->type.shape;
-    int64_t elems = shape_elems(shape);
-    if (elems == 1)
-        return shape->rank <= y->rank;
-    int axis = 1 - (y->rank - shape->rank); /* of the channels in s */
-    return axis >= 0 && elems == y->dim[1] && shape->dim[axis] == elems;
-}
-
 static double element(const float *s, const Value *v, int64_t channel) {
     return s[shape_elems(&v->type.shape) == 1 ? 0 : channel];
 }
@@ -60,7 +50,7 @@ static bool fold(Graph *g, Node *n, int side) {
     const Value *s = node_in(n, 1 - side);
     bool constant_on_left = side == 1, scales = n->op == OP_mul || n->op == OP_div;
     if (!conv || !constant_f32(s) || !is_open(conv) ||
-        !is_per_channel(s, &node_out(n)->type.shape) ||
+        !is_by_channel(s, &node_out(n)->type.shape) ||
         !shape_equal(&node_out(conv)->type.shape, &node_out(n)->type.shape) ||
         !graph_may_grow(g, tensor_bytes(node_in(conv, 1)->constant)) ||
         (constant_on_left && (n->op == OP_sub || n->op == OP_div)))

@@ -3,7 +3,8 @@
  *
  *   elementwise ops with one operand that isn't a constant         the constants are transposed
  *   elementwise ops between two results of the opposite transpose
- *   pad; reduce_mean with keepdims, which becomes global_avg_pool where it is that
+ *   pad; slice; gather by a constant list; reduce_mean with keepdims, which becomes global_avg_pool
+ *   where it is that
  *
  * and two in a row become one, or none. What was the preprocessing of an NHWC picture is then
  * behind its transpose, next to the convolution. Needs: fuse-silu (or x * sigmoid(x) is in the
@@ -62,7 +63,10 @@ static int data_slot(const Node *n) {
 static bool is_passable(const Node *n) {
     if (op_info(n->op)->flags & OPF_ELEMENTWISE)
         return data_slot(n) >= 0;
-    return n->op == OP_pad || (n->op == OP_reduce_mean && reduce_attrs(n)->keepdims);
+    if (n->op == OP_gather)
+        return node_in(n, 1)->constant && node_in(n, 1)->type.shape.rank == 1;
+    return n->op == OP_pad || n->op == OP_slice ||
+           (n->op == OP_reduce_mean && reduce_attrs(n)->keepdims);
 }
 
 /* An elementwise op whose operands all are results of transposes that `perm` undoes. */
@@ -150,13 +154,32 @@ static Node *new_mean(Graph *g, Node *at, Value *x, Ints axes) {
     return mean;
 }
 
+/* Entries for each dim, and an axis, in the order that perm gives the results. */
+static void permute_attrs(Graph *g, Node *q, Ints perm) {
+    if (q->op == OP_pad) {
+        PadAttrs *a = pad_attrs(q);
+        *a = (PadAttrs){permuted(g, a->before, perm), permuted(g, a->after, perm), a->value};
+    } else if (q->op == OP_slice) {
+        SliceAttrs *a = slice_attrs(q);
+        *a = (SliceAttrs){permuted(g, a->starts, perm), permuted(g, a->sizes, perm),
+                          permuted(g, a->steps, perm)};
+    } else if (q->op == OP_gather) {
+        AxisAttrs *a = axis_attrs(q);
+        Ints axis = permuted_axes(g, (Ints){&a->axis, 1}, perm);
+        a->axis = axis.v[0];
+    }
+}
+
 /* The op p of transposed operands, before the transpose n of its result. */
 static Node *passed(Graph *g, Node *n, const Node *p) {
     Ints perm = perm_of(n);
     Value *in[MAX_OPERANDS];
     for (int i = 0; i < p->noperands; i++) {
         Value *v = node_in(p, i);
-        in[i] = v->constant ? transposed_constant(g, n, v, perm) : transposed(g, n, v, perm);
+        bool whole = p->op == OP_gather && i == 1; /* a list of its own */
+        in[i] = whole         ? v
+                : v->constant ? transposed_constant(g, n, v, perm)
+                              : transposed(g, n, v, perm);
     }
     if (p->op == OP_reduce_mean)
         return new_mean(g, n, in[0], permuted_axes(g, reduce_attrs(p)->axes, perm));
@@ -164,10 +187,7 @@ static Node *passed(Graph *g, Node *n, const Node *p) {
     AttrSet set = op_info(p->op)->attrs;
     if (p->attrs)
         memcpy(q->attrs, p->attrs, attrset_info(set)->size);
-    if (p->op == OP_pad) {
-        pad_attrs(q)->before = permuted(g, pad_attrs(p)->before, perm);
-        pad_attrs(q)->after = permuted(g, pad_attrs(p)->after, perm);
-    }
+    permute_attrs(g, q, perm);
     return q;
 }
 

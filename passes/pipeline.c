@@ -26,6 +26,7 @@ static const char *const level2[] = {
     "fold-scale",
     "fuse-pad",
     "expand-pad",
+    "fold-channels",
     "fold-input",
     "fuse-pixels",
     "fuse-act",
