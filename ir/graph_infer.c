@@ -107,8 +107,8 @@ bool infer_cast(const Node *n, Type *results, Buf *why) {
 
 bool infer_pixels(const Node *n, Type *results, Buf *why) {
     const Shape *x = shape_in(n, 0), *shift = node_in(n, 1) ? shape_in(n, 1) : NULL;
-    if (dtype_in(n, 0) != DT_u8 || x->rank != 4)
-        return refuse(why, "x must be u8[N,H,W,C]");
+    if ((dtype_in(n, 0) != DT_u8 && dtype_in(n, 0) != DT_f32) || x->rank != 4)
+        return refuse(why, "x must be u8[N,H,W,C] or f32[N,H,W,C]");
     Shape channels = SHAPE(x->dim[3]);
     if (shift && (dtype_in(n, 1) != DT_f32 || !shape_equal(shift, &channels)))
         return refuse(why, "shift must be f32 with a number for each of the %lld channels",

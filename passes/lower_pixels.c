@@ -1,14 +1,14 @@
-/* lower_pixels.c: bytes of pictures, channels together, to planes of floats. */
+/* lower_pixels.c: pictures, channels together, to planes of floats. */
 #include "passes/lower.h"
 
 enum { PIXEL_CYCLES = 3 }; /* of one channel */
 
 /* Rows of pixels to rows of as many planes as there are channels. */
-static Kernel *build_kernel(Lower *lo, int64_t channels, bool shifted) {
-    const char *name =
-        arena_printf(&lo->m->arena, "pixels%d%s", (int)channels, shifted ? "_shift" : "");
+static Kernel *build_kernel(Lower *lo, DType from_type, int64_t channels, bool shifted) {
+    const char *name = arena_printf(&lo->m->arena, "pixels%d_%s%s", (int)channels,
+                                    dtype_name(from_type), shifted ? "_shift" : "");
     Kernel *k = kernel_new(lo->m, name);
-    Reg *a = kernel_param_ptr(k, "a", DT_u8), *c = kernel_param_ptr(k, "c", DT_f32);
+    Reg *a = kernel_param_ptr(k, "a", from_type), *c = kernel_param_ptr(k, "c", DT_f32);
     Reg *shift = shifted ? kernel_param_ptr(k, "shift", DT_f32) : NULL;
     Reg *rows = kernel_param_i64(k, "rows"), *columns = kernel_param_i64(k, "columns");
     Reg *a_row = kernel_param_i64(k, "a_row"), *c_row = kernel_param_i64(k, "c_row");
@@ -21,7 +21,7 @@ static Kernel *build_kernel(Lower *lo, int64_t channels, bool shifted) {
         build_for(b, "y", bound_const(0), bound_reg(rows), 1);
         Reg *x = build_for(b, "x", bound_const(0), bound_reg(columns), 1);
         Reg *v = build_load(b, "v", 1, addr_plus(addr_of(from, 0), x, channels));
-        Reg *f = build_convert(b, INST_convert, "f", ltype(DT_f32, 1), v);
+        Reg *f = from_type == DT_f32 ? v : build_convert(b, INST_convert, "f", ltype(DT_f32, 1), v);
         build_store(b, addr_plus(addr_of(row, 0), x, 1),
                     by ? build_op(b, INST_add, "s", f, by, NULL) : f);
         build_close(b);
@@ -56,7 +56,7 @@ bool lower_pixels(Lower *lo, Node *n) {
     args[count++] = arg_i64(d[2] * d[3]);
     args[count++] = arg_i64(y.row);
     args[count++] = arg_i64(y.plane);
-    lower_call(lo, build_kernel(lo, d[3], shift != NULL), args, count);
+    lower_call(lo, build_kernel(lo, from->type.dtype, d[3], shift != NULL), args, count);
     lower_parts_end(lo, &p);
     lower_zero_halo(lo, to);
     lower_batch_end(lo);

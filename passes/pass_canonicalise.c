@@ -1,8 +1,11 @@
 /* canonicalise: one form for each thing that exporters spell in several ways.
  *
  *   identity, none, cast to the same type, pad by 0          gone
- *   reshape and transpose that change nothing                gone
+ *   reshape, expand and transpose that change nothing        gone
  *   reshape of a reshape                                     one reshape
+ *   reshape that puts dims of 1 in front of a transpose's    a transpose of such a reshape
+ *   gather of all elements of a dim in order                 reshape
+ *   gather_nd by one index each                              gather
  *   clip to [0, 6], [0, inf), (-inf, inf)                    relu6, relu, gone
  *   conv2d with one input and output channel a group         dwconv2d
  *   dense of [N,K,1,1] reshaped to [N,K]                     dense of [N,K,1,1]
@@ -46,10 +49,82 @@ static bool rewrite_clip(Graph *g, Node *n) {
     return true;
 }
 
+static bool rewrite_same(Graph *g, Node *n) {
+    return shape_equal(&node_in(n, 0)->type.shape, &node_out(n)->type.shape) && drop(g, n);
+}
+
+/* How many dims of 1 `to` has in front of those of `from`; -1 where it isn't just that. */
+static int dims_in_front(const Shape *from, const Shape *to) {
+    int more = to->rank - from->rank;
+    for (int i = 0; i < to->rank; i++)
+        if (more < 1 || to->dim[i] != (i < more ? 1 : from->dim[i - more]))
+            return -1;
+    return more;
+}
+
+/* So that what an exporter does to a single image is what another one does to a batch. */
+static bool transpose_last(Graph *g, Node *n) {
+    Node *t = node_in(n, 0)->def;
+    if (!t || t->op != OP_transpose || !value_single_user(node_out(t)))
+        return false;
+    Ints perm = transpose_attrs(t)->perm;
+    int more = dims_in_front(&node_out(t)->type.shape, &node_out(n)->type.shape);
+    if (more < 0)
+        return false;
+    Shape s = {.rank = more + perm.n};
+    int64_t *order = ARENA_ARRAY(&g->arena, s.rank, int64_t);
+    for (int i = 0; i < s.rank; i++) {
+        s.dim[i] = i < more ? 1 : node_in(t, 0)->type.shape.dim[i - more];
+        order[i] = i < more ? i : perm.v[i - more] + more;
+    }
+    Value *x = new_reshape(g, n, node_in(t, 0), s);
+    Node *last = new_node(g, OP_transpose, n, (Value *[]){x}, 1);
+    transpose_attrs(last)->perm = (Ints){order, s.rank};
+    node_infer_or_die(last);
+    last->origin = origin_join(g, t->origin, n->origin);
+    replace_node(g, n, node_out(last));
+    return true;
+}
+
 static bool rewrite_reshape(Graph *g, Node *n) {
     for (Node *r; (r = node_in(n, 0)->def) && r->op == OP_reshape;)
         node_set_operand(n, 0, node_in(r, 0));
-    return shape_equal(&node_in(n, 0)->type.shape, &node_out(n)->type.shape) && drop(g, n);
+    return rewrite_same(g, n) || transpose_last(g, n);
+}
+
+/* The elements of a constant of integers; NULL where v is none. */
+static const Tensor *known_indices(const Value *v) {
+    return v->constant && v->constant->data ? v->constant : NULL;
+}
+
+/* A view with strides of its own, as PyTorch makes them, is often the whole in order. */
+static bool rewrite_gather(Graph *g, Node *n) {
+    const Tensor *t = known_indices(node_in(n, 1));
+    int64_t dim = node_in(n, 0)->type.shape.dim[axis_attrs(n)->axis];
+    if (!t || shape_elems(&t->shape) != dim)
+        return false;
+    for (int64_t i = 0; i < dim; i++)
+        if (tensor_i64(t, i) != i)
+            return false;
+    Value *y = new_reshape(g, n, node_in(n, 0), node_out(n)->type.shape);
+    replace_node(g, n, y);
+    rewrite_reshape(g, y->def);
+    return true;
+}
+
+static bool rewrite_gather_nd(Graph *g, Node *n) {
+    const Tensor *t = known_indices(node_in(n, 1));
+    int last = t ? t->shape.rank - 1 : -1;
+    if (last < 0 || t->shape.dim[last] != 1 || gather_nd_attrs(n)->batch_dims)
+        return false;
+    Shape s = t->shape;
+    s.rank--;
+    Value *indices = graph_constant(g, graph_unique_name(g, node_in(n, 1)->name),
+                                    tensor_wrap(&g->arena, t->dtype, s, t->data));
+    Node *gather = new_before(g, OP_gather, n, (Value *[]){node_in(n, 0), indices}, 2);
+    replace_node(g, n, node_out(gather));
+    rewrite_gather(g, gather);
+    return true;
 }
 
 static bool rewrite_transpose(Graph *g, Node *n) {
@@ -124,6 +199,9 @@ static Rewrite *const rewrites[OP_COUNT] = {
     [OP_pad] = rewrite_pad,
     [OP_clip] = rewrite_clip,
     [OP_reshape] = rewrite_reshape,
+    [OP_expand] = rewrite_same,
+    [OP_gather] = rewrite_gather,
+    [OP_gather_nd] = rewrite_gather_nd,
     [OP_transpose] = rewrite_transpose,
     [OP_conv2d] = rewrite_conv2d,
     [OP_dense] = rewrite_dense,

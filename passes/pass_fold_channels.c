@@ -5,10 +5,10 @@
  *   conv2d(concat(f(x[:, 0:1]), ...))     -> the same
  *
  * So preprocessing turns RGB into BGR, makes three channels of one, or treats each by itself: by
- * gather, slice, concat and expand, with a cast of integers and arithmetic with constants between
- * them. Of that arithmetic mul and add remain, for fold-input. Needs: fuse-pad. Leaves alone: an
- * order that leaves out channels, channels of several values, grouped convolutions, copies of a
- * channel that are treated differently, and more than MAX_CHANNELS. */
+ * gather, slice, concat, expand and Tile, with a cast of integers and arithmetic with constants
+ * between them. Of that arithmetic mul and add remain, for fold-input. Needs: fuse-pad. Leaves
+ * alone: an order that leaves out channels, channels of several values, grouped convolutions,
+ * copies of a channel that are treated differently, and more than MAX_CHANNELS. */
 #include "passes/match.h"
 
 #include <math.h>
@@ -102,6 +102,26 @@ static bool read_expand(const Node *n, Planes *p, int *steps) {
            choose(n, first, p, steps);
 }
 
+/* All channels several times, as Tile is imported: a dim of 1 before them, stretched, joined. */
+static bool read_reshape(const Node *n, Planes *p, int *steps) {
+    Planes all;
+    const Node *expand = node_in(n, 0)->def;
+    const Node *split = expand && expand->op == OP_expand ? node_in(expand, 0)->def : NULL;
+    if (!split || split->op != OP_reshape || !has_same_planes(node_in(split, 0), node_out(n)))
+        return false;
+    const int64_t *x = node_in(split, 0)->type.shape.dim;
+    const int64_t times = node_out(n)->type.shape.dim[1] / x[1];
+    Shape one = SHAPE(x[0], 1, x[1], x[2], x[3]), many = SHAPE(x[0], times, x[1], x[2], x[3]);
+    if (!shape_equal(&node_out(split)->type.shape, &one) ||
+        !shape_equal(&node_out(expand)->type.shape, &many) ||
+        !read_value(node_in(split, 0), &all, steps))
+        return false;
+    *p = (Planes){.x = all.x, .moved = true};
+    for (int64_t c = 0; c < node_out(n)->type.shape.dim[1]; c++)
+        append(p, &all, c % all.n);
+    return true;
+}
+
 /* Parts of one value. */
 static bool read_concat(const Node *n, Planes *p, int *steps) {
     Planes part;
@@ -147,9 +167,10 @@ static bool read_arithmetic(const Node *n, Planes *p, int *steps) {
 }
 
 static Read *const readers[OP_COUNT] = {
-    [OP_gather] = read_gather,  [OP_slice] = read_slice,    [OP_expand] = read_expand,
-    [OP_concat] = read_concat,  [OP_cast] = read_cast,      [OP_add] = read_arithmetic,
-    [OP_sub] = read_arithmetic, [OP_mul] = read_arithmetic, [OP_div] = read_arithmetic,
+    [OP_reshape] = read_reshape, [OP_gather] = read_gather,  [OP_slice] = read_slice,
+    [OP_expand] = read_expand,   [OP_concat] = read_concat,  [OP_cast] = read_cast,
+    [OP_add] = read_arithmetic,  [OP_sub] = read_arithmetic, [OP_mul] = read_arithmetic,
+    [OP_div] = read_arithmetic,
 };
 
 static bool read_value(Value *v, Planes *p, int *steps) {

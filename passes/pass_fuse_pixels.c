@@ -1,8 +1,11 @@
 /* fuse-pixels: the bytes of a picture, [N,H,W,C], that are cast to f32 and transposed to [N,C,H,W],
- * in any order, and what is then added to them by channel, or taken away, become one op, pixels.
- * Needs: fold-input, which leaves such an addition before a padded convolution. Leaves alone:
- * values with another user, additions of other shapes. */
+ * in any order, and what is then added to them by channel, or taken away, become one op, pixels. So
+ * do floats of up to MAX_CHANNELS channels that are transposed for a convolution. Needs:
+ * fold-input, which leaves such an addition before a padded convolution. Leaves alone: values with
+ * another user, additions of other shapes. */
 #include "passes/match.h"
+
+enum { MAX_CHANNELS = 4 }; /* of a picture of floats */
 
 static bool makes_planes(const Node *n) {
     static const int64_t planes[] = {0, 3, 1, 2};
@@ -11,6 +14,15 @@ static bool makes_planes(const Node *n) {
         if (perm.n != 4 || perm.v[i] != planes[i])
             return false;
     return true;
+}
+
+/* The f32 value that a transpose makes v of for one user alone; NULL: none. */
+static Value *floats_of(const Value *v) {
+    const Node *n = v->def;
+    if (!n || n->op != OP_transpose || !value_single_user(v) || !makes_planes(n) ||
+        v->type.dtype != DT_f32 || v->type.shape.dim[1] > MAX_CHANNELS)
+        return NULL;
+    return node_in(n, 0);
 }
 
 /* The u8 value that a cast and a transpose make v of for one user alone; NULL: none. */
@@ -45,8 +57,8 @@ static Value *shift_of(Graph *g, const Value *c, int64_t channels, float sign) {
     return v;
 }
 
-static void fuse(Graph *g, Node *last, Value *bytes, Value *shift, const char *origin) {
-    Node *n = new_before(g, OP_pixels, last, (Value *[]){bytes, shift}, 2);
+static void fuse(Graph *g, Node *last, Value *from, Value *shift, const char *origin) {
+    Node *n = new_before(g, OP_pixels, last, (Value *[]){from, shift}, 2);
     n->origin = origin;
     replace_node(g, last, node_out(n));
 }
@@ -54,7 +66,7 @@ static void fuse(Graph *g, Node *last, Value *bytes, Value *shift, const char *o
 /* n is x + shift, shift + x or x - shift. */
 static void fuse_sum(Graph *g, Node *n) {
     for (int side = 0; side < (n->op == OP_add ? 2 : 1); side++) {
-        Value *x = node_in(n, side), *bytes = bytes_of(x);
+        Value *x = node_in(n, side), *bytes = bytes_of(x) ? bytes_of(x) : floats_of(x);
         if (!bytes || !shape_equal(&x->type.shape, &node_out(n)->type.shape))
             continue;
         Value *shift =
@@ -74,9 +86,12 @@ bool pass_fuse_pixels(Graph *g, PassContext *cx) {
     }
     FOR_EACH_NODE_SAFE(g, n) {
         bool last = n->op == OP_cast || n->op == OP_transpose;
-        Value *bytes = last && value_single_user(node_out(n)) ? bytes_of(node_out(n)) : NULL;
-        if (bytes && node_out(n)->type.dtype == DT_f32)
-            fuse(g, n, bytes, NULL, n->origin);
+        const Node *user = last ? value_single_user(node_out(n)) : NULL;
+        Value *from = user ? bytes_of(node_out(n)) : NULL;
+        if (!from && user && user->op == OP_conv2d)
+            from = floats_of(node_out(n));
+        if (from && node_out(n)->type.dtype == DT_f32)
+            fuse(g, n, from, NULL, n->origin);
     }
     graph_dce(g);
     return true;

@@ -1,4 +1,5 @@
-/* test_pixels.c: bytes of pictures to planes, against the graph interpreter, for every target. */
+/* test_pixels.c: bytes and floats of pictures to planes, against the graph interpreter, for every
+ * target. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -26,9 +27,9 @@ static Value *shift(Graph *g, int64_t channels) {
     return graph_constant(g, graph_unique_name(g, "shift"), t);
 }
 
-static void add(Graph *g, Shape s, bool shifted, bool padded) {
-    Value *by = shifted ? shift(g, s.dim[3]) : NULL;
-    Node *n = node_new(g, OP_pixels, NULL, "y", (Value *[]){bytes(g, s), by}, 2);
+static void add(Graph *g, Value *x, bool shifted, bool padded) {
+    Value *by = shifted ? shift(g, x->type.shape.dim[3]) : NULL;
+    Node *n = node_new(g, OP_pixels, NULL, "y", (Value *[]){x, by}, 2);
     node_infer_or_die(n);
     node_out(n)->type.layout.block = 1;
     for (int i = 0; padded && i < 4; i++)
@@ -42,9 +43,9 @@ static Graph *pixels_graph(void) {
     Graph *g = graph_new("pixels");
     for (int64_t i = 0; i < 16; i++) {
         Shape s = SHAPE(1 + i % 3, sides[i % 4][0], sides[i % 4][1], 1 + i % 5);
-        add(g, s, i % 2, i / 2 % 2);
+        add(g, i % 3 ? bytes(g, s) : new_input(g, "x", s), i % 2, i / 2 % 2);
     }
-    add(g, SHAPE(2, 0, 3, 3), true, false);
+    add(g, bytes(g, SHAPE(2, 0, 3, 3)), true, false);
     return g;
 }
 
@@ -62,7 +63,7 @@ static void test_values(void **state) {
                                    "  %y = pixels @x, @s : f32[1,3,1,2]\n"
                                    "  return %y, @want\n}\n",
                                    0));
-    assert_true(parse_fails("graph @t(%x: f32[1,1,2,3]) -> f32[1,3,1,2] {\n"
+    assert_true(parse_fails("graph @t(%x: i8[1,1,2,3]) -> f32[1,3,1,2] {\n"
                             "  %y = pixels %x : f32[1,3,1,2]\n  return %y\n}\n",
                             ":2:8", "u8[N,H,W,C]"));
     assert_true(
