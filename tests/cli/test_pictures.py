@@ -338,15 +338,13 @@ class Pictures(Workplace):
         return subprocess.run([COMMAND, "compile", *args], capture_output=True, cwd=self.dir, timeout=120)
 
     def test_one_kernel_reads_the_bytes(self):
-        """Cast, transpose, mean and std leave one op before the convolution."""
+        """Cast, transpose, mean and std leave one op before the convolution, and so they do of channels in turn."""
         args = (self.conv("c.ir"), "--input=u8-rgb", "--emit=graph-ir", "-o", "-", *self.VALUES)
-        text = self.compile(*args).stdout.decode()
-        self.assertIn("%x: u8[1,8,8,3]", text)
-        ops = [line.split("=")[1].split()[0] for line in text.splitlines() if " = " in line and "const" not in line]
-        self.assertEqual(ops[:2], ["pixels", "conv2d"])
-        text = self.compile(*args, "--channels=bgr").stdout.decode()
-        ops = [line.split("=")[1].split()[0] for line in text.splitlines() if " = " in line and "const" not in line]
-        self.assertEqual(ops[:3], ["slice", "pixels", "conv2d"])
+        for more in ((), ("--channels=bgr",)):
+            text = self.compile(*args, *more).stdout.decode()
+            self.assertIn("%x: u8[1,8,8,3]", text)
+            ops = [line.split("=")[1].split()[0] for line in text.splitlines() if " = " in line and "const" not in line]
+            self.assertEqual(ops[:2], ["pixels", "conv2d"])
 
     def test_the_contract_says_how_pictures_are_prepared(self):
         p = self.compile(self.conv("c.ir"), "--input=u8-rgb", "-o", "out", *self.VALUES)
