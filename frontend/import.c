@@ -84,6 +84,7 @@ void import_node(OnnxNode *n) {
     if (!row || waits_for_failed(n))
         return;
     check_inputs(n, row);
+    small_check(n, row->import);
     attrs_check(n);
     if (n->failed)
         return;

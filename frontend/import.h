@@ -116,6 +116,7 @@ struct Importer {
     Map functions; /* key of import_call.c -> OnnxFunction * */
     Map constants; /* address of a message, as text -> the Value that was made of it */
     Map counts;    /* name of a Value -> what import_counts.c knows of its size */
+    Map small;     /* name of a Value -> the SmallType whose numbers it holds */
     Map external;  /* real path -> MappedFile *, all in g->mappings */
     Map locations; /* what the model calls them */
     size_t external_mapped, external_used; /* bytes of those files, and of the tensors in them */
@@ -363,6 +364,52 @@ double onnx_number_input(OnnxNode *n, int i, const char *what, double dflt);
 /* A tensor for a constant of the importer's own; NULL, with a complaint, where the model is too
  * small to ask for so much. */
 Tensor *onnx_new_tensor(OnnxNode *n, DType dt, Shape shape);
+
+/* ---- onnx_small.c: element types that the graph IR hasn't ------------------------------------ */
+
+/* A row of small_types.def. */
+typedef struct SmallType {
+    const char *name; /* ONNX's */
+    int32_t onnx;
+    int bits;
+    DType held; /* the type of the graph IR that holds one element: a number, or a float's code */
+    bool is_float;
+    int mantissa, bias; /* bits, and what the exponent is larger by */
+    int largest, nan;   /* codes */
+    bool is_signed, has_minus_zero;
+} SmallType;
+
+/* An element type of ONNX. */
+typedef struct ElementType {
+    DType dtype;
+    const SmallType *small; /* which dtype holds; or NULL */
+} ElementType;
+
+/* The type of a TensorProto.DataType; false where it is not supported, and *why says so. */
+bool element_type(Importer *im, int64_t onnx, ElementType *out, const char **why);
+/* The type that a node's attribute names; false after a complaint. */
+bool onnx_element_type(OnnxNode *n, const char *attr, ElementType *out);
+
+/* Complains where n has an input of such a type and its operator must not. */
+void small_check(OnnxNode *n, OnnxImportFn *import);
+/* What a new node moved is of its operand's type. */
+void small_carry(OnnxNode *n, const Node *x);
+
+/* NULL where it is none. */
+const SmallType *small_type(int64_t onnx);
+const SmallType *small_of(const Importer *im, const Value *v);
+/* Says that v holds elements of type s, which may be NULL. */
+void small_mark(Importer *im, Value *v, const SmallType *s);
+
+/* How many bytes of a file so many elements take, and these as a tensor of the type that holds
+ * them. */
+int64_t small_packed_bytes(const SmallType *s, int64_t elems);
+void small_unpack(const SmallType *s, const uint8_t *packed, Tensor *to);
+
+/* The numbers that x stands for: f32 where it holds codes, else x. */
+Value *onnx_from_small(OnnxNode *n, Value *x);
+/* Numbers x as a value that holds s, as n's attributes `saturate` and `round_mode` say. */
+Value *onnx_to_small(OnnxNode *n, const char *part, Value *x, const SmallType *s);
 
 /* ---- import_counts.c: sizes that depend on data -----------------------------------------------
  */

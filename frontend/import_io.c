@@ -54,6 +54,7 @@ static void add_initializer(Scope *s, UnusableList *unusable, Initializer x) {
     Tensor *t = x.dense ? tensor_import(im, x.dense, &p) : sparse_import(im, x.sparse, &p);
     if (t) {
         name->value = graph_constant(im->g, graph_unique_name(im->g, name->label), t);
+        small_mark(im, name->value, small_type((x.dense ? x.dense : x.sparse->values)->data_type));
         constant_keep(im, message, name->value);
     } else {
         add_unusable(im, unusable, x.name, p);
@@ -156,9 +157,18 @@ static const Onnx__TypeProto__Tensor *tensor_type(const Onnx__ValueInfoProto *v)
     return is_tensor ? v->type->tensor_type : NULL;
 }
 
+/* How programs see a type that has no counterpart. */
+static void remark_small(Importer *im, const char *what, const char *name, const Value *v) {
+    const SmallType *s = small_of(im, v);
+    if (s)
+        diag_remark(im->d, im->path, "%s %s is %s: one element a byte, %s", what, quoted(im, name),
+                    s->name, s->is_float ? "its code" : "its number");
+}
+
 static bool import_input(Importer *im, const Onnx__ValueInfoProto *v) {
     const Onnx__TypeProto__Tensor *t = tensor_type(v);
-    DType dt;
+    const char *why;
+    ElementType e;
     Shape s = {0};
     if (!t)
         return input_error(im, v, EXIT_UNSUPPORTED, "it is not a tensor");
@@ -166,14 +176,16 @@ static bool import_input(Importer *im, const Onnx__ValueInfoProto *v) {
         return input_error(im, v, EXIT_UNSUPPORTED, "its rank is not known");
     if (t->shape->n_dim > MAX_RANK)
         return input_error(im, v, EXIT_UNSUPPORTED, "it has too many dimensions");
-    if (!dtype_from_onnx(t->elem_type, &dt))
-        return input_error(im, v, EXIT_UNSUPPORTED, "its data type is not supported");
+    if (!element_type(im, t->elem_type, &e, &why))
+        return input_error(im, v, EXIT_UNSUPPORTED, why);
     if (!input_shape(im, v, &s))
         return false;
-    if (!shape_valid(&s, dt))
+    if (!shape_valid(&s, e.dtype))
         return input_error(im, v, EXIT_BAD_MODEL, "it is too large");
-    name_find(&im->main, v->name)->value =
-        graph_input(im->g, graph_unique_name(im->g, v->name), type_plain(dt, s));
+    Value *x = graph_input(im->g, graph_unique_name(im->g, v->name), type_plain(e.dtype, s));
+    small_mark(im, x, e.small);
+    remark_small(im, "input", v->name, x);
+    name_find(&im->main, v->name)->value = x;
     return true;
 }
 
@@ -248,9 +260,12 @@ void describe_inputs(Importer *im, Arena *a, OnnxInputs *out) {
 /* ---- outputs --------------------------------------------------------------------------------- */
 
 /* Can the declared type of an output be that of its value? Open dimensions fit all. */
-static bool declared_fits(const Onnx__TypeProto__Tensor *t, const Type *have) {
-    DType dt;
-    if (t->has_elem_type && (!dtype_from_onnx(t->elem_type, &dt) || dt != have->dtype))
+static bool declared_fits(Importer *im, const Onnx__TypeProto__Tensor *t, const Value *v) {
+    const Type *have = &v->type;
+    const char *why;
+    ElementType e;
+    if (t->has_elem_type && (!element_type(im, t->elem_type, &e, &why) || e.dtype != have->dtype ||
+                             e.small != small_of(im, v)))
         return false;
     if (!t->shape)
         return true;
@@ -277,9 +292,10 @@ bool import_outputs(Importer *im) {
             continue;
         }
         const Onnx__TypeProto__Tensor *t = tensor_type(g->output[i]);
-        if (t && !declared_fits(t, &v->type))
+        if (t && !declared_fits(im, t, v))
             diag_warning(im->d, im->path, "output %s is %s, and the model declares another type",
                          quoted(im, g->output[i]->name), type_str(&im->arena, &v->type));
+        remark_small(im, "output", g->output[i]->name, v);
         graph_output(im->g, v, arena_strdup(&im->g->arena, g->output[i]->name));
     }
     counts_of_outputs(im);

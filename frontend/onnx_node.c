@@ -162,8 +162,10 @@ Value *onnx_done(OnnxNode *n, Node *x) {
         node_erase(n->im->g, x);
     }
     buf_free(&why);
-    if (fits)
+    if (fits) {
         counts_carry(n, x);
+        small_carry(n, x);
+    }
     return fits && !n->failed ? node_out(x) : NULL;
 }
 

@@ -3,7 +3,7 @@
  * ONNX keeps elements in raw_data (little endian), in a typed field, or in another file. The typed
  * fields hold (onnx.proto, TensorProto):
  *   float_data   f32                          double_data  f64
- *   int32_data   i32 i16 i8 u16 u8 bool, and f16 bf16 as bit patterns
+ *   int32_data   i32 i16 i8 u16 u8 bool, and f16 bf16 as bit patterns; bytes of smaller types
  *   int64_data   i64                          uint64_data  u64 u32 */
 #include "frontend/import.h"
 
@@ -30,12 +30,12 @@ bool problem(Importer *im, Problem *p, int exit_code, const char *fmt, ...) {
     return false;
 }
 
-static bool read_dtype(Importer *im, const Onnx__TensorProto *t, DType *dt, Problem *p) {
+static bool read_type(Importer *im, const Onnx__TensorProto *t, ElementType *e, Problem *p) {
+    const char *why;
     if (!t->has_data_type || t->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__UNDEFINED)
         return problem(im, p, EXIT_BAD_MODEL, "it has no data type");
-    if (!dtype_from_onnx(t->data_type, dt))
-        return problem(im, p, EXIT_UNSUPPORTED, "tensors of ONNX data type %d are not supported",
-                       (int)t->data_type);
+    if (!element_type(im, t->data_type, e, &why))
+        return problem(im, p, EXIT_UNSUPPORTED, "%s", why);
     return true;
 }
 
@@ -172,11 +172,8 @@ static Tensor *from_file(Importer *im, const Onnx__TensorProto *t, DType dt, Sha
     return NULL;
 }
 
-Tensor *tensor_import(Importer *im, const Onnx__TensorProto *t, Problem *p) {
-    DType dt;
-    Shape s;
-    if (!read_dtype(im, t, &dt, p) || !read_shape(im, t, dt, &s, p))
-        return NULL;
+/* The elements of a tensor as they are stored, of a type of the graph IR. */
+static Tensor *stored(Importer *im, const Onnx__TensorProto *t, DType dt, Shape s, Problem *p) {
     if (t->segment) {
         problem(im, p, EXIT_UNSUPPORTED, "tensors in segments are not supported");
         return NULL;
@@ -190,4 +187,21 @@ Tensor *tensor_import(Importer *im, const Onnx__TensorProto *t, Problem *p) {
         return tensor_new(&im->g->arena, dt, s);
     problem(im, p, EXIT_BAD_MODEL, "it has no data");
     return NULL;
+}
+
+Tensor *tensor_import(Importer *im, const Onnx__TensorProto *t, Problem *p) {
+    ElementType e;
+    Shape s;
+    if (!read_type(im, t, &e, p) || !read_shape(im, t, e.dtype, &s, p))
+        return NULL;
+    if (!e.small)
+        return stored(im, t, e.dtype, s, p);
+    Tensor *packed = stored(im, t, DT_u8, SHAPE(small_packed_bytes(e.small, shape_elems(&s))), p);
+    if (!packed || shape_elems(&s) == 0)
+        return packed ? tensor_new(&im->g->arena, e.dtype, s) : NULL;
+    if (e.small->bits == 8)
+        return tensor_wrap(&im->g->arena, e.dtype, s, packed->data);
+    Tensor *out = tensor_new(&im->g->arena, e.dtype, s);
+    small_unpack(e.small, packed->data, out);
+    return out;
 }

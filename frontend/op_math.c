@@ -134,34 +134,6 @@ void import_clip_11(OnnxNode *n) {
 
 /* ---- values that go through ------------------------------------------------------------------ */
 
-Value *onnx_cast(OnnxNode *n, const char *part, Value *x, DType to) {
-    if (!x)
-        return NULL;
-    Node *c = onnx_add(n, OP_cast, part, &x, 1);
-    cast_attrs(c)->to = to;
-    return onnx_done(n, c);
-}
-
-/* Cast-6. `saturate` and `round_mode` concern 8-bit floats alone. */
-void import_cast(OnnxNode *n) {
-    int64_t to = attr_int(n, "to", 0);
-    DType dt;
-    attr_ignore(n, "saturate");
-    attr_ignore(n, "round_mode");
-    if (!dtype_from_onnx(to >= 0 && to <= INT32_MAX ? (int32_t)to : -1, &dt)) {
-        onnx_unsupported(n, "ONNX data type %lld is not supported", (long long)to);
-        return;
-    }
-    onnx_set_output(n, 0, onnx_cast(n, NULL, onnx_input(n, 0), dt));
-}
-
-/* CastLike-15: the type is input 1's. */
-void import_cast_like(OnnxNode *n) {
-    attr_ignore(n, "saturate");
-    attr_ignore(n, "round_mode");
-    onnx_set_output(n, 0, onnx_cast(n, NULL, onnx_input(n, 0), onnx_input(n, 1)->type.dtype));
-}
-
 void import_identity(OnnxNode *n) {
     if (onnx_list(n, 0))
         onnx_set_list(n, 0, onnx_list(n, 0));

@@ -126,7 +126,7 @@ static Value *per_element(OnnxNode *n, const char *part, Value *v, int axis, int
 static Linear linear_of(OnnxNode *n) {
     const Shape *s = onnx_shape(n, 0);
     int64_t size = attr_int(n, "block_size", 0), axis = attr_int(n, "axis", 1);
-    Linear l = {.x = onnx_input(n, 0)};
+    Linear l = {.x = onnx_from_small(n, onnx_input(n, 0))};
     if (!size) {
         l.scale = scale_of(n, 1);
         l.zero = parameter(n, 2);
@@ -153,31 +153,69 @@ static void set_linear(OnnxNode *n, const Linear *l, Value *y) {
 }
 
 /* The type that attribute output_dtype asks for; dflt where it is absent. */
-static DType output_dtype(OnnxNode *n, DType dflt) {
-    int64_t onnx = attr_int(n, "output_dtype", 0);
-    if (onnx && (onnx != (int32_t)onnx || !dtype_from_onnx((int32_t)onnx, &dflt)))
-        onnx_unsupported(n, "its output_dtype is %lld", (long long)onnx);
+static ElementType output_dtype(OnnxNode *n, ElementType dflt) {
+    if (attr_int(n, "output_dtype", 0))
+        onnx_element_type(n, "output_dtype", &dflt);
     return dflt;
 }
 
-/* QuantizeLinear-10 to -25: saturate(round(x / scale) + zero). The quotient is rounded as f32,
- * whatever `precision` says. */
+/* The scale as a tensor that broadcasts against x. */
+static Value *scale_along(OnnxNode *n, const Linear *l) {
+    Value *scale = l->scale;
+    if (!scale || l->flat || scale->type.shape.rank == 0)
+        return scale;
+    Shape s = {.rank = l->x->type.shape.rank};
+    for (int i = 0; i < s.rank; i++)
+        s.dim[i] = i == l->axis ? scale->type.shape.dim[0] : 1;
+    return onnx_reshape(n, "scales", scale, &s);
+}
+
+/* x quantised to integers that have the range of those of `bits` bits. */
+static Value *quantize_small(OnnxNode *n, const char *part, Value *x, const Linear *l,
+                             const SmallType *s) {
+    double end = 1 << s->bits, low = s->held == DT_i8 ? -end / 2 : 0;
+    Value *y = quantize(n, "wide", x, l->scale, l->zero, s->held, l->axis);
+    y = onnx_clip(n, part, y, low, low + end - 1);
+    small_mark(n->im, y, s);
+    return y;
+}
+
+/* QuantizeLinear-10 to -25: saturate(round(x / scale) + zero), and x / scale where that becomes a
+ * float of 8 bits or fewer, whose zero is 0. The quotient is rounded as f32, whatever `precision`
+ * says. */
 void import_quantize_linear(OnnxNode *n) {
     attr_ignore(n, "saturate"); /* of 8-bit floats */
     attr_ignore(n, "precision");
     Linear l = linear_of(n);
-    DType to = output_dtype(n, l.zero ? l.zero->type.dtype : DT_u8);
-    Value *x = n->failed ? NULL : as_f32(n, l.x);
-    set_linear(n, &l, quantize(n, l.flat ? "quantized" : NULL, x, l.scale, l.zero, to, l.axis));
+    ElementType to = {DT_u8, NULL};
+    if (l.zero)
+        to = (ElementType){l.zero->type.dtype, small_of(n->im, onnx_input(n, 2))};
+    to = output_dtype(n, to);
+    Value *x = n->failed ? NULL : as_f32(n, l.x), *y;
+    const char *part = l.flat ? "quantized" : NULL;
+    if (to.small && to.small->is_float)
+        y = onnx_to_small(n, part, onnx_binary(n, OP_div, "quotient", x, scale_along(n, &l)),
+                          to.small);
+    else if (to.small)
+        y = quantize_small(n, part, x, &l, to.small);
+    else
+        y = quantize(n, part, x, l.scale, l.zero, to.dtype, l.axis);
+    set_linear(n, &l, y);
 }
 
 /* DequantizeLinear-10 to -25: (x - zero) * scale. */
 void import_dequantize_linear(OnnxNode *n) {
     Linear l = linear_of(n);
-    DType to = output_dtype(n, onnx_input(n, 1)->type.dtype);
-    bool narrow = to != DT_f32;
-    Value *y = dequantize(n, narrow || l.flat ? "wide" : NULL, l.x, l.scale, l.zero, l.axis);
-    set_linear(n, &l, narrow ? onnx_cast(n, l.flat ? "narrow" : NULL, y, to) : y);
+    ElementType to = output_dtype(n, (ElementType){onnx_input(n, 1)->type.dtype, NULL});
+    bool narrow = to.dtype != DT_f32;
+    const char *part = narrow || l.flat ? "wide" : NULL;
+    if (to.small)
+        onnx_bad(n, "its output_dtype is no float that it may have");
+    if (n->failed || !l.x)
+        return;
+    Value *y = l.x->type.dtype == DT_f32 ? onnx_binary(n, OP_mul, part, l.x, scale_along(n, &l))
+                                         : dequantize(n, part, l.x, l.scale, l.zero, l.axis);
+    set_linear(n, &l, narrow ? onnx_cast(n, l.flat ? "narrow" : NULL, y, to.dtype) : y);
 }
 
 /* A bound of all elements of x, and of 0, as one number. */

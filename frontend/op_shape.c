@@ -209,6 +209,7 @@ static Tensor *tensor_attr(OnnxNode *n, const char *name) {
 /* ConstantOfShape-9: as an expand of one element, so that a large one costs nothing before it is
  * known to be needed. */
 void import_constant_of_shape(OnnxNode *n) {
+    const Onnx__TensorProto *proto = attr_tensor(n, "value");
     Tensor *value = tensor_attr(n, "value");
     Shape to;
     if (n->failed)
@@ -220,7 +221,9 @@ void import_constant_of_shape(OnnxNode *n) {
     if (n->failed || !shape_input(n, 0, value->dtype, &to))
         return;
     value->shape = (Shape){0};
-    onnx_set_output(n, 0, onnx_expand(n, NULL, onnx_constant(n, "value", value), &to));
+    Value *one = onnx_constant(n, "value", value);
+    small_mark(n->im, one, proto ? small_type(proto->data_type) : NULL);
+    onnx_set_output(n, 0, onnx_expand(n, NULL, one, &to));
 }
 
 static Tensor *floats_attr(OnnxNode *n) {
@@ -292,6 +295,8 @@ void import_constant(OnnxNode *n) {
         t = ints_attr(n);
     if (t && !n->failed) {
         Value *v = onnx_constant(n, NULL, t);
+        const Onnx__TensorProto *proto = attr_tensor(n, "value");
+        small_mark(n->im, v, proto ? small_type(proto->data_type) : NULL);
         constant_keep(n->im, message, v);
         onnx_set_output(n, 0, v);
     }

@@ -3,9 +3,12 @@
 import numpy as np
 
 BFLOAT16 = 16  # kept as its bits, in uint16
+FLOATS_8 = (17, 18, 19, 20, 24)  # kept as their codes, in uint8
+SMALL = {21: (4, "u1"), 22: (4, "i1"), 23: (4, "u1"), 25: (2, "u1"), 26: (2, "i1")}  # bits; kept in a byte each
 DTYPES = {1: "f4", 2: "u1", 3: "i1", 4: "u2", 5: "i2", 6: "i4", 7: "i8", 9: "?", 10: "f2", 11: "f8",
-          12: "u4", 13: "u8", BFLOAT16: "u2"}
+          12: "u4", 13: "u8", BFLOAT16: "u2", **{kind: "u1" for kind in FLOATS_8}}
 TENSOR_TYPE = 1  # field of TypeProto
+MINUS_ZERO = {17: 0x80, 19: 0x80, 23: 0x08}  # codes
 
 
 def fields(data):
@@ -66,6 +69,8 @@ def get_varints(data, number):
 def tensor(data):
     """The array of a TensorProto; None where its type isn't one of DTYPES."""
     dims, kind = get_varints(data, 1), get(data, 2, 0)
+    if kind in SMALL:
+        return small_tensor(data, dims, kind)
     if kind not in DTYPES:
         return None
     dtype, raw = np.dtype(DTYPES[kind]), get(data, 9)
@@ -80,6 +85,17 @@ def tensor(data):
         bits = kind in (10, BFLOAT16)
         array = array.astype("u2").view(dtype) if bits else array.astype(dtype)
     return array.reshape(dims)
+
+
+def small_tensor(data, dims, kind):
+    """Elements of 2 or 4 bits; the first is in the lowest ones of its byte."""
+    (bits, dtype), count = SMALL[kind], int(np.prod(dims, dtype="i8"))
+    packed = np.frombuffer(get(data, 9), "u1") if get(data, 9) else np.array(get_varints(data, 5), "u1")
+    codes = (packed[:, None] >> np.arange(0, 8, bits, dtype="u1")) & ((1 << bits) - 1)
+    codes = codes.reshape(-1)[:count].astype(dtype)
+    if dtype == "i1":
+        codes = ((codes ^ (1 << bits - 1)) - (1 << bits - 1)).astype(dtype)
+    return codes.reshape(dims)
 
 
 def field(number, value):
@@ -131,7 +147,7 @@ def float_of_bfloat(bits):
     return (bits.astype("u4") << 16).view("f4")
 
 
-def is_bfloat(data):
-    return get(data, 2, 0) == BFLOAT16
+def data_type(data):
+    return get(data, 2, 0)
 
 

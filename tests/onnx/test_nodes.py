@@ -73,14 +73,16 @@ def load(folder, kind):
     return [f.read_bytes() for f in files]
 
 
-def matches(have, want, bfloat):
+def matches(have, want, data_type):
     if have.shape != want.shape or have.dtype != want.dtype:
         return f"{have.dtype}{list(have.shape)}, expected {want.dtype}{list(want.shape)}"
     rtol = RTOL
-    if bfloat:
+    if data_type == onnx.BFLOAT16:
         have, want, rtol = onnx.float_of_bfloat(have), onnx.float_of_bfloat(want), TWO_ULPS_OF_BF16
     elif want.dtype == np.float16:
         rtol = TWO_ULPS_OF_F16
+    elif data_type in onnx.MINUS_ZERO:
+        have, want = (np.where(x == onnx.MINUS_ZERO[data_type], 0, x) for x in (have, want))
     if want.dtype.kind != "f":
         bad = have != want
     else:
@@ -152,7 +154,7 @@ class Runner:
         if len(outputs) != len(wanted):
             return Result("wrong", f"{len(outputs)} outputs, expected {len(wanted)}")
         for have, want in zip(outputs, wanted):
-            difference = matches(have, onnx.tensor(want), onnx.is_bfloat(want))
+            difference = matches(have, onnx.tensor(want), onnx.data_type(want))
             if difference:
                 return Result("wrong", difference)
         return Result("constant" if fixed else "pass", "")

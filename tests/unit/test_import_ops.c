@@ -355,7 +355,7 @@ static void test_cast(void **state) {
     g = with_x("3");
     with_int(&attrs, "to", 8);
     add_op(&g, "Cast", "x", &attrs);
-    assert_fails(&g, 13, EXIT_UNSUPPORTED, "data type 8");
+    assert_fails(&g, 13, EXIT_UNSUPPORTED, "to is 8: strings");
 }
 
 static void test_dropout(void **state) {

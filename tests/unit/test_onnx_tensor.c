@@ -156,7 +156,7 @@ static void test_data_types(void **state) {
     Buf b = tensor_message("w", 0, "1");
     assert_refused(&b, EXIT_BAD_MODEL, "no data type");
     b = tensor_message("w", 8, "1"); /* strings */
-    assert_refused(&b, EXIT_UNSUPPORTED, "data type 8");
+    assert_refused(&b, EXIT_UNSUPPORTED, "strings are not supported");
     b = tensor_message("w", 12345, "1");
     assert_refused(&b, EXIT_UNSUPPORTED, "data type 12345");
 }
