@@ -27,6 +27,27 @@ static int64_t last_opset(const OnnxOp *op) {
     return op->until ? op->until : INT64_MAX;
 }
 
+/* Why there is no importer for an operator, where it is not for want of one. */
+static const char *reason_without(const char *name) {
+    static const char random[] =
+        "its result is random, and generated code gives the same in each run";
+    static const char strings[] = "strings are not supported";
+    static const char pictures[] =
+        "files of pictures are not decoded by models; `effnetc run` reads them";
+    static const struct {
+        const char *name, *why;
+    } known[] = {
+        {"Bernoulli", random},        {"Multinomial", random},    {"RandomNormal", random},
+        {"RandomNormalLike", random}, {"RandomUniform", random},  {"RandomUniformLike", random},
+        {"RegexFullMatch", strings},  {"StringConcat", strings},  {"StringNormalizer", strings},
+        {"StringSplit", strings},     {"ImageDecoder", pictures},
+    };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(known[i].name, name) == 0)
+            return known[i].why;
+    return "no importer for this operator";
+}
+
 const OnnxOpRow *onnx_op_find(Arena *a, const char *domain, const char *name, int64_t opset,
                               const char **why) {
     bool domain_known = false;
@@ -39,9 +60,12 @@ const OnnxOpRow *onnx_op_find(Arena *a, const char *domain, const char *name, in
             continue;
         if (opset >= op->since && opset <= last_opset(op))
             return &rows[i];
-        *why = arena_printf(a, "it is supported from opset %d on", op->since);
+        if (opset > op->since)
+            *why = arena_printf(a, "it is supported up to opset %d", op->until);
+        else if (!*why)
+            *why = arena_printf(a, "it is supported from opset %d on", op->since);
     }
     if (!*why)
-        *why = domain_known ? "no importer for this operator" : "no importer for its domain";
+        *why = domain_known ? reason_without(name) : "no importer for its domain";
     return NULL;
 }

@@ -141,20 +141,21 @@ static int64_t scan_list(OnnxNode *n, const char *name, int64_t count, int64_t i
 enum { MAX_SCANS = 64 };
 
 typedef struct Scan {
-    int states, scans;   /* inputs */
-    int axis[MAX_SCANS]; /* of each that is scanned */
+    int first, states, scans; /* inputs: before the states, states, scanned ones */
+    int axis[MAX_SCANS];      /* of each that is scanned */
     bool backwards[MAX_SCANS];
     int64_t length; /* iterations */
 } Scan;
 
-static void read_scan_input(OnnxNode *n, Scan *s, int i) {
-    const Shape *shape = onnx_input(n, s->states + i) ? onnx_shape(n, s->states + i) : NULL;
+/* Scanned input i, along an axis. */
+static void read_scan_input(OnnxNode *n, Scan *s, int i, int64_t axis, bool backwards) {
+    int input = s->first + s->states + i;
+    const Shape *shape = onnx_input(n, input) ? onnx_shape(n, input) : NULL;
     if (!shape) {
-        onnx_bad(n, "input %d is missing", s->states + i);
+        onnx_bad(n, "input %d is missing", input);
         return;
     }
-    int64_t axis = scan_list(n, "scan_input_axes", s->scans, i);
-    s->backwards[i] = scan_list(n, "scan_input_directions", s->scans, i) == 1;
+    s->backwards[i] = backwards;
     s->axis[i] = n->failed ? 0 : onnx_axis(n, axis, shape->rank);
     int64_t length = n->failed ? 0 : shape->dim[s->axis[i]];
     if (i > 0 && length != s->length)
@@ -163,17 +164,31 @@ static void read_scan_input(OnnxNode *n, Scan *s, int i) {
     s->length = length;
 }
 
-static void read_scan(OnnxNode *n, Scan *s) {
+static bool count_scans(OnnxNode *n, Scan *s) {
     int64_t scans = attr_int(n, "num_scan_inputs", 0);
-    int most = n->ninputs < MAX_SCANS ? n->ninputs : MAX_SCANS;
+    int inputs = n->ninputs - s->first, most = inputs < MAX_SCANS ? inputs : MAX_SCANS;
     if (scans < 1 || scans > most) {
         onnx_bad(n, "its num_scan_inputs is %lld, and must be 1 to %d", (long long)scans, most);
-        return;
+        return false;
     }
     s->scans = (int)scans;
-    s->states = n->ninputs - s->scans;
-    for (int i = 0; i < s->scans && !n->failed; i++)
-        read_scan_input(n, s, i);
+    s->states = inputs - s->scans;
+    return true;
+}
+
+/* All iterations over x[0..scans), from the states in u->in to those that it is left with. */
+static bool scan_all(OnnxNode *n, Scan *s, Unrolling *u, Value *const *x) {
+    for (int64_t step_done = 0; step_done < s->length; step_done++) {
+        for (int i = 0; i < s->scans; i++) {
+            int64_t at = s->backwards[i] ? s->length - 1 - step_done : step_done;
+            Value *e = onnx_slice_axis(n, "element", x[i], s->axis[i], at, 1, 1);
+            u->in[s->states + i] = stand_for(n, onnx_without_axis(n, "element", e, s->axis[i]));
+        }
+        if (n->failed || !step(n, u))
+            return false;
+        memcpy(u->in, u->out, (size_t)s->states * sizeof *u->in);
+    }
+    return true;
 }
 
 /* Scan-9 to -25: states go from one iteration to the next; each takes the next elements of the
@@ -181,22 +196,20 @@ static void read_scan(OnnxNode *n, Scan *s) {
 void import_scan(OnnxNode *n) {
     Scan s = {0};
     Unrolling u;
-    read_scan(n, &s);
+    Value *x[MAX_SCANS];
+    if (!count_scans(n, &s))
+        return;
+    for (int i = 0; i < s.scans && !n->failed; i++) {
+        int64_t axis = scan_list(n, "scan_input_axes", s.scans, i);
+        read_scan_input(n, &s, i, axis, scan_list(n, "scan_input_directions", s.scans, i) == 1);
+        x[i] = onnx_input(n, s.states + i);
+    }
     if (n->failed || !start(n, &u, (size_t)n->ninputs, (size_t)s.states, 0))
         return;
     for (int i = 0; i < s.states; i++)
         u.in[i] = n->inputs[i];
-    while (u.done < s.length) {
-        for (int i = 0; i < s.scans; i++) {
-            int64_t at = s.backwards[i] ? s.length - 1 - u.done : u.done;
-            Value *x =
-                onnx_slice_axis(n, "element", onnx_input(n, s.states + i), s.axis[i], at, 1, 1);
-            u.in[s.states + i] = stand_for(n, onnx_without_axis(n, "element", x, s.axis[i]));
-        }
-        if (n->failed || !step(n, &u))
-            return;
-        memcpy(u.in, u.out, (size_t)s.states * sizeof *u.in);
-    }
+    if (!scan_all(n, &s, &u, x))
+        return;
     int64_t gathered = n->noutputs - s.states;
     for (int i = 0; i < n->noutputs; i++) {
         int64_t k = i - s.states;
@@ -205,6 +218,67 @@ void import_scan(OnnxNode *n) {
                         scan_list(n, "scan_output_directions", gathered, k) == 1);
         else if (n->outputs[i] && u.in[i])
             name_take(n->outputs[i], u.in[i]);
+    }
+}
+
+/* Image b of the batch that input i is. */
+static Value *of_batch(OnnxNode *n, int i, int64_t b) {
+    Value *x = onnx_slice_axis(n, "image", onnx_input(n, i), 0, b, 1, 1);
+    return onnx_without_axis(n, "image", x, 0);
+}
+
+/* What scanning element b of the batch gives for each output. */
+static void scan_element(OnnxNode *n, Scan *s, Unrolling *u, int64_t b, Value **results) {
+    Value *x[MAX_SCANS];
+    for (int i = 0; i < s->states; i++)
+        u->in[i] = stand_for(n, of_batch(n, s->first + i, b));
+    for (int i = 0; i < s->scans; i++)
+        x[i] = of_batch(n, s->first + s->states + i, b);
+    for (size_t i = 0; i < u->body.noutputs; i++)
+        u->gathered[i].len = 0;
+    if (n->failed || !scan_all(n, s, u, x))
+        return;
+    for (int i = 0; i < n->noutputs; i++) {
+        Gathered *g = &u->gathered[i];
+        results[i] =
+            i < s->states ? u->in[i]->value : onnx_stack(n, "gathered", g->data, (int)g->len, 0);
+        if (!results[i])
+            onnx_bad(n, "output %d of its body is no tensor", i);
+    }
+}
+
+/* Scan-8: over the second dimension, for each element of the batch, the first one, by itself. */
+void import_scan_8(OnnxNode *n) {
+    Scan s = {.first = 1};
+    Unrolling u;
+    if (onnx_input(n, 0))
+        onnx_unsupported(n, "sequences of several lengths are not supported");
+    if (n->failed || !count_scans(n, &s))
+        return;
+    for (int i = 1; i < n->ninputs && !n->failed; i++)
+        if (!onnx_input(n, i) || onnx_shape(n, i)->rank < (i > s.states ? 2 : 1) ||
+            onnx_shape(n, i)->dim[0] != onnx_shape(n, 1)->dim[0])
+            onnx_bad(n, "input %d is not one of a batch", i);
+    for (int i = 0; i < s.scans && !n->failed; i++)
+        read_scan_input(n, &s, i, 1, scan_list(n, "directions", s.scans, i) == 1);
+    if (n->failed || !start(n, &u, (size_t)n->ninputs - 1, (size_t)s.states, 0))
+        return;
+    for (int i = 0; i < s.scans; i++)
+        s.axis[i] = 0; /* without the batch */
+    int64_t batch = onnx_shape(n, 1)->dim[0];
+    if (batch < 1 || s.length < 1)
+        onnx_unsupported(n, "it has no iterations");
+    if (n->failed || !inline_spend(n, (size_t)batch))
+        return;
+    Value **results = ARENA_ARRAY(&n->im->arena, batch * n->noutputs, Value *);
+    for (int64_t b = 0; b < batch && !n->failed; b++)
+        scan_element(n, &s, &u, b, results + b * n->noutputs);
+    for (int i = 0; i < n->noutputs && !n->failed; i++) {
+        Value **each = ARENA_ARRAY(&n->im->arena, batch, Value *);
+        for (int64_t b = 0; b < batch; b++)
+            each[b] = results[b * n->noutputs + i];
+        const char *part = i ? arena_printf(&n->im->arena, "stacked%d", i) : NULL;
+        onnx_set_output(n, i, onnx_stack(n, part, each, (int)batch, 0));
     }
 }
 

@@ -140,32 +140,3 @@ void import_identity(OnnxNode *n) {
     else
         unary(n, OP_identity);
 }
-
-/* The mask of elements that are kept: all, of x's shape. */
-static Value *full_mask(OnnxNode *n, DType dt) {
-    return onnx_expand(n, "mask", onnx_scalar(n, "kept", dt, 1), onnx_shape(n, 0));
-}
-
-/* Without an effect: for inference, and with a ratio of 0. */
-static void dropout(OnnxNode *n, DType mask) {
-    if (n->failed)
-        return;
-    unary(n, OP_identity);
-    if (n->noutputs > 1 && n->outputs[1])
-        onnx_set_output(n, 1, full_mask(n, mask));
-}
-
-/* Dropout-7, with a mask of x's type, and -10 with one of bools. */
-void import_dropout_7(OnnxNode *n) {
-    attr_ignore(n, "ratio");
-    dropout(n, n->opset < 10 ? onnx_input(n, 0)->type.dtype : DT_bool);
-}
-
-/* Dropout-12, -22: training is supported with a ratio of 0. */
-void import_dropout_12(OnnxNode *n) {
-    attr_ignore(n, "seed");
-    if (onnx_number_input(n, 2, "training_mode", 0) != 0 &&
-        onnx_number_input(n, 1, "ratio", 0.5) != 0)
-        onnx_unsupported(n, "training mode is not supported");
-    dropout(n, DT_bool);
-}

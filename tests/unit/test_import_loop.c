@@ -131,7 +131,7 @@ static void test_bad_loops(void **state) {
     add_outputs(&b, "more,z");
     Imported m = import_loop("three,,x", "y", &b);
     assert_int_equal(m.d.errors, 1);
-    assert_complaint(&m, EXIT_UNSUPPORTED, "no importer");
+    assert_complaint(&m, EXIT_UNSUPPORTED, "result is random");
     imported_free(&m);
 }
 
@@ -222,7 +222,39 @@ static void test_bad_scans(void **state) {
     add_outputs(&b, "row");
     with_graph(&attrs, "body", &b);
     add_op(&g, "Scan", "x", &attrs);
-    assert_fails(&g, 8, EXIT_UNSUPPORTED, "supported from opset 9 on");
+    assert_fails(&g, 7, EXIT_UNSUPPORTED, "supported from opset 8 on");
+}
+
+/* Of a batch: y = final sums and z = partial sums of x[2,2,1]. */
+static void assert_scan_8(Buf *attrs, const char *inputs, const char *outputs, const char *type,
+                          const double *want) {
+    Buf g = with_x("2,2,1"), b = {0};
+    add_inputs(&b, "sum,row");
+    add_node(&b, "Add", "sum,row", "next", NULL);
+    add_node(&b, "Identity", "next", "partial", NULL);
+    add_outputs(&b, "next,partial");
+    with_graph(attrs, "body", &b);
+    with_int(attrs, "num_scan_inputs", 1);
+    add_floats(&g, "start", "2,1", F(0, 10), 2);
+    add_ints(&g, "lengths", "2,2");
+    add_node(&g, "Scan", inputs, outputs, attrs);
+    add_y(&g);
+    Imported m = import_graph(&g, 8, NULL);
+    if (want)
+        assert_result(&m, F(1, 2, 3, 4), type, want);
+    else
+        assert_complaint(&m, EXIT_UNSUPPORTED, "several lengths");
+    imported_free(&m);
+}
+
+static void test_scan_of_a_batch(void **state) {
+    (void)state;
+    Buf attrs = {0};
+    assert_scan_8(&attrs, ",start,x", "y,z", "f32[2,1]", D(3, 17));
+    assert_scan_8(&attrs, ",start,x", "z,y", "f32[2,2,1]", D(1, 3, 13, 17));
+    with_ints(&attrs, "directions", "1");
+    assert_scan_8(&attrs, ",start,x", "z,y", "f32[2,2,1]", D(2, 3, 14, 17));
+    assert_scan_8(&attrs, "lengths,start,x", "z,y", NULL, NULL);
 }
 
 /* ---- SequenceMap ----------------------------------------------------------------------------- */
@@ -257,6 +289,7 @@ int main(void) {
         cmocka_unit_test(test_scan),
         cmocka_unit_test(test_scan_along_another_axis),
         cmocka_unit_test(test_bad_scans),
+        cmocka_unit_test(test_scan_of_a_batch),
         cmocka_unit_test(test_sequence_map),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -374,7 +374,31 @@ static void test_dropout(void **state) {
     t = raw_tensor("t", ONNX_BOOL, "", &yes, 1);
     put_message(&g, 5, &t);
     add_op(&g, "Dropout", "x,,t", NULL);
-    assert_fails(&g, 13, EXIT_UNSUPPORTED, "training mode");
+    assert_fails(&g, 13, EXIT_UNSUPPORTED, "random where no seed is given");
+}
+
+static Buf dropout_in_training(float ratio, Buf *attrs) {
+    const uint8_t yes = 1;
+    Buf g = with_x("6"), t = raw_tensor("t", ONNX_BOOL, "", &yes, 1);
+    put_message(&g, 5, &t);
+    add_floats(&g, "ratio", "", &ratio, 1);
+    add_op(&g, "Dropout", "x,ratio,t", attrs);
+    return g;
+}
+
+/* The numbers of seed 7 are, by numpy: 0.076 0.780 0.438 0.723 0.978 0.538. */
+static void test_dropout_by_a_seed(void **state) {
+    (void)state;
+    Buf attrs = {0};
+    with_int(&attrs, "seed", 7);
+    Buf g = dropout_in_training(0.5f, &attrs);
+    assert_model(&g, 13, "mul where", F(1, 2, 3, 4, 5, 6), "f32[6]", D(0, 4, 0, 8, 10, 12));
+    with_int(&attrs, "seed", 7);
+    g = dropout_in_training(1, &attrs);
+    assert_model(&g, 13, "where", F(1, 2, 3, 4, 5, 6), "f32[6]", D(0, 0, 0, 0, 0, 0));
+    with_int(&attrs, "seed", 7);
+    g = dropout_in_training(2, &attrs);
+    assert_fails(&g, 13, EXIT_BAD_MODEL, "its ratio is 2");
 }
 
 /* ---- normalisation, pooling, reduction ------------------------------------------------------- */
@@ -780,6 +804,7 @@ int main(void) {
         cmocka_unit_test(test_clip),
         cmocka_unit_test(test_cast),
         cmocka_unit_test(test_dropout),
+        cmocka_unit_test(test_dropout_by_a_seed),
         cmocka_unit_test(test_batch_norm),
         cmocka_unit_test(test_batch_norm_in_training),
         cmocka_unit_test(test_softmax),
