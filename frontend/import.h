@@ -514,6 +514,10 @@ double onnx_largest_size(OnnxNode *n, const Value *x, Value *zero);
 Value *onnx_integer_conv(OnnxNode *n, const IntegerFactor *x, const IntegerFactor *w, Value *bias);
 Value *onnx_integer_matmul(OnnxNode *n, const IntegerFactor *a, const IntegerFactor *b);
 
+/* x [images, channels, ...] between its elements, by lines, with zeros outside: at places at[axis],
+ * [images, points, 1], counted in elements; [images, points, channels]. */
+Value *onnx_sample(OnnxNode *n, Value *x, Value *const *at);
+
 /* Activations of a float x with parameters. */
 Value *onnx_hard_sigmoid(OnnxNode *n, Value *x, double alpha, double beta);
 Value *onnx_leaky_relu(OnnxNode *n, Value *x, double alpha);

@@ -177,3 +177,76 @@ void import_conv_transpose(OnnxNode *n) {
     onnx_set_output(n, 0,
                     onnx_conv_window(n, spread(n, x, axis), w, onnx_input(n, 2), &win, group));
 }
+
+/* ---- Col2Im ---------------------------------------------------------------------------------- */
+
+/* The weights [channels, taps, block...] of a convolution each of whose channels sums its own taps,
+ * which are backwards. */
+static Value *each_tap(OnnxNode *n, int64_t channels, int64_t taps, const Window *w) {
+    Shape s = {.rank = 2 + w->space, .dim = {channels, taps}};
+    for (int i = 0; i < w->space; i++)
+        s.dim[2 + i] = w->axis[i].kernel;
+    Tensor *t = onnx_new_tensor(n, onnx_input(n, 0)->type.dtype, s);
+    for (int64_t i = 0; t && i < channels * taps; i++)
+        tensor_set_f64(t, i * taps + taps - 1 - i % taps, 1);
+    return t ? onnx_constant(n, "each_tap", t) : NULL;
+}
+
+/* How the columns are spread along each axis, and the shape that they have as images of taps. */
+static void read_columns(OnnxNode *n, const Ints *image, const Ints *block, Window *w, Spread *axis,
+                         Shape *columns) {
+    const Shape *x = onnx_shape(n, 0);
+    Shape whole = {.rank = image->n + 2, .dim = {1, 1}};
+    int64_t taps = 1, points = 1;
+    memcpy(whole.dim + 2, image->v, (size_t)image->n * sizeof *image->v);
+    if (!onnx_window(n, &whole, block->v, w))
+        return;
+    *columns = (Shape){.rank = whole.rank, .dim = {x->dim[0], x->dim[1]}};
+    for (int i = 0; i < w->space && !n->failed; i++) {
+        WindowAxis *a = &w->axis[i];
+        int64_t left = image->v[i] + a->front + a->back - onnx_window_reach(a);
+        axis[i] = (Spread){.in = left < 0 ? 0 : left / a->stride + 1,
+                           .stride = a->stride,
+                           .reach = onnx_window_reach(a),
+                           .before = a->front,
+                           .out = image->v[i]};
+        columns->dim[2 + i] = axis[i].in;
+        if (!checked_mul(taps, a->kernel, &taps) || !checked_mul(points, axis[i].in, &points))
+            taps = 0;
+        *a = (WindowAxis){.kernel = a->kernel, .stride = 1, .dilation = a->dilation};
+    }
+    if (!n->failed && (taps < 1 || x->dim[1] % taps != 0 || x->dim[2] != points))
+        onnx_bad(n, "its input of %lldx%lld does not fit the image and the block",
+                 (long long)x->dim[1], (long long)x->dim[2]);
+}
+
+/* Col2Im-18: blocks of an image, which may overlap, as the image of their sums. */
+void import_col2im(OnnxNode *n) {
+    Ints image, block;
+    Window w;
+    Spread axis[MAX_RANK];
+    Shape columns;
+    if (!onnx_needs_float(n, 1) || !onnx_ints_input(n, 1, "image_shape", &image) ||
+        !onnx_ints_input(n, 2, "block_shape", &block))
+        return;
+    if (onnx_shape(n, 0)->rank != 3 || image.n != block.n || image.n < 1)
+        onnx_bad(n, "its input must have 3 dimensions, and its image as many as its block");
+    else if (image.n > MAX_RANK - 2)
+        onnx_unsupported(n, "images of more than %d dimensions are not supported", MAX_RANK - 2);
+    for (int i = 0; i < image.n && !n->failed; i++)
+        if (image.v[i] < 1 || image.v[i] > INT32_MAX || block.v[i] < 1 || block.v[i] > INT32_MAX)
+            onnx_bad(n, "its image or its block has a size of %lld or %lld", (long long)image.v[i],
+                     (long long)block.v[i]);
+    if (!n->failed)
+        read_columns(n, &image, &block, &w, axis, &columns);
+    if (n->failed)
+        return;
+    int64_t taps = 1;
+    for (int i = 0; i < w.space; i++)
+        taps *= w.axis[i].kernel;
+    int64_t channels = columns.dim[1] / taps;
+    Value *weights = each_tap(n, channels, taps, &w);
+    Value *x = onnx_reshape(n, "columns", onnx_input(n, 0), &columns);
+    if (weights && x)
+        onnx_set_output(n, 0, onnx_conv_window(n, spread(n, x, axis), weights, NULL, &w, channels));
+}

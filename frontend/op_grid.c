@@ -121,15 +121,14 @@ static Value *weight_of(OnnxNode *n, const Sampling *s, Value *dx, int i) {
                : NULL;
 }
 
-/* The elements of one dimension for coordinates in [-1, 1]; returns how many for each point. */
-static int taps_of(OnnxNode *n, const Sampling *s, Value *grid, int64_t size, Tap *taps) {
-    Line l = line_of(s, size);
-    Value *x = element_of(n, grid, &l);
+/* The elements of one dimension for places x, counted in elements; returns how many for each
+ * point. */
+static int taps_at(OnnxNode *n, const Sampling *s, Value *x, const Line *l, Tap *taps) {
     if (s->mode == NEAREST)
         x = onnx_unary(n, OP_round, "nearest", x);
-    x = brought_inside(n, s, x, &l);
+    x = brought_inside(n, s, x, l);
     if (s->mode == NEAREST) {
-        taps[0] = tap_at(n, s, x, &l, NULL);
+        taps[0] = tap_at(n, s, x, l, NULL);
         return 1;
     }
     Value *before = onnx_unary(n, OP_floor, "before", x);
@@ -137,9 +136,15 @@ static int taps_of(OnnxNode *n, const Sampling *s, Value *grid, int64_t size, Ta
     int first = s->mode == CUBIC ? -1 : 0, count = s->mode == CUBIC ? 4 : 2;
     for (int i = 0; i < count; i++) {
         Value *place = onnx_by_scalar(n, OP_add, "place", before, first + i);
-        taps[i] = tap_at(n, s, place, &l, weight_of(n, s, dx, first + i));
+        taps[i] = tap_at(n, s, place, l, weight_of(n, s, dx, first + i));
     }
     return count;
+}
+
+/* The same for coordinates in [-1, 1]. */
+static int taps_of(OnnxNode *n, const Sampling *s, Value *grid, int64_t size, Tap *taps) {
+    Line l = line_of(s, size);
+    return taps_at(n, s, element_of(n, grid, &l), &l, taps);
 }
 
 /* ---- gathering ------------------------------------------------------------------------------- */
@@ -200,6 +205,21 @@ static Value *channels_last(OnnxNode *n, Value *x) {
         flat.dim[2] *= s->dim[i];
     return onnx_transpose(n, "pixels", onnx_reshape(n, "planes", x, &flat),
                           (const int64_t[]){0, 2, 1});
+}
+
+Value *onnx_sample(OnnxNode *n, Value *x, Value *const *at) {
+    static const Sampling linear = {LINEAR, ZEROS, true};
+    if (!x)
+        return NULL;
+    Sampler p = {.s = &linear, .space = x->type.shape.rank - 2};
+    for (int i = 0; i < p.space; i++) {
+        p.size[i] = x->type.shape.dim[2 + i];
+        Line l = line_of(&linear, p.size[i]);
+        p.count = taps_at(n, &linear, at[i], &l, p.taps[i]);
+    }
+    p.x = n->failed ? NULL : channels_last(n, x);
+    sample(n, &p, 0, NULL);
+    return p.sum;
 }
 
 /* y [N, points, C] as the result for such a grid. */
