@@ -159,23 +159,37 @@ static const char kernel_macro[] =
     "#define KERNEL static\n"
     "#endif\n";
 
+static bool asks_for_features(const Target *t) {
+    return *t->features && target_arch(t)->asks_for_features;
+}
+
 static void put_target(const Target *t, Buf *b) {
+    const Arch *arch = target_arch(t);
     if (!*t->features)
         return;
-    buf_printf(
-        b,
-        "\n"
-        "#if !defined(__GNUC__)\n"
-        "#error \"this file needs GCC or Clang; effnetc --target=generic writes plain C\"\n"
-        "#elif !defined(__%.*s__)\n"
-        "#error \"this file is for %s\"\n"
-        "#elif defined(__clang__)\n"
-        "#pragma clang attribute push(__attribute__((target(\"%s\"))), apply_to = function)\n"
-        "#else\n"
-        "#pragma GCC target(\"%s\")\n"
-        "#endif\n"
-        "#include <immintrin.h>\n",
-        (int)strcspn(t->triple, "-"), t->triple, t->name, t->features, t->features);
+    buf_printf(b,
+               "\n"
+               "#if !defined(__GNUC__)\n"
+               "#error \"this file needs GCC or Clang; effnetc --target=generic writes plain C\"\n"
+               "#elif !(%s)\n"
+               "#error \"this file is for %s\"\n",
+               arch->c_test, t->name);
+    if (asks_for_features(t))
+        buf_printf(b,
+                   "#elif defined(__clang__)\n"
+                   "#pragma clang attribute push(__attribute__((target(\"%s\"))), apply_to = "
+                   "function)\n"
+                   "#else\n"
+                   "#pragma GCC target(\"%s\")\n",
+                   t->features, t->features);
+    buf_puts(b, "#endif\n");
+    if (*arch->gcc_options)
+        buf_printf(b,
+                   "#if defined(__GNUC__) && !defined(__clang__)\n"
+                   "#pragma GCC optimize(\"%s\")\n"
+                   "#endif\n",
+                   arch->gcc_options);
+    buf_printf(b, "#include <%s>\n", arch->header);
 }
 
 void c_put_prelude(CPrinter *p, Buf *b) {
@@ -194,6 +208,6 @@ void c_put_prelude(CPrinter *p, Buf *b) {
 }
 
 void c_put_epilogue(CPrinter *p, Buf *b) {
-    if (*p->m->target->features)
+    if (asks_for_features(p->m->target))
         buf_puts(b, "\n#if defined(__clang__)\n#pragma clang attribute pop\n#endif\n");
 }

@@ -238,7 +238,7 @@ static void put_param_checks(Buf *b, const CParams *params) {
 static void put_run_parallel(CPrinter *p, Buf *b) {
     bool flush = p->m->target->flush_to_zero;
     const char *name = p->info->name, *head = arena_printf(&p->arena, "int %s_run_parallel(", name);
-    ensure(!flush || !strncmp(p->m->target->triple, "x86_64-", 7));
+    ensure(!flush || !strcmp(target_arch(p->m->target)->name, "x86_64"));
     c_put_signature(&p->arena, b, head, &p->params, c_pool_param(&p->arena, p->info), ") {\n");
     put_param_checks(b, &p->params);
     buf_printf(b, "    if (pool && !pool->parallel_for)\n        return %zu;\n", p->params.len + 1);

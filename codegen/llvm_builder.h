@@ -113,8 +113,7 @@ void llvm_debug_end(LBuilder *x);
 
 /* ---- llvm_output.c: optimisation, machine code ----------------------------------------------- */
 
-/* What functions are compiled for: "+avx2,+fma", on top of LLVM_CPU. */
-#define LLVM_CPU "x86-64"
+/* What functions are compiled for, on top of the processor of the target's Arch: "+avx2,+fma". */
 const char *llvm_features(Arena *a, const Target *t);
 /* NULL with an error in d. */
 LLVMTargetMachineRef llvm_machine(const Target *t, const LlvmOptions *o, Diag *d);

@@ -44,9 +44,9 @@ LLVMTargetMachineRef llvm_machine(const Target *t, const LlvmOptions *o, Diag *d
     LLVMInitializeAllTargetMCs();
     LLVMInitializeAllAsmPrinters();
     if (!LLVMGetTargetFromTriple(t->triple, &target, &message))
-        machine = LLVMCreateTargetMachine(target, t->triple, LLVM_CPU, llvm_features(&a, t),
-                                          codegen_level(o->opt_level), LLVMRelocPIC,
-                                          LLVMCodeModelDefault);
+        machine = LLVMCreateTargetMachine(target, t->triple, target_arch(t)->llvm_cpu,
+                                          llvm_features(&a, t), codegen_level(o->opt_level),
+                                          LLVMRelocPIC, LLVMCodeModelDefault);
     if (!machine) {
         diag_error(d, EXIT_UNSUPPORTED, "effnetc", "this LLVM makes no code for %s", t->triple);
         diag_note(d, "reason", "%s", message ? message : "no such machine");

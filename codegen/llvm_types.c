@@ -100,7 +100,7 @@ static void attributes(LBuilder *x, LLVMValueRef f) {
     if (x->options->debug)
         attribute(x, f, "uwtable", 1);
     text_attribute(x, f, "no-builtins", "");
-    text_attribute(x, f, "target-cpu", LLVM_CPU);
+    text_attribute(x, f, "target-cpu", target_arch(x->target)->llvm_cpu);
     text_attribute(x, f, "target-features", llvm_features(&x->c.arena, x->target));
     if (x->target->flush_to_zero)
         text_attribute(x, f, "denormal-fp-math", "preserve-sign,preserve-sign");

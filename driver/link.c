@@ -22,9 +22,16 @@ static bool write_inputs(const Link *p, effnetc_model *m, const Buf *object) {
     return ok;
 }
 
+/* GNU's linker is for one instruction set, and named by it where that is not this machine's. */
+static const char *gnu_linker(effnetc_model *m) {
+    const Arch *arch = target_arch(m->target);
+    bool here = arch == target_arch(target_native());
+    return here ? "ld" : arena_printf(&m->arena, "%s-linux-gnu-ld", arch->name);
+}
+
 /* The exit code of the first linker that can be run; its name. */
 static int run_linker(const Link *p, effnetc_model *m, const char **linker) {
-    static const char *const linkers[] = {"ld", "ld.lld"};
+    const char *const linkers[] = {gnu_linker(m), "ld.lld"};
     int code = 127;
     for (size_t i = 0; code == 127 && i < sizeof linkers / sizeof *linkers; i++) {
         *linker = linkers[i];
@@ -40,7 +47,7 @@ static int run_linker(const Link *p, effnetc_model *m, const char **linker) {
 
 static bool report(const Link *p, effnetc_model *m, const char *linker, int code) {
     if (code == 127) {
-        diag_error(m->diag, EXIT_IO, "effnetc", "neither ld nor ld.lld can be run");
+        diag_error(m->diag, EXIT_IO, "effnetc", "neither %s nor ld.lld can be run", gnu_linker(m));
         diag_note(m->diag, "help",
                   "--emit=shared needs a linker: install binutils or lld, or take --emit=obj");
     } else {

@@ -7,21 +7,23 @@
 
 /* ---- gemm ------------------------------------------------------------------------------------ */
 
-/* GCC folds a load that is used so often, or less, into the instructions that use it (read from its
- * code for tiles of 2 to 6 pixels): then each of them loads. */
+/* For x86, GCC folds a load that is used so often, or less, into the instructions that use it (read
+ * from its code for tiles of 2 to 6 pixels): then each of them loads. */
 static bool is_folded(int64_t uses, const Target *t) {
-    return uses <= (t->vector_bytes == 64 ? 3 : 2);
+    return target_arch(t)->memory_operands && uses <= (t->vector_bytes == 64 ? 3 : 2);
 }
 
 /* Cycles of one step along K for a tile of m pixels by v vectors, the last of which may be half a
  * register wide: the half of an input is part of its register. Two FMAs a cycle, almost two loads,
- * about six instructions a cycle in all, and an FMA latency of four: a step can't be faster than
- * that, since it adds once to each accumulator. A fraction more for the step itself (its branch,
- * and the tile's share of prologue and epilogue) makes large tiles win where the rest is equal. */
+ * as many instructions in all as the core issues, and an FMA latency of four: a step can't be
+ * faster than that, since it adds once to each accumulator. A fraction more for the step itself
+ * (its branch, and the tile's share of prologue and epilogue) makes large tiles win where the rest
+ * is equal. */
 static double step_cycles(int64_t m, int64_t v, bool half, const Target *t) {
     int64_t weights = is_folded(m, t) ? m * v : v;
     double fma = 0.5 * (double)m * ((double)v - (half ? 0.5 : 0));
-    double load = 0.55 * (double)(m + weights), issue = (double)(m * v + m + v + 4) / 6;
+    double load = 0.55 * (double)(m + weights),
+           issue = (double)(m * v + m + v + 4) / target_arch(t)->issue;
     return fmax(fmax(fma, load), fmax(issue, 4)) + 0.25;
 }
 
@@ -96,21 +98,20 @@ static const char *gemm_fault(const TileProblem *p, const Tile *tile, const Targ
 /* ---- depthwise ------------------------------------------------------------------------------- */
 
 /* Cycles of one row of taps: m outputs share the loads of a row. */
-static double dw_row_cycles(int64_t m, int64_t kw, int64_t sw) {
+static double dw_row_cycles(int64_t m, int64_t kw, int64_t sw, const Target *t) {
     double fma = 0.5 * (double)(m * kw), load = 0.5 * (double)((m - 1) * sw + 2 * kw);
-    double issue = (double)(m * kw + (m - 1) * sw + 2 * kw + 4) / 6;
+    double issue = (double)(m * kw + (m - 1) * sw + 2 * kw + 4) / target_arch(t)->issue;
     return fmax(fmax(fma, load), fmax(issue, 4 * (double)kw)) + 1;
 }
 
 /* Cycles of the taps of one row. */
 static double dw_tile_cycles(const TileProblem *p, const Tile *tile, const Target *t) {
     enum { MAX_COLUMNS = 14 }; /* more overflow the instruction cache without a gain */
-    (void)t;
     int64_t m = tile->mr, tail = p->pixels % m;
     if (m > MAX_COLUMNS)
         return INFINITY;
-    return (double)(p->pixels / m) * dw_row_cycles(m, p->kw, p->stride) +
-           (tail ? dw_row_cycles(tail, p->kw, p->stride) : 0);
+    return (double)(p->pixels / m) * dw_row_cycles(m, p->kw, p->stride, t) +
+           (tail ? dw_row_cycles(tail, p->kw, p->stride, t) : 0);
 }
 
 static Schedule dw_schedule(const TileProblem *p, const Tile *tile, const Target *t) {

@@ -1,4 +1,4 @@
-/* target.c: the rows of targets.def, and which of them this machine runs. */
+/* target.c: the rows of targets.def and archs.def, and which of them this machine runs. */
 #include "target/target.h"
 
 #include <string.h>
@@ -29,7 +29,23 @@ static bool runs_x86_64_v4(void) {
            CPU_HAS("avx512vl");
 }
 
-/* ---- the table ------------------------------------------------------------------------------- */
+/* ARMv8-A has NEON wherever it has floating point. */
+static bool runs_aarch64(void) {
+#if defined(__aarch64__) && !defined(__AARCH64EB__)
+    return true;
+#else
+    return false;
+#endif
+}
+
+/* ---- the tables ------------------------------------------------------------------------------ */
+
+static const Arch archs[] = {
+#define ARCH(name, memory, issue, cpu, header, asks, options, test)                                \
+    {name, memory, issue, cpu, header, asks, options, test},
+#include "target/archs.def"
+#undef ARCH
+};
 
 typedef struct Row {
     Target target;
@@ -70,6 +86,14 @@ const Target *target_find(const char *name) {
         if (strcmp(rows[i].target.name, name) == 0)
             return &rows[i].target;
     return NULL;
+}
+
+const Arch *target_arch(const Target *t) {
+    size_t n = strcspn(t->triple, "-");
+    for (size_t i = 0; i < sizeof archs / sizeof *archs; i++)
+        if (strlen(archs[i].name) == n && !strncmp(archs[i].name, t->triple, n))
+            return &archs[i];
+    die("the triple %s is of no row of archs.def", t->triple);
 }
 
 bool target_runs_here(const Target *t) {

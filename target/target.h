@@ -4,6 +4,18 @@
 
 #include "support/support.h"
 
+/* One row of archs.def. */
+typedef struct Arch {
+    const char *name;        /* the first part of triples */
+    bool memory_operands;    /* arithmetic can read memory */
+    int issue;               /* instructions a cycle, for the cost model */
+    const char *llvm_cpu;    /* what features are added to */
+    const char *header;      /* of intrinsics: "immintrin.h" */
+    bool asks_for_features;  /* generated C asks for them by pragmas */
+    const char *gcc_options; /* of a pragma of generated C; "" for none */
+    const char *c_test;      /* of the preprocessor */
+} Arch;
+
 /* One row of targets.def. Sizes in bytes. */
 typedef struct Target {
     const char *name;   /* as in --target */
@@ -14,7 +26,7 @@ typedef struct Target {
     bool flush_to_zero; /* run with denormals flushed, on input and output */
     bool scale2;        /* has the loop IR's scale2 and fract */
     int64_t l1_bytes, l2_bytes;
-    const char *features; /* of GCC's and Clang's target attribute; "" for none */
+    const char *features; /* as GCC's and Clang's target attribute has them; "" for none */
     const char *c_flags;  /* what a test passes to cc besides -O2 */
     const char *summary;  /* for `effnetc targets` */
 } Target;
@@ -24,6 +36,8 @@ const Target *target_at(size_t i);
 /* Finds a row by name; "native" is the best row that this machine can run. NULL where unknown. */
 const Target *target_find(const char *name);
 const Target *target_native(void);
+/* The instruction set of its triple. */
+const Arch *target_arch(const Target *t);
 /* Whether this machine can run code for t. */
 bool target_runs_here(const Target *t);
 

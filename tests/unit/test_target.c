@@ -24,6 +24,7 @@ static void rows_are_consistent(void **state) {
         assert_true(strlen(t->triple) > 0 && strlen(t->summary) > 0);
         assert_true(lanes > 1 || t->features[0] == '\0'); /* scalar code asks for nothing */
         assert_ptr_equal(target_find(t->name), t);
+        assert_memory_equal(target_arch(t)->name, t->triple, strlen(target_arch(t)->name));
         assert_string_not_equal(t->name, "native"); /* is the name of a choice, not of a row */
     }
 }
@@ -84,6 +85,14 @@ static void detection_agrees_with_the_kernel(void **state) {
     assert_int_equal(target_runs_here(target_find("x86-64-v2")), v2);
     assert_int_equal(target_runs_here(target_find("x86-64-v3")), v3);
     assert_int_equal(target_runs_here(target_find("x86-64-v4")), v4);
+    assert_false(target_runs_here(target_find("aarch64")));
+}
+#endif
+
+#ifdef __aarch64__
+static void neon_is_always_there(void **state) {
+    (void)state;
+    assert_string_equal(target_native()->name, "aarch64");
 }
 #endif
 
@@ -95,6 +104,9 @@ int main(void) {
         cmocka_unit_test(native_is_the_last_row_that_runs),
 #if defined(__linux__) && defined(__x86_64__)
         cmocka_unit_test(detection_agrees_with_the_kernel),
+#endif
+#ifdef __aarch64__
+        cmocka_unit_test(neon_is_always_there),
 #endif
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
