@@ -191,8 +191,8 @@ void each_target(const char *const *compilers,
                  void (*body)(const Target *t, const char *compiler)) {
     for (size_t i = 0; i < target_count(); i++) {
         const Target *t = target_at(i);
-        if (!target_runs_here(t)) {
-            print_message("skipped: this machine can't run %s\n", t->name);
+        if (!c_runs(t)) {
+            print_message("skipped: neither this machine nor an emulator runs %s\n", t->name);
             continue;
         }
         for (const char *const *c = compilers; *c; c++)

@@ -34,8 +34,8 @@ typedef const char *Describe(void *ctx, int output, int64_t i);
 void compare(const Module *m, const char *compiler, const char *flags, Describe *describe,
              void *ctx);
 
-/* Calls body for each target that runs here and each compiler, a list that ends with NULL, that is
- * installed. */
+/* Calls body for each target that runs here or in an emulator and each compiler, a list that ends
+ * with NULL, that is installed. */
 void each_target(const char *const *compilers, void (*body)(const Target *t, const char *compiler));
 
 /* ---- backend_matrix.c ------------------------------------------------------------------------ */

@@ -47,10 +47,11 @@ static void inspect_object(const Target *t, const char *compiler) {
     Module *m = structure_module(t);
     for (int level = 2; level <= 3; level++) {
         CBuild *p = build(m, compiler, level == 2 ? "" : "-O3");
-        assert_true(c_shell(p, "nm -u m2_x.o >undefined.txt"));
+        assert_true(c_shell(p, "%s -u m2_x.o >undefined.txt", c_tool(p, "nm")));
         assert_string_equal(c_read(p, "undefined.txt"), "");
-        assert_true(
-            c_shell(p, "nm m2_x.o | awk '{print $(NF-1)}' | sort -u | tr -d '\\n' >kinds.txt"));
+        assert_true(c_shell(p,
+                            "%s m2_x.o | awk '{print $(NF-1)}' | sort -u | tr -d '\\n' >kinds.txt",
+                            c_tool(p, "nm")));
         const char *kinds = c_read(p, "kinds.txt");
         if (strspn(kinds, "TtrR") != strlen(kinds))
             fail_msg("%s %s: the object has symbols of kinds %s", t->name, compiler, kinds);
@@ -258,11 +259,16 @@ static void inspect_tile(const Target *t, const char *compiler) {
     Module *m = parse(buf_str(&text));
     compare(m, compiler, "", NULL, NULL);
     CBuild *p = build(m, compiler, "");
-    assert_true(c_shell(p, "objdump -d --no-show-raw-insn tile.o | "
-                           "awk '/^[0-9a-f]+ <tile>:/ {on = 1} on && /^$/ {exit} on' >tile.txt"));
-    assert_true(c_shell(p, "grep -c vfmadd tile.txt | awk '{exit !($1 >= %d && $1 %% %d == 0)}'",
-                        rows * cols, rows * cols));
-    assert_true(c_shell(p, "! grep -E '[yz]mm.*\\(%%r[sb]p|\\(%%r[sb]p.*[yz]mm' tile.txt"));
+    assert_true(c_shell(p,
+                        "%s -d --no-show-raw-insn tile.o | "
+                        "awk '/^[0-9a-f]+ <tile>:/ {on = 1} on && /^$/ {exit} on' >tile.txt",
+                        c_tool(p, "objdump")));
+    assert_true(
+        c_shell(p, "grep -cE 'vfmadd|fmla' tile.txt | awk '{exit !($1 >= %d && $1 %% %d == 0)}'",
+                rows * cols, rows * cols));
+    assert_true(c_shell(
+        p,
+        "! grep -E '[yz]mm.*\\(%%r[sb]p|\\(%%r[sb]p.*[yz]mm|[[:space:]]q[0-9].*\\[sp' tile.txt"));
     c_free(p);
     module_free(m);
     buf_free(&text);

@@ -2,6 +2,7 @@
 #include "tests/lib/c_compile.h"
 
 #include "codegen/emit_llvm.h"
+#include "tests/lib/c_cross.h"
 
 #include <dlfcn.h>
 #include <stdlib.h>
@@ -24,6 +25,16 @@ bool c_have(const char *compiler) {
     char command[256];
     snprintf(command, sizeof command, "command -v %s >/dev/null 2>&1", compiler);
     return run_command(command);
+}
+
+bool c_runs(const Target *t) {
+    return target_runs_here(t) || cross_for(t);
+}
+
+const char *c_tool(CBuild *p, const char *name) {
+    if (!p->cross)
+        return name;
+    return arena_printf(&p->arena, "%s-%s", p->cross->triple, strcmp(name, "cc") ? name : "gcc");
 }
 
 bool c_shell(const CBuild *p, const char *format, ...) {
@@ -79,7 +90,7 @@ static EmitInfo emit_info(const CBuild *p) {
 static bool write_files(CBuild *p) {
     const Module *m = p->module;
     EmitInfo info = emit_info(p);
-    Buf source = {0}, header = {0}, json = {0}, caller = {0};
+    Buf source = {0}, header = {0}, json = {0}, caller = {0}, args = {0};
     Outputs o = {0};
     Diag d = {0};
     bool ok = emit_c_check(m, m->name, &d);
@@ -92,6 +103,10 @@ static bool write_files(CBuild *p) {
         add_file(p, &o, ".h", header.data, header.len);
         add_file(p, &o, ".json", json.data, json.len);
         add_file(p, &o, "_call.c", caller.data, caller.len);
+        if (p->cross) {
+            cross_put_arguments(&args, m, p->name);
+            outputs_add(&o, arena_printf(&p->arena, "%s/args.h", p->dir), args.data, args.len);
+        }
         if (m->weights)
             add_file(p, &o, ".weights.bin", m->weights->data, (size_t)m->weights_bytes);
         ok = outputs_commit(&o, &d);
@@ -103,6 +118,7 @@ static bool write_files(CBuild *p) {
     buf_free(&header);
     buf_free(&json);
     buf_free(&caller);
+    buf_free(&args);
     return ok;
 }
 
@@ -120,11 +136,18 @@ const char *c_read(CBuild *p, const char *file) {
 
 /* ---- compile, load, run ---------------------------------------------------------------------- */
 
+/* The compiler of that name for the machine that p is for. */
+static const char *compiler_for(CBuild *p, const char *compiler) {
+    if (p->cross && !strcmp(compiler, "clang"))
+        return arena_printf(&p->arena, "clang --target=%s", p->cross->triple);
+    return c_tool(p, compiler);
+}
+
 static bool compile_c(CBuild *p, const char *compiler, const char *flags) {
     const char *warnings = "-Wall -Wextra -Wconversion -pedantic -Werror";
     const char *target = p->module->target->c_flags;
-    return c_shell(p, "%s -O2 %s %s %s -fPIC -c %s.c -o %s.o", compiler, warnings, target, flags,
-                   p->name, p->name);
+    return c_shell(p, "%s -O2 %s %s %s -fPIC -c %s.c -o %s.o", compiler_for(p, compiler), warnings,
+                   target, flags, p->name, p->name);
 }
 
 /* NAME.o by LLVM: flags are "" or "-O0" to "-O3". */
@@ -147,8 +170,12 @@ static bool compile_llvm(CBuild *p, const char *flags) {
 static bool compile(CBuild *p, const char *compiler, const char *flags) {
     bool llvm = is_llvm(compiler);
     const char *cc = llvm ? "cc" : compiler;
-    return (llvm ? compile_llvm(p, flags) : compile_c(p, compiler, flags)) &&
-           c_shell(p, "%s %s -shared -fPIC %s.o %s_call.c -o %s.so", cc, flags, p->name, p->name,
+    if (!(llvm ? compile_llvm(p, flags) : compile_c(p, compiler, flags)))
+        return false;
+    if (p->cross)
+        return c_shell(p, "%s -static -I. %s %s.o -o %s.run", c_tool(p, "cc"), CROSS_PROGRAM,
+                       p->name, p->name);
+    return c_shell(p, "%s %s -shared -fPIC %s.o %s_call.c -o %s.so", cc, flags, p->name, p->name,
                    p->name);
 }
 
@@ -159,6 +186,8 @@ static void find_symbol(void *library, const char *name, void *function) {
 }
 
 static bool load(CBuild *p) {
+    if (p->cross)
+        return true;
     p->library =
         dlopen(arena_printf(&p->arena, "%s/%s.so", p->dir, p->name), RTLD_NOW | RTLD_LOCAL);
     if (!p->library) {
@@ -177,6 +206,7 @@ CBuild *c_build(const Module *m, const char *compiler, const char *flags) {
     if (!p)
         return NULL;
     p->module = m;
+    p->cross = cross_for(m->target);
     p->name = c_identifier(&p->arena, m->name);
     if (make_folder(p) && write_files(p) && compile(p, compiler, flags) && load(p))
         return p;
@@ -229,7 +259,7 @@ static void arguments_free(const Arguments *a) {
 
 int c_run(const CBuild *p, const void *const *inputs, void *const *outputs) {
     Arguments a = arguments_new(p->module, inputs, outputs);
-    int result = p->call(a.v);
+    int result = p->cross ? cross_run(p, a.v, false) : p->call(a.v);
     arguments_free(&a);
     return result;
 }
@@ -237,7 +267,7 @@ int c_run(const CBuild *p, const void *const *inputs, void *const *outputs) {
 int c_run_parallel(const CBuild *p, const void *const *inputs, void *const *outputs,
                    const CPool *pool) {
     Arguments a = arguments_new(p->module, inputs, outputs);
-    int result = p->call_parallel(a.v, pool);
+    int result = p->cross ? cross_run(p, a.v, true) : p->call_parallel(a.v, pool);
     arguments_free(&a);
     return result;
 }

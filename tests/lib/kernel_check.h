@@ -13,6 +13,8 @@
 
 /* In [-1, 1), the same ones in each run. */
 float uniform(void);
+/* From here on the same numbers as at the start of the program. */
+void uniform_restart(void);
 Value *random_constant(Graph *g, const char *name, Shape shape, float scale);
 Value *new_input(Graph *g, const char *name, Shape shape);
 /* A copy of a graph input in channel blocks: a depthwise convolution that changes nothing. */

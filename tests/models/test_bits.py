@@ -6,12 +6,13 @@ in the loop interpreter; all outputs are compared with those of the first, NaN w
 
     test_bits.py --effnetc CMD --fill-model CMD quick     some small models, each for one target
     test_bits.py ...                           slow      every small model, each for one target, and B0
+    test_bits.py ...                           cross     some small models and Lite0, for other machines
     test_bits.py ...                           all       every model, for every target
     test_bits.py ...                           NAME...   these, for every target
 
 Models are those of the shared folder (EFFNETC_MODELS, or ../shared/models beside the source tree).
-Exit code 77: it is missing. A compiler that isn't there, and a target that this machine doesn't run,
-are left out with a message.
+Exit code 77: it is missing. A compiler that isn't there, and a target that neither this machine nor
+an emulator runs, are left out with a message.
 """
 
 import argparse
@@ -27,11 +28,14 @@ import tempfile
 
 import numpy
 
+import cross
+
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 SHARED = pathlib.Path(os.environ.get("EFFNETC_MODELS", SOURCE.parent / "shared" / "models"))
-TARGETS = ("x86-64-v4", "x86-64-v3", "generic")
+TARGETS = ("x86-64-v4", "x86-64-v3", "generic")  # aarch64 too, where it runs
 QUICK = ("tv_op17", "keras_op17_preprocess", "qdq_s8s8_channel", "odd_size_op17")
 SLOW_WHOLE = ("tv_b0", "real_lite0")
+CROSS = (*QUICK, "real_lite0")
 INTERPRETED_MACS = 400e6  # of what the interpreter runs too: B0 and what is smaller
 SKIPPED = 77
 
@@ -43,6 +47,7 @@ class Engine:
     name: str
     options: tuple
     threads: int = 1
+    emulated: bool = False  # compiled for another machine
 
 
 @dataclasses.dataclass
@@ -77,12 +82,14 @@ def compilers():
             print(f"{name} is not installed: left out")
 
 
-def engines_for(model, cs, llvm, both):
-    """Each compiler on one thread or the other; `both`: on both. LLVM is on both in any case."""
-    found = [Engine("llvm", ("--backend=llvm",), n) for n in (1, 2) if llvm]
+def engines_for(model, target, cs, llvm, both):
+    """Each compiler on one thread or the other; `both`: on both. LLVM is on both in any case, but for other
+    machines: an emulator is slow."""
+    emulated = target in cross.TRIPLES
+    found = [Engine("llvm", ("--backend=llvm",), n, emulated) for n in (1, 2) if llvm and not (emulated and n > 1)]
     for i, cc in enumerate(cs):
         threads = (1, 2) if both else (2 - i,)
-        found += [Engine(cc, ("--backend=c", f"--cc={cc}"), n) for n in threads]
+        found += [Engine(cc, ("--backend=c", f"--cc={cc}"), n, emulated) for n in threads]
     if (model.get("macs") or 0) <= INTERPRETED_MACS:
         found.append(Engine("loop-interp", ("--backend=loop-interp",)))
     return found
@@ -100,21 +107,31 @@ def targets_here(effnetc, folder):
             print(f"{target}: this machine can't run it: left out")
 
 
+def emulated_targets():
+    for target in cross.TRIPLES:
+        if tool := cross.missing(target):
+            print(f"{target}: {tool} is not installed: left out")
+        else:
+            yield target
+
+
 # ---- models and inputs ---------------------------------------------------------------------------
 
 
 def make_inputs(model, folder):
-    """Options that give each input numbers of ordinary size, always the same ones."""
+    """Options that give each input numbers of ordinary size, always the same ones; and those arrays."""
     numbers = numpy.random.default_rng(7)
+    arrays = []
     kinds = {"float32": "f4", "float": "f4", "float16": "f2", "uint8": "u1", "int8": "i1", "int64": "i8", "int32": "i4"}
     options = []
     for i, entry in enumerate(model["inputs"]):
         shape = [d if isinstance(d, int) else 1 for d in entry["shape"]]
         kind = kinds[entry.get("dtype", "float32")]
         x = numbers.standard_normal(shape) if kind[0] == "f" else numbers.integers(0, 100, shape)
-        numpy.save(folder / f"{i}.npy", x.astype(kind))
+        arrays.append(x.astype(kind))
+        numpy.save(folder / f"{i}.npy", arrays[-1])
         options += ["--input", f"{entry['name']}={folder / f'{i}.npy'}"]
-    return options
+    return options, arrays
 
 
 def make_model(model, folder, fill_model):
@@ -158,20 +175,29 @@ def compare(job, engine, found, wanted):
                 f"from {first.name}; [{k}] is {a.reshape(-1)[k]!r}, not {b.reshape(-1)[k]!r}")
 
 
+def run_engine(job, engine, model, inputs, arrays, o, folder):
+    """The outputs of an engine."""
+    out = folder / "out"
+    if engine.emulated:
+        found = cross.outputs(o.effnetc, model, job.target, engine.name, arrays, out, engine.threads)
+    else:
+        cache = ("--cache", folder / "cache") if engine.name == "llvm" else ()
+        run(o.effnetc, "run", model, *inputs, "--target", job.target, *engine.options, *cache, "--threads",
+            engine.threads, "--output-dir", out)
+        found = outputs(out)
+    shutil.rmtree(out)
+    return found
+
+
 def do(job, o):
     with tempfile.TemporaryDirectory(prefix="effnetc-bits-") as text:
         folder = pathlib.Path(text)
         try:
             model = make_model(job.model, folder, o.fill_model)
-            inputs = make_inputs(job.model, folder)
+            inputs, arrays = make_inputs(job.model, folder)
             wanted = None
             for engine in job.engines:
-                out = folder / "out"
-                cache = ("--cache", folder / "cache") if engine.name == "llvm" else ()
-                run(o.effnetc, "run", model, *inputs, "--target", job.target, *engine.options, *cache, "--threads",
-                    engine.threads, "--output-dir", out)
-                found = outputs(out)
-                shutil.rmtree(out)
+                found = run_engine(job, engine, model, inputs, arrays, o, folder)
                 job.runs += 1
                 if wanted is None:
                     wanted = found
@@ -191,6 +217,8 @@ def wanted_models(words, models):
         return [models[name] for name in QUICK], True
     if words == ["slow"]:
         return [m for m in models.values() if m["kind"] == "tiny" or m["name"] in SLOW_WHOLE], True
+    if words == ["cross"]:
+        return [models[name] for name in CROSS], False
     if words == ["all"]:
         return list(models.values()), False
     if missing := [w for w in words if w not in models]:
@@ -201,13 +229,15 @@ def wanted_models(words, models):
 def jobs_for(o, folder):
     models = {m["name"]: m for m in json.loads((SHARED / "zoo.json").read_text())["models"]}
     chosen, rotate = wanted_models(o.words, models)
-    targets, cs, llvm = list(targets_here(o.effnetc, folder)), list(compilers()), has_llvm(o.effnetc)
+    targets = [] if o.words == ["cross"] else list(targets_here(o.effnetc, folder))
+    targets += [] if rotate else emulated_targets()
+    cs, llvm = list(compilers()), has_llvm(o.effnetc)
     if not llvm:
         print("this effnetc is built without LLVM: left out")
     for i, model in enumerate(chosen):
         for k, target in enumerate(targets):
             if not rotate or k == i % len(targets):
-                yield Job(model, target, engines_for(model, cs, llvm, both=not rotate))
+                yield Job(model, target, engines_for(model, target, cs, llvm, both=not rotate and o.words != ["cross"]))
 
 
 def main():
@@ -223,6 +253,8 @@ def main():
         return SKIPPED
     with tempfile.TemporaryDirectory(prefix="effnetc-bits-") as folder:
         jobs = list(jobs_for(o, pathlib.Path(folder)))
+    if not jobs and o.words == ["cross"]:
+        return SKIPPED
     runs = elements = failed = 0
     with concurrent.futures.ThreadPoolExecutor(o.jobs) as pool:
         for job in pool.map(lambda j: do(j, o), jobs):

@@ -33,7 +33,8 @@ static void inspect_object(const Target *t, const char *compiler) {
     expect(p, "readelf -SW m2_x.o | sed 's/^ *\\[ *[0-9]*\\] *//' | awk '$5 !~ /^0+$/ && $7 ~ /W/'",
            "");
     expect(p, "readelf -SW m2_x.o | grep -c '\\.note\\.GNU-stack .* 00  *0  *0'", "1\n");
-    assert_true(c_shell(p, "cc -shared -Wl,-z,text,-z,defs,--fatal-warnings m2_x.o -o text.so"));
+    assert_true(c_shell(p, "%s -shared -Wl,-z,text,-z,defs,--fatal-warnings m2_x.o -o text.so",
+                        c_tool(p, "cc")));
     c_free(p);
     module_free(m);
 }
