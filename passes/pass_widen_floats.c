@@ -3,12 +3,15 @@
  *
  * Kernels are f32's. For the narrow types that is more exact than the model asks for: it rounds
  * after each op, and overflows at 65504 in f16, where its author hardly meant it to; a cast to a
- * narrow type inside is such a rounding, too, and goes. For f64 it is less exact, which a remark
- * says.
+ * narrow type inside is such a rounding, too, and goes. For f64 it is less exact, which a warning
+ * says where the caller sees f64, and else a remark.
  *
  * Needs: nothing. Leaves alone: integers, and constants whose elements were elided but for a cast
  * behind them. */
 #include "passes/match.h"
+
+#include <inttypes.h>
+#include <math.h>
 
 static bool is_other_float(DType dt) {
     return dtype_is_float(dt) && dt != DT_f32;
@@ -31,7 +34,8 @@ static void cast_readers(Graph *g, Value *v) {
             graph_set_output(g, i, v);
 }
 
-static void widen_constant(Graph *g, Value *v) {
+/* Counts in *lost the numbers that f32 is too small for. */
+static void widen_constant(Graph *g, Value *v, int64_t *lost) {
     int64_t n = shape_elems(&v->type.shape);
     if (!v->constant->data || !graph_may_grow(g, n * (int64_t)sizeof(float))) {
         cast_readers(g, v);
@@ -39,8 +43,11 @@ static void widen_constant(Graph *g, Value *v) {
     }
     float *data;
     Value *wide = new_constant_f32(g, v->name, v->type.shape, &data);
-    for (int64_t i = 0; i < n; i++)
-        data[i] = (float)tensor_f64(v->constant, i);
+    for (int64_t i = 0; i < n; i++) {
+        double x = tensor_f64(v->constant, i);
+        data[i] = (float)x;
+        *lost += isfinite(x) && !isfinite(data[i]);
+    }
     value_replace(v, wide);
 }
 
@@ -78,12 +85,31 @@ static bool has_other_floats(const Graph *g, bool *f64) {
     return any;
 }
 
+static bool caller_sees_f64(const Graph *g) {
+    for (size_t i = 0; i < g->inputs.len; i++)
+        if (g->inputs.data[i]->type.dtype == DT_f64)
+            return true;
+    for (size_t i = 0; i < g->outputs.len; i++)
+        if (g->outputs.data[i]->value->type.dtype == DT_f64)
+            return true;
+    return false;
+}
+
+static void say_f64(const Graph *g, PassContext *cx) {
+    static const char text[] = "float64 is computed as float32, to some 7 digits";
+    if (caller_sees_f64(g))
+        diag_warning(cx->diag, cx->where, "%s", text);
+    else
+        diag_remark(cx->diag, cx->where, "%s", text);
+}
+
 bool pass_widen_floats(Graph *g, PassContext *cx) {
     bool f64;
+    int64_t lost = 0;
     if (!has_other_floats(g, &f64))
         return true;
     if (f64)
-        diag_remark(cx->diag, cx->where, "float64 is computed as float32");
+        say_f64(g, cx);
     DType *types = ARENA_ARRAY(&g->arena, g->outputs.len, DType);
     for (size_t i = 0; i < g->outputs.len; i++)
         types[i] = g->outputs.data[i]->value->type.dtype;
@@ -92,7 +118,11 @@ bool pass_widen_floats(Graph *g, PassContext *cx) {
             cast_readers(g, g->inputs.data[i]);
     for (size_t i = 0, n = g->constants.len; i < n; i++)
         if (is_other_float(g->constants.data[i]->type.dtype))
-            widen_constant(g, g->constants.data[i]);
+            widen_constant(g, g->constants.data[i], &lost);
+    if (lost)
+        diag_warning(cx->diag, cx->where,
+                     "numbers of constants that are beyond float32 become infinite: %" PRId64,
+                     lost);
     widen_nodes(g);
     narrow_outputs(g, types);
     graph_dce(g);
