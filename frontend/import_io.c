@@ -165,13 +165,28 @@ static void remark_small(Importer *im, const char *what, const char *name, const
                     s->name, s->is_float ? "its code" : "its number");
 }
 
+static const char *not_a_tensor(const Onnx__ValueInfoProto *v) {
+    switch (v->type ? v->type->value_case : ONNX__TYPE_PROTO__VALUE__NOT_SET) {
+    case ONNX__TYPE_PROTO__VALUE_SEQUENCE_TYPE:
+        return "it is a sequence, and how many tensors it has is not known while compiling";
+    case ONNX__TYPE_PROTO__VALUE_OPTIONAL_TYPE:
+        return "it is optional, and whether it is there is not known while compiling";
+    case ONNX__TYPE_PROTO__VALUE_MAP_TYPE:
+        return "it is a map, and only tensors are supported";
+    case ONNX__TYPE_PROTO__VALUE_SPARSE_TENSOR_TYPE:
+        return "it is a sparse tensor, and only dense ones are supported";
+    default:
+        return "it is not a tensor";
+    }
+}
+
 static bool import_input(Importer *im, const Onnx__ValueInfoProto *v) {
     const Onnx__TypeProto__Tensor *t = tensor_type(v);
     const char *why;
     ElementType e;
     Shape s = {0};
     if (!t)
-        return input_error(im, v, EXIT_UNSUPPORTED, "it is not a tensor");
+        return input_error(im, v, EXIT_UNSUPPORTED, not_a_tensor(v));
     if (!t->shape)
         return input_error(im, v, EXIT_UNSUPPORTED, "its rank is not known");
     if (t->shape->n_dim > MAX_RANK)
@@ -275,10 +290,27 @@ static bool declared_fits(Importer *im, const Onnx__TypeProto__Tensor *t, const 
     return same;
 }
 
-static void output_is_no_tensor(Importer *im, const char *name) {
+static void output_error(Importer *im, const char *name, const char *reason) {
     diag_error(im->d, EXIT_UNSUPPORTED, im->path, "graph output %s can't be used",
                quoted(im, name));
-    diag_note(im->d, "reason", "it is not a tensor");
+    diag_note(im->d, "reason", "%s", reason);
+}
+
+static void add_output(Importer *im, const char *name, Value *v) {
+    remark_small(im, "output", name, v);
+    graph_output(im->g, v, arena_strdup(&im->g->arena, name));
+}
+
+/* A sequence becomes an output for each of its tensors: NAME.0, NAME.1, ... */
+static void output_list(Importer *im, const char *name, const OnnxList *l) {
+    enum { MOST = 256 };
+    if (!l->is_sequence)
+        output_error(im, name, "it is an optional without an element");
+    else if (l->count > MOST)
+        output_error(im, name,
+                     arena_printf(&im->arena, "it is a sequence of more than %d tensors", MOST));
+    for (int64_t i = 0; l->is_sequence && l->count <= MOST && i < l->count; i++)
+        add_output(im, arena_printf(&im->arena, "%s.%lld", name, (long long)i), l->items[i]);
 }
 
 /* After all nodes were imported without an error. */
@@ -286,17 +318,17 @@ bool import_outputs(Importer *im) {
     const Onnx__GraphProto *g = im->model->graph;
     size_t errors = im->d->errors;
     for (size_t i = 0; i < g->n_output; i++) {
-        Value *v = name_find(&im->main, g->output[i]->name)->value;
+        const OnnxName *x = name_find(&im->main, g->output[i]->name);
+        Value *v = x->value;
         if (!v) {
-            output_is_no_tensor(im, g->output[i]->name);
+            output_list(im, g->output[i]->name, x->list);
             continue;
         }
         const Onnx__TypeProto__Tensor *t = tensor_type(g->output[i]);
         if (t && !declared_fits(im, t, v))
             diag_warning(im->d, im->path, "output %s is %s, and the model declares another type",
                          quoted(im, g->output[i]->name), type_str(&im->arena, &v->type));
-        remark_small(im, "output", g->output[i]->name, v);
-        graph_output(im->g, v, arena_strdup(&im->g->arena, g->output[i]->name));
+        add_output(im, g->output[i]->name, v);
     }
     counts_of_outputs(im);
     return im->d->errors == errors;

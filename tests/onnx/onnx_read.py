@@ -7,7 +7,7 @@ FLOATS_8 = (17, 18, 19, 20, 24)  # kept as their codes, in uint8
 SMALL = {21: (4, "u1"), 22: (4, "i1"), 23: (4, "u1"), 25: (2, "u1"), 26: (2, "i1")}  # bits; kept in a byte each
 DTYPES = {1: "f4", 2: "u1", 3: "i1", 4: "u2", 5: "i2", 6: "i4", 7: "i8", 9: "?", 10: "f2", 11: "f8",
           12: "u4", 13: "u8", BFLOAT16: "u2", **{kind: "u1" for kind in FLOATS_8}}
-TENSOR_TYPE = 1  # field of TypeProto
+TENSOR_TYPE, SEQUENCE_TYPE, OPTIONAL_TYPE = 1, 4, 9  # fields of TypeProto
 MINUS_ZERO = {17: 0x80, 19: 0x80, 23: 0x08}  # codes
 
 
@@ -87,6 +87,14 @@ def tensor(data):
     return array.reshape(dims)
 
 
+def tensors(data, kind):
+    """The TensorProtos of a value, by the field of TypeProto that its type has: itself, those of a
+    SequenceProto, or what an OptionalProto has of either."""
+    if kind == OPTIONAL_TYPE:
+        return get_all(data, 3) or tensors(get(data, 5), SEQUENCE_TYPE)
+    return get_all(data, 3) if kind == SEQUENCE_TYPE else [data]
+
+
 def small_tensor(data, dims, kind):
     """Elements of 2 or 4 bits; the first is in the lowest ones of its byte."""
     (bits, dtype), count = SMALL[kind], int(np.prod(dims, dtype="i8"))
@@ -118,6 +126,7 @@ class Model:
         graph = get(data, 7)
         self.inputs = [get(v, 1).decode() for v in get_all(graph, 11)]
         self.only_tensors = all(get(get(v, 2), TENSOR_TYPE) for v in get_all(graph, 11))
+        self.output_kinds = [next(fields(get(v, 2)))[0] for v in get_all(graph, 12)]
         self.nodes = [(get(n, 7).decode(), get(n, 4).decode()) for n in get_all(graph, 1)]
 
 

@@ -154,6 +154,28 @@ static void test_more_parts_than_are_supported(void **state) {
     assert_fails(&g, 11, EXIT_UNSUPPORTED, "functions and sequences in their places");
 }
 
+/* An output for each tensor. */
+static void test_sequences_as_outputs(void **state) {
+    (void)state;
+    Buf g = with_pair();
+    add_op(&g, "Identity", "s", NULL);
+    Imported m = import_ok(&g, 16);
+    assert_int_equal(m.g->outputs.len, 2);
+    assert_string_equal(m.g->output_names.data[0], "y.0");
+    assert_string_equal(m.g->output_names.data[1], "y.1");
+    imported_free(&m);
+    g = with_x("257");
+    add_node(&g, "SplitToSequence", "x", "s", NULL);
+    add_op(&g, "Identity", "s", NULL);
+    m = import_graph(&g, 16, NULL);
+    assert_complaint(&m, EXIT_UNSUPPORTED, "a sequence of more than 256 tensors");
+    assert_string_equal(m.d.items.data[0]->message, "graph output \"y\" can't be used");
+    imported_free(&m);
+    g = with_x("2");
+    add_op(&g, "Optional", "", NULL);
+    assert_fails(&g, 16, EXIT_UNSUPPORTED, "an optional without an element");
+}
+
 static void test_what_is_no_sequence(void **state) {
     (void)state;
     Buf g = with_pair();
@@ -164,12 +186,6 @@ static void test_what_is_no_sequence(void **state) {
     Imported m = import_graph(&g, 13, NULL);
     assert_complaint(&m, EXIT_BAD_MODEL, "input 0 is no tensor");
     assert_string_equal(note_of(&m, 0, "inputs"), "a sequence of 2");
-    imported_free(&m);
-    g = with_pair();
-    add_op(&g, "Identity", "s", NULL);
-    m = import_graph(&g, 16, NULL);
-    assert_complaint(&m, EXIT_UNSUPPORTED, "it is not a tensor");
-    assert_string_equal(m.d.items.data[0]->message, "graph output \"y\" can't be used");
     imported_free(&m);
     g = with_x("2");
     add_int(&g, "p0", 0);
@@ -273,6 +289,7 @@ int main(void) {
         cmocka_unit_test(test_stacked),
         cmocka_unit_test(test_split_to_sequence),
         cmocka_unit_test(test_more_parts_than_are_supported),
+        cmocka_unit_test(test_sequences_as_outputs),
         cmocka_unit_test(test_what_is_no_sequence),
         cmocka_unit_test(test_optionals),
         cmocka_unit_test(test_presence),
