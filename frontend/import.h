@@ -351,6 +351,8 @@ Value *onnx_concat(OnnxNode *n, const char *part, Value *const *x, int count, in
 /* One behind the other along a new axis; x without an axis of one element. */
 Value *onnx_stack(OnnxNode *n, const char *part, Value *const *x, int count, int axis);
 Value *onnx_without_axis(OnnxNode *n, const char *part, Value *x, int axis);
+/* The places of the first of the largest elements along an axis, which stays. */
+Value *onnx_first_largest(OnnxNode *n, const char *part, Value *x, int axis);
 /* Of one axis, which may be empty: x[start + i * step] for i < size; with numbers `before` and
  * `after` it. */
 Value *onnx_slice_axis(OnnxNode *n, const char *part, Value *x, int axis, int64_t start,
@@ -455,7 +457,9 @@ void attrs_check_all_read(OnnxNode *n);
 
 /* True where all present ones of the first `count` inputs have input 0's dtype; else complains. */
 bool onnx_same_dtype(OnnxNode *n, int count);
-/* And it is a float. */
+/* Input i has that shape, or is absent. */
+bool onnx_has_shape(const OnnxNode *n, int i, const Shape *want);
+/* True where onnx_same_dtype is, and that is a float. */
 bool onnx_needs_float(OnnxNode *n, int count);
 /* Input 0 is [N, C, H, W]. */
 bool onnx_needs_2d(OnnxNode *n);

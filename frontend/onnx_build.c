@@ -50,6 +50,14 @@ Value *onnx_without_axis(OnnxNode *n, const char *part, Value *x, int axis) {
     return onnx_reshape(n, part, x, &s);
 }
 
+Value *onnx_first_largest(OnnxNode *n, const char *part, Value *x, int axis) {
+    if (!x)
+        return NULL;
+    Node *a = onnx_add(n, OP_arg_max, part, &x, 1);
+    *arg_attrs(a) = (ArgAttrs){axis, true, false};
+    return onnx_done(n, a);
+}
+
 Value *onnx_slice_axis(OnnxNode *n, const char *part, Value *x, int axis, int64_t start,
                        int64_t size, int64_t step) {
     int64_t starts[MAX_RANK] = {0}, sizes[MAX_RANK], steps[MAX_RANK];

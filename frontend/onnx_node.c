@@ -300,6 +300,10 @@ bool onnx_same_dtype(OnnxNode *n, int count) {
     return !n->failed;
 }
 
+bool onnx_has_shape(const OnnxNode *n, int i, const Shape *want) {
+    return !onnx_input(n, i) || shape_equal(onnx_shape(n, i), want);
+}
+
 bool onnx_needs_float(OnnxNode *n, int count) {
     DType dt = onnx_input(n, 0)->type.dtype;
     if (!dtype_is_float(dt))

@@ -57,10 +57,6 @@ static Value *columns(OnnxNode *n, const Deform *d) {
                         &(Shape){4, {images, d->group, channels / d->group * d->taps, d->points}});
 }
 
-static bool is_shape(OnnxNode *n, int i, const Shape *want) {
-    return !onnx_input(n, i) || shape_equal(onnx_shape(n, i), want);
-}
-
 /* The inputs fit each other. */
 static void check(OnnxNode *n, const Deform *d) {
     const Shape *x = onnx_shape(n, 0), *w = onnx_shape(n, 1);
@@ -74,7 +70,8 @@ static void check(OnnxNode *n, const Deform *d) {
     Shape mask = offset, bias = SHAPE(w->dim[0]);
     mask.dim[1] = d->offset_group * d->taps;
     offset.dim[1] = mask.dim[1] * d->w.space;
-    if (!is_shape(n, 2, &offset) || !is_shape(n, 4, &mask) || !is_shape(n, 3, &bias))
+    if (!onnx_has_shape(n, 2, &offset) || !onnx_has_shape(n, 4, &mask) ||
+        !onnx_has_shape(n, 3, &bias))
         onnx_bad(n, "its offsets, mask or bias do not fit its result");
 }
 

@@ -143,9 +143,7 @@ Value *onnx_log_softmax(OnnxNode *n, const char *part, Value *x, int axis) {
 static Value *hardmax(OnnxNode *n, const char *part, Value *x, int axis) {
     if (!x)
         return NULL;
-    Node *a = onnx_add(n, OP_arg_max, "largest", &x, 1);
-    *arg_attrs(a) = (ArgAttrs){axis, true, false};
-    Value *at = onnx_done(n, a);
+    Value *at = onnx_first_largest(n, "largest", x, axis);
     const Shape *s = &x->type.shape;
     Value *index = onnx_iota(n, "index", DT_i64, s->dim[axis], s->rank, axis);
     return onnx_cast(n, part, onnx_binary(n, OP_equal, "is_largest", at, index), x->type.dtype);

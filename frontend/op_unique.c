@@ -12,15 +12,6 @@ static Value *sum_along(OnnxNode *n, const char *part, Value *x, int axis) {
     return onnx_reduce(n, OP_reduce_sum, part, x, onnx_keep_ints(n, (int64_t[]){axis}, 1));
 }
 
-/* The place of the first of the largest elements along an axis. */
-static Value *first_along(OnnxNode *n, const char *part, Value *x, int axis) {
-    if (!x)
-        return NULL;
-    Node *a = onnx_add(n, OP_arg_max, part, &x, 1);
-    *arg_attrs(a) = (ArgAttrs){axis, true, false};
-    return onnx_done(n, a);
-}
-
 /* x as rows [count, elements], along an axis. */
 static Value *rows_of(OnnxNode *n, Value *x, int axis) {
     const Shape *s = &x->type.shape;
@@ -51,7 +42,7 @@ static Pairs compare(OnnxNode *n, Value *rows) {
     Value *least =
         onnx_reduce(n, OP_reduce_min, "same", equal, onnx_keep_ints(n, (int64_t[]){2}, 1));
     p.same = onnx_reshape(n, "same", least, &square);
-    Value *at = first_along(n, "differ_at", onnx_unary(n, OP_neg, "differ", equal), 2);
+    Value *at = onnx_first_largest(n, "differ_at", onnx_unary(n, OP_neg, "differ", equal), 2);
     Value *less = as_i32(n, onnx_binary(n, OP_less, "less", b, a));
     if (!at || !less)
         return p;
@@ -71,7 +62,7 @@ static Pairs compare(OnnxNode *n, Value *rows) {
 static Value *numbers(OnnxNode *n, const Pairs *p, int64_t count, bool sorted) {
     Value *before = p->before;
     if (!sorted) {
-        Value *first = first_along(n, "first", p->same, 1);
+        Value *first = onnx_first_largest(n, "first", p->same, 1);
         Value *j = onnx_iota(n, "j", DT_i64, count, 2, 1);
         before = as_i32(n, onnx_binary(n, OP_less, "before", j, first));
     }
@@ -96,7 +87,7 @@ static void unique(OnnxNode *n, Value *x, int axis, bool sorted) {
     /* row k of [rows, rows] says which rows have number k; column by column */
     Value *k = onnx_iota(n, "k", DT_i32, rows, 2, 1);
     Value *is_k = as_i32(n, onnx_binary(n, OP_equal, "is_k", number, k));
-    Value *at = as_list(n, "at", first_along(n, "first_of_k", is_k, 0), rows);
+    Value *at = as_list(n, "at", onnx_first_largest(n, "first_of_k", is_k, 0), rows);
     Value *counts = as_list(n, "counts", sum_along(n, "count_of_k", is_k, 0), rows);
     Value *count = onnx_cast(n, "count", sum_along(n, "count", p.is_first, 1), DT_i64);
     count = onnx_reshape(n, "count", count, &(Shape){0});
