@@ -202,7 +202,8 @@ static bool measure(Scale *s, Candidate *c) {
     double peak;
     if (!scale_measure(s, c, &peak))
         return false;
-    printf(
+    fprintf(
+        stderr,
         "measured: width %.4g, depth %.4g, resolution %lld: %.4g ms, %.3g %% of the peak of %.4g "
         "GMAC/s\n",
         c->net.by.width, c->net.by.depth, (long long)c->net.by.resolution, c->measured,

@@ -208,6 +208,29 @@ class Cli(Workplace):
         self.assertTrue(candidate["chosen"] and candidate["macs"] <= 5e6)
         self.assertIsNone(candidate["measured_ms"])
 
+    def test_scale_measures_apart_from_its_results(self):
+        p = subprocess.run([COMMAND, "scale", "--base=lite0", "--classes=10", "--alpha=1.2", "--beta=1.1",
+                            "--gamma=1.15", "--budget-macs=20M", "--measure", "--json"],
+                           capture_output=True, timeout=600, check=True)
+        chosen = json.loads(p.stdout)["candidates"][0]
+        self.assertGreater(chosen["measured_ms"], 0)
+        self.assertIn("measured: ", p.stderr.decode())
+
+    def test_scale_keeps_to_its_budgets(self):
+        """What it says that a network takes is what compiling it takes."""
+        factors = ["--alpha=1.2", "--beta=1.1", "--gamma=1.15"]
+        for budget, found, bound in [("--budget-arena=200k", "arena_bytes", 200e3),
+                                     ("--budget-flash=3M", "flash_bytes", 3e6), ("--budget-macs=30M", "macs", 30e6)]:
+            model = os.path.join(self.dir, "scaled.onnx")
+            text = self.check(OK, *self.SCALE, *factors, budget, "--json", "-o", model)
+            [chosen] = json.loads(text)["candidates"]
+            self.assertLessEqual(chosen[found], bound)
+            self.assertGreater(chosen[found], 0.7 * bound)
+            info = json.loads(self.check(OK, "inspect", model, "--json", "--target=generic"))
+            self.assertEqual((chosen["macs"], chosen["parameters"]), (info["macs"], info["parameters"]))
+            self.assertEqual((chosen["arena_bytes"], chosen["flash_bytes"]),
+                             (info["memory"]["arena_bytes"], info["memory"]["weights_bytes"]))
+
     def test_scale_can_fail(self):
         self.check(BUDGET, *self.SCALE, "--budget-flash=1k", says=["flash: at least", "the budget is 1"])
 
