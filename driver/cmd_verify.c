@@ -183,6 +183,20 @@ static void explain_layer(const Verification *v, const Layer *x) {
     note_comparison(m->diag, &x->c, &v->t);
 }
 
+/* What drifts says nothing about the code; it is told where nothing else is found. */
+static void explain_drift(const Verification *v, const Layer *x) {
+    Diag *d = v->m->diag;
+    diag_warning(d, v->m->path, "layer \"%s\" (%s) is the first that drifts",
+                 *x->node->origin ? short_origin(x->node->origin, v->a) : x->value->name,
+                 op_info(x->node->op)->name);
+    note_comparison(d, &x->c, &v->t);
+    diag_note(d, "but", "a change of the inputs' last bits alone makes it differ by %.3g",
+              x->drift);
+    diag_note(d, "help",
+              "values of random weights, and of models without the batch norms' "
+              "statistics, amplify rounding; compare with trained ones");
+}
+
 static void explain_pass(const Verification *v, const Bisection *b) {
     Diag *d = v->m->diag;
     bool backend = !strcmp(b->first->level, "backend");
@@ -223,8 +237,12 @@ static void verify_layers(const Verification *v, effnetc_backend backend) {
     if (!effnetc_compile(m) || !layers_open(&l, m, v->reference, v->in, v->ref, &v->t, v->a) ||
         !layers_run(&l, m, backend, v->in, v->out) || !cut_outputs(m, v->out, v->a))
         return;
+    if (layers_first(&l) && !layers_find_drift(&l, v->reference, v->in))
+        return;
     if (layers_first(&l))
         explain_layer(v, layers_first(&l));
+    else if (layers_first_drift(&l))
+        explain_drift(v, layers_first_drift(&l));
     if (!layers_compared(&l))
         diag_warning(m->diag, v->reference->path, "no value in it is called as one of %s", m->path);
     print(v, (VerifyReport){.outputs = compare_outputs(v), .layers = &l});

@@ -17,6 +17,7 @@ typedef struct Layer {
     int64_t images_so_far;
     bool compared;
     Comparison c;
+    double drift; /* relative to the largest element: what a last bit of the inputs changes */
 } Layer;
 
 typedef struct Layers {
@@ -38,8 +39,17 @@ bool layers_open(Layers *l, effnetc_model *m, effnetc_model *reference, Tensor *
 bool layers_eval(Layers *l, Tensor *const *in, Diag *d);
 bool layers_run(Layers *l, effnetc_model *m, effnetc_backend backend, Tensor *const *in,
                 Tensor **out);
-/* The first one that differs; NULL where none does. */
+/* Fills in how far values drift: evaluates the reference with inputs that differ in their last bit.
+ * A layer that differs by no more than some times that says nothing about the code. False with
+ * errors.
+ */
+bool layers_find_drift(Layers *l, effnetc_model *reference, Tensor *const *in);
+/* Whether it differs, and by no more than that. */
+bool layer_drifts(const Layer *x);
+/* The first one that differs, and doesn't drift; NULL where none does. */
 const Layer *layers_first(const Layers *l);
+/* The first one that drifts. */
+const Layer *layers_first_drift(const Layers *l);
 size_t layers_compared(const Layers *l); /* how many have a counterpart */
 
 /* ---- verify_passes.c: the program after each pass -------------------------------------------- */

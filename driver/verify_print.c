@@ -3,12 +3,17 @@
 #include "driver/verify.h"
 
 #include <math.h>
+#include <string.h>
 
 /* ---- text ------------------------------------------------------------------------------------ */
 
-static void print_figures(const Comparison *c) {
+static void print_result(const Comparison *c, const char *result) {
     printf("%10.3g %10.3g %10.3g %12.9f  %s", c->max_abs, c->relative, c->max_ulp, c->cosine,
-           c->pass ? "PASS" : "FAIL");
+           result);
+}
+
+static void print_figures(const Comparison *c) {
+    print_result(c, c->pass ? "PASS" : "FAIL");
 }
 
 static void print_no_figures(const char *result) {
@@ -42,11 +47,15 @@ static void print_layers(const Layers *l) {
         const Layer *x = &l->list.data[i];
         Type t = type_plain(x->value->type.dtype, x->value->type.shape);
         printf("%-16s %-24s ", op_info(x->node->op)->name, type_str(&a, &t));
+        const char *result = !x->compared      ? "-"
+                             : layer_drifts(x) ? "DRIFT"
+                             : x->c.pass       ? "PASS"
+                                               : "FAIL";
         if (x->compared)
-            print_figures(&x->c);
+            print_result(&x->c, result);
         else
-            print_no_figures("-");
-        printf("    %s\n", short_origin(x->node->origin, &a));
+            print_no_figures(result);
+        printf("%*s%s\n", 8 - (int)strlen(result), "", short_origin(x->node->origin, &a));
     }
     putchar('\n');
     arena_free(&a);
@@ -117,6 +126,8 @@ static json_t *json_layer(const Layer *x, int step) {
         "dtype", dtype_name(t->dtype), "shape", json_dims(t->shape.rank, t->shape.dim), "from",
         json_text(x->node->origin), "value", x->source ? json_text(x->source) : json_null(),
         "compared", (int)x->compared);
+    if (x->compared && x->drift > 0)
+        json_object_set_new(o, "drift", json_number(x->drift));
     return x->compared ? with_figures(o, &x->c) : o;
 }
 

@@ -154,6 +154,30 @@ class Verify(Workplace):
             self.assertFalse(info["pass"])
             self.assertEqual(info["reference"], "m.onnx")
 
+    def test_drift_is_no_fault(self):
+        """Sines of large numbers amplify the last bits of a sum as they do those of the input."""
+        text = """graph @g(%x: f32[8,256]) -> f32[8] {
+  const @large : f32[] = [100000]
+  const @small : f32[] = [1e-9]
+  %a = reduce_mean %x {axes=[1], keepdims=false} : f32[8]
+  %m = mul %a, @large : f32[8]
+  %s = sin %m : f32[8]
+  %t = mul %s, @small : f32[8]
+  %y = add %a, %t : f32[8]
+  return %y
+}
+"""
+        args = (self.write("drift.ir", text.encode()), "--per-layer", "-O0", "--backend=loop-interp")
+        table = self.check(OK, *args, says=["warning: layer", "(sin) is the first that drifts", "inputs' last bits"])
+        self.assertRegex(table, r"(?m)^sin .* DRIFT ")
+        self.assertNotIn("FAIL", table)
+        info = self.json(OK, *args)
+        self.assertIsNone(info["first_layer"])
+        self.assertTrue(info["pass"])
+        sine = next(l for l in info["layers"] if l["op"] == "sin")
+        self.assertFalse(sine["pass"])
+        self.assertLess(sine["relative"], 64 * sine["drift"])
+
     def test_a_reference_with_other_names(self):
         """Its outputs can be compared, layers can't."""
         other = self.write("other.onnx", network(prefix="net."))
