@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import struct
 import subprocess
 import sys
@@ -54,6 +55,15 @@ def cells(text):
 
 
 class Report(unittest.TestCase):
+    def test_the_readme_says_what_was_measured(self):
+        """B0's time, and how many times as fast as the faster of the others that is."""
+        page = (SOURCE / "docs/performance.md").read_text(encoding="utf-8")
+        readme = (SOURCE / "README.md").read_text(encoding="utf-8")
+        table = next(text for _, name, text in report.BLOCK.findall(page) if name == "one_thread")
+        row = next(row for row in cells(table) if row[0] in ("tv_b0", "tv_b0_dynbatch"))
+        said = re.search(r"torchvision's B0 takes ([\d.]+) ms .*?, ([\d.]+) times as fast", readme, re.S)
+        self.assertEqual(said.groups(), (row[1], row[4].strip("*")))
+
     def test_figures_are_of_the_fastest_rounds(self):
         f = report.Figures(results()["rows"][0], 1)
         self.assertAlmostEqual(f.ratio(), 2)
