@@ -215,7 +215,7 @@ static void read_columns(OnnxNode *n, const Ints *image, const Ints *block, Wind
             taps = 0;
         *a = (WindowAxis){.kernel = a->kernel, .stride = 1, .dilation = a->dilation};
     }
-    if (!n->failed && (taps < 1 || x->dim[1] % taps != 0 || x->dim[2] != points))
+    if (!n->failed && (taps < 1 || points < 1 || x->dim[1] % taps != 0 || x->dim[2] != points))
         onnx_bad(n, "its input of %lldx%lld does not fit the image and the block",
                  (long long)x->dim[1], (long long)x->dim[2]);
 }
