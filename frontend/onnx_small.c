@@ -64,12 +64,12 @@ bool onnx_element_type(OnnxNode *n, const char *attr, ElementType *out) {
 
 static bool is_allowed(OnnxImportFn *import) {
     static OnnxImportFn *const importers[] = {
-        import_cast,      import_cast_like, import_concat,  import_dequantize_linear,
-        import_expand,    import_flatten,   import_gather,  import_identity,
-        import_if,        import_loop,      import_reshape, import_quantize_linear,
-        import_scan,      import_shape,     import_size,    import_slice_10,
-        import_split_2,   import_split_18,  import_squeeze, import_transpose,
-        import_unsqueeze,
+        import_bit_cast,          import_cast,      import_cast_like, import_concat,
+        import_dequantize_linear, import_expand,    import_flatten,   import_gather,
+        import_identity,          import_if,        import_loop,      import_reshape,
+        import_quantize_linear,   import_scan,      import_shape,     import_size,
+        import_slice_10,          import_split_2,   import_split_18,  import_squeeze,
+        import_transpose,         import_unsqueeze,
     };
     for (size_t i = 0; i < sizeof importers / sizeof *importers; i++)
         if (import == importers[i])

@@ -195,6 +195,47 @@ static void test_moving(void **state) {
     assert_value(&g, NULL, "f32[2]", D(-2, 1));
 }
 
+static Buf bit_cast(Buf *g, const char *input, int to) {
+    Buf attrs = {0}, all = *g;
+    with_int(&attrs, "to", to);
+    add_node(&all, "BitCast", input, "b", &attrs);
+    with_int(&attrs, "to", ONNX_FLOAT);
+    add_node(&all, "Cast", "b", "y", &attrs);
+    add_y(&all);
+    return all;
+}
+
+static void test_bits(void **state) {
+    (void)state;
+    enum { INT8 = 3, NEW = 26 };
+    Buf g = {0}, attrs = {0};
+    add_floats(&g, "c", "2", F(1, -0.0f), 2);
+    g = bit_cast(&g, "c", ONNX_INT32);
+    Imported m = import_ok(&g, NEW);
+    assert_result(&m, NULL, "f32[2]", D(0x3f800000, INT32_MIN));
+    imported_free(&m);
+    g = with_x("2");
+    with_int(&attrs, "to", INT8);
+    add_node(&g, "Cast", "x", "i", &attrs);
+    g = bit_cast(&g, "i", ONNX_UINT8);
+    m = import_ok(&g, NEW);
+    assert_result(&m, F(-1, 5), "f32[2]", D(255, 5));
+    imported_free(&m);
+    g = with_x("2");
+    with_int(&attrs, "to", ONNX_UINT8);
+    add_node(&g, "Cast", "x", "u", &attrs);
+    g = bit_cast(&g, "u", E4M3FN);
+    m = import_ok(&g, NEW);
+    assert_result(&m, F(0x38, 0xc0), "f32[2]", D(1, -2));
+    imported_free(&m);
+    g = with_x("2");
+    g = bit_cast(&g, "x", ONNX_INT32);
+    assert_fails(&g, NEW, EXIT_UNSUPPORTED, "where they are constant alone");
+    g = with_x("2");
+    g = bit_cast(&g, "x", ONNX_INT64);
+    assert_fails(&g, NEW, EXIT_BAD_MODEL, "have 32 and 64 bits");
+}
+
 static void test_refused(void **state) {
     (void)state;
     Buf g = {0};
@@ -219,7 +260,7 @@ int main(void) {
         cmocka_unit_test(test_exponents),    cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_packed),       cmocka_unit_test(test_wrapping),
         cmocka_unit_test(test_quantisation), cmocka_unit_test(test_moving),
-        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_bits),         cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
