@@ -221,7 +221,7 @@ void import_scan(OnnxNode *n) {
     }
 }
 
-/* Image b of the batch that input i is. */
+/* Element b of the batch that input i is. */
 static Value *of_batch(OnnxNode *n, int i, int64_t b) {
     Value *x = onnx_slice_axis(n, "image", onnx_input(n, i), 0, b, 1, 1);
     return onnx_without_axis(n, "image", x, 0);
