@@ -6,7 +6,12 @@
 
 #include "codegen/codegen.h"
 
+/* Calls body(arg, i) for each i below n, in any order and on any thread; returns when all have. */
+typedef void LlvmParallelFor(void *pool, size_t n, void (*body)(void *arg, size_t i), void *arg);
+
 typedef struct LlvmOptions {
+    LlvmParallelFor *parallel_for; /* on whose threads code is made; NULL: on the caller's alone */
+    void *pool;
     int opt_level; /* 0..3, as effnetc_options has it */
     bool debug;    /* the code's source is NAME.loop.ir, its steps bear the ONNX nodes' names */
     /* For who loads the code into this process; these functions are visible, beside the API:
@@ -38,7 +43,7 @@ const char *emit_llvm_version(void);
 const void *emit_llvm_address(void);
 
 /* Appends a file for a module that emit_c_check passed, with the same functions that its C has.
- * Deterministic. False with errors in d: without a backend (3). */
+ * Deterministic, on any number of threads. False with errors in d: without a backend (3). */
 bool emit_llvm(Buf *out, const Module *m, const EmitInfo *info, LlvmFile kind, const LlvmOptions *o,
                Diag *d);
 

@@ -62,7 +62,7 @@ static LLVMValueRef visible(LBuilder *x, const char *name, LLVMTypeRef result, L
 }
 
 static const char *public_name(LBuilder *x, const char *what) {
-    return arena_printf(&x->c.arena, "%s_%s", x->c.info->name, what);
+    return arena_printf(&x->arena, "%s_%s", x->c->info->name, what);
 }
 
 /* ---- the job: the arguments of a run in their order, and the pool ---------------------------- */
@@ -70,7 +70,7 @@ static const char *public_name(LBuilder *x, const char *what) {
 enum { WEIGHTS = 0 };
 
 static size_t arena_index(const LBuilder *x) {
-    return x->c.params.len - 1;
+    return x->c->params.len - 1;
 }
 
 LLVMValueRef llvm_buffer(LBuilder *x, const Buffer *b) {
@@ -78,14 +78,14 @@ LLVMValueRef llvm_buffer(LBuilder *x, const Buffer *b) {
         return llvm_bytes_behind(x, get_pointer(x, x->job, WEIGHTS), b->offset);
     if (b->kind == BUF_ARENA)
         return llvm_bytes_behind(x, get_pointer(x, x->job, arena_index(x)), b->offset);
-    for (size_t i = 0; i < x->c.params.len; i++)
-        if (x->c.params.data[i].buffer == b)
+    for (size_t i = 0; i < x->c->params.len; i++)
+        if (x->c->params.data[i].buffer == b)
             return get_pointer(x, x->job, i);
     die("buffer %s is no argument", b->reg.name);
 }
 
 LLVMValueRef llvm_pool(LBuilder *x) {
-    return get_pointer(x, x->job, x->c.params.len);
+    return get_pointer(x, x->job, x->c->params.len);
 }
 
 /* A pool is { context, parallel_for }. */
@@ -161,12 +161,26 @@ static void one_by_one(LBuilder *x, LLVMValueRef n, LLVMValueRef part, LLVMValue
 }
 
 /* (pool, n, part, context): the n parts of a step, in any order and at the same time. */
-void llvm_parts(LBuilder *x) {
+LLVMValueRef llvm_parts(LBuilder *x) {
     LLVMTypeRef params[] = {llvm_ptr(x), llvm_int(x, 64), llvm_ptr(x), llvm_ptr(x)};
+    LLVMTypeRef result = LLVMVoidTypeInContext(x->context);
+    if (!x->parts)
+        x->parts = llvm_function(x, public_name(x, "parts"), result, params, 4, false);
+    return x->parts;
+}
+
+static bool has_parts(const LBuilder *x) {
+    for (size_t i = 0; i < x->c->funcs.len; i++)
+        if (x->c->funcs.data[i]->parts.len)
+            return true;
+    return false;
+}
+
+static void parts(LBuilder *x) {
+    if (!has_parts(x))
+        return;
     LLVMValueRef body = run_part(x);
-    x->parts = llvm_function(x, public_name(x, "parts"), LLVMVoidTypeInContext(x->context), params,
-                             4, false);
-    llvm_begin(x, x->parts);
+    llvm_begin(x, llvm_parts(x));
     LLVMValueRef pool = param(x, 0), n = param(x, 1), task = pointers(x, 2, "task");
     LLVMBasicBlockRef threads = llvm_block(x, "threads"), alone = llvm_block(x, "alone");
     LLVMValueRef several = LLVMBuildICmp(x->b, LLVMIntUGT, n, llvm_size(x, 1), "");
@@ -184,15 +198,22 @@ void llvm_parts(LBuilder *x) {
 
 static LLVMValueRef variable(LBuilder *x, const char *name) {
     LLVMValueRef v = LLVMAddGlobal(x->module, llvm_ptr(x), name);
-    LLVMSetLinkage(v, LLVMInternalLinkage);
-    LLVMSetInitializer(v, LLVMConstNull(llvm_ptr(x)));
+    llvm_hide(x, v);
     return v;
 }
 
-void llvm_hook(LBuilder *x) {
-    LLVMTypeRef params[] = {llvm_ptr(x), llvm_ptr(x)};
+static void declare_hook(LBuilder *x) {
+    if (x->hook)
+        return;
     x->hook = variable(x, "effnetc_hook");
     x->hook_context = variable(x, "effnetc_hook_context");
+}
+
+static void watch(LBuilder *x) {
+    LLVMTypeRef params[] = {llvm_ptr(x), llvm_ptr(x)};
+    declare_hook(x);
+    LLVMSetInitializer(x->hook, LLVMConstNull(llvm_ptr(x)));
+    LLVMSetInitializer(x->hook_context, LLVMConstNull(llvm_ptr(x)));
     visible(x, "effnetc_watch", LLVMVoidTypeInContext(x->context), params, 2);
     LLVMBuildStore(x->b, param(x, 0), x->hook);
     LLVMBuildStore(x->b, param(x, 1), x->hook_context);
@@ -201,8 +222,9 @@ void llvm_hook(LBuilder *x) {
 
 void llvm_step_done(LBuilder *x, size_t step) {
     LLVMTypeRef types[] = {llvm_ptr(x), llvm_int(x, 32)};
-    if (!x->hook)
+    if (!x->options->step_hook)
         return;
+    declare_hook(x);
     LLVMTypeRef type = LLVMFunctionType(LLVMVoidTypeInContext(x->context), types, 2, false);
     LLVMValueRef args[] = {LLVMBuildLoad2(x->b, llvm_ptr(x), x->hook_context, ""),
                            int_const(x, (int64_t)step)};
@@ -227,7 +249,7 @@ static LLVMValueRef header_word(LBuilder *x, LLVMValueRef weights, int64_t i) {
 /* FNV-1a over the words behind the header. */
 static LLVMValueRef checksum(LBuilder *x, LLVMValueRef weights) {
     LLVMTypeRef i64 = llvm_int(x, 64);
-    int64_t first = WEIGHTS_HEADER / 8, words = x->c.m->weights_bytes / 8;
+    int64_t first = WEIGHTS_HEADER / 8, words = x->c->m->weights_bytes / 8;
     LLVMValueRef start = llvm_size(x, (int64_t)0xcbf29ce484222325u);
     if (words <= first)
         return start;
@@ -249,7 +271,7 @@ static LLVMValueRef checksum(LBuilder *x, LLVMValueRef weights) {
 }
 
 static void check_contents(LBuilder *x, LLVMValueRef weights, LLVMValueRef size) {
-    const Module *m = x->c.m;
+    const Module *m = x->c->m;
     LLVMValueRef magic = llvm_size(x, (int64_t)WEIGHTS_MAGIC);
     return_if(x, differ(x, header_word(x, weights, 0), magic), ERROR_FORMAT);
     return_if(x, differ(x, header_word(x, weights, 1), llvm_size(x, WEIGHTS_VERSION)),
@@ -265,7 +287,7 @@ static void check_contents(LBuilder *x, LLVMValueRef weights, LLVMValueRef size)
 
 /* (weights, size) */
 static LLVMValueRef check_weights(LBuilder *x) {
-    int64_t bytes = x->c.m->weights_bytes;
+    int64_t bytes = x->c->m->weights_bytes;
     LLVMTypeRef params[] = {llvm_ptr(x), llvm_int(x, 64)};
     LLVMValueRef f = visible(x, public_name(x, "check_weights"), llvm_int(x, 32), params, 2);
     LLVMValueRef weights = param(x, 0), size = param(x, 1);
@@ -273,7 +295,7 @@ static LLVMValueRef check_weights(LBuilder *x) {
         return_if(x, is_null(x, weights), ERROR_NULL);
     return_if(x, differ(x, size, llvm_size(x, bytes)), ERROR_SIZE);
     if (bytes) {
-        return_if(x, is_misaligned(x, weights, x->c.params.data[WEIGHTS].align), ERROR_MISALIGNED);
+        return_if(x, is_misaligned(x, weights, x->c->params.data[WEIGHTS].align), ERROR_MISALIGNED);
         check_contents(x, weights, size);
     }
     LLVMBuildRet(x->b, int_const(x, OK));
@@ -283,21 +305,21 @@ static LLVMValueRef check_weights(LBuilder *x) {
 /* ---- NAME_weights ---------------------------------------------------------------------------- */
 
 static void weights_inside(LBuilder *x) {
-    const Module *m = x->c.m;
+    const Module *m = x->c->m;
     ensure(m->weights && m->weights_bytes <= UINT32_MAX);
     LLVMValueRef bytes =
         LLVMConstStringInContext(x->context, m->weights->data, (unsigned)m->weights_bytes, true);
     LLVMValueRef v = LLVMAddGlobal(x->module, LLVMTypeOf(bytes), public_name(x, "weights"));
     LLVMSetGlobalConstant(v, true);
     LLVMSetInitializer(v, bytes);
-    LLVMSetAlignment(v, (unsigned)x->c.params.data[WEIGHTS].align);
+    LLVMSetAlignment(v, (unsigned)x->c->params.data[WEIGHTS].align);
 }
 
 /* ---- NAME_run_parallel, NAME_run ------------------------------------------------------------- */
 
 static void check_params(LBuilder *x) {
-    for (size_t i = 0; i < x->c.params.len; i++) {
-        const CParam *p = &x->c.params.data[i];
+    for (size_t i = 0; i < x->c->params.len; i++) {
+        const CParam *p = &x->c->params.data[i];
         if (p->needed)
             return_if(x, is_null(x, param(x, i)), (int)i + 1);
         if (p->needed && p->align > 1)
@@ -310,20 +332,20 @@ static void check_pool(LBuilder *x, LLVMValueRef pool) {
     LLVMBasicBlockRef look = llvm_block(x, "pool"), go = llvm_block(x, "go");
     LLVMBuildCondBr(x->b, is_null(x, pool), go, look);
     llvm_at(x, look);
-    return_if(x, is_null(x, get_pointer(x, pool, POOL_FOR)), (int)x->c.params.len + 1);
+    return_if(x, is_null(x, get_pointer(x, pool, POOL_FOR)), (int)x->c->params.len + 1);
     LLVMBuildBr(x->b, go);
     llvm_at(x, go);
 }
 
 static LLVMTypeRef *pointer_types(LBuilder *x, size_t n) {
-    LLVMTypeRef *types = ARENA_ARRAY(&x->c.arena, n, LLVMTypeRef);
+    LLVMTypeRef *types = ARENA_ARRAY(&x->arena, n, LLVMTypeRef);
     for (size_t i = 0; i < n; i++)
         types[i] = llvm_ptr(x);
     return types;
 }
 
 static LLVMValueRef run_parallel(LBuilder *x) {
-    size_t n = x->c.params.len;
+    size_t n = x->c->params.len;
     LLVMValueRef body = map_get(&x->functions, public_name(x, "body"));
     LLVMValueRef f =
         visible(x, public_name(x, "run_parallel"), llvm_int(x, 32), pointer_types(x, n + 1), n + 1);
@@ -338,8 +360,8 @@ static LLVMValueRef run_parallel(LBuilder *x) {
 }
 
 static void run(LBuilder *x, LLVMValueRef parallel) {
-    size_t n = x->c.params.len;
-    LLVMValueRef *args = ARENA_ARRAY(&x->c.arena, n + 1, LLVMValueRef);
+    size_t n = x->c->params.len;
+    LLVMValueRef *args = ARENA_ARRAY(&x->arena, n + 1, LLVMValueRef);
     visible(x, public_name(x, "run"), llvm_int(x, 32), pointer_types(x, n), n);
     for (size_t i = 0; i < n; i++)
         args[i] = param(x, i);
@@ -351,15 +373,15 @@ static void run(LBuilder *x, LLVMValueRef parallel) {
 
 /* (weights, in, out, arena, context, parallel_for) */
 static void entry(LBuilder *x, LLVMValueRef parallel) {
-    size_t n = x->c.params.len, in = 0, out = 0;
-    LLVMValueRef *args = ARENA_ARRAY(&x->c.arena, n + 1, LLVMValueRef);
+    size_t n = x->c->params.len, in = 0, out = 0;
+    LLVMValueRef *args = ARENA_ARRAY(&x->arena, n + 1, LLVMValueRef);
     visible(x, "effnetc_entry", llvm_int(x, 32), pointer_types(x, 6), 6);
     LLVMValueRef pool = pointers(x, POOL_FIELDS, "pool"), context = param(x, 4);
     set_pointer(x, pool, POOL_CONTEXT, context);
     set_pointer(x, pool, POOL_FOR, param(x, 5));
     args[WEIGHTS] = param(x, 0);
     for (size_t i = 1; i + 1 < n; i++) {
-        bool input = x->c.params.data[i].buffer->kind == BUF_INPUT;
+        bool input = x->c->params.data[i].buffer->kind == BUF_INPUT;
         args[i] = get_pointer(x, param(x, input ? 1 : 2), input ? in++ : out++);
     }
     args[n - 1] = param(x, 3);
@@ -375,9 +397,12 @@ static void check_entry(LBuilder *x, LLVMValueRef check) {
 }
 
 void llvm_public(LBuilder *x) {
+    parts(x);
+    if (x->options->step_hook)
+        watch(x);
     LLVMValueRef check = check_weights(x), parallel = run_parallel(x);
     run(x, parallel);
-    if (x->c.info->weights_inside && x->c.m->weights_bytes)
+    if (x->c->info->weights_inside && x->c->m->weights_bytes)
         weights_inside(x);
     if (!x->options->entry)
         return;

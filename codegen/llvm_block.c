@@ -86,10 +86,29 @@ static void assign(LBuilder *x, const Inst *in) {
     set(x, in->dst, llvm_inst(x, in, v));
 }
 
+/* A kernel, step or the body of run: of this unit, or, declared, of one before. Its parameters are
+ * the function's own, behind the job where it has one. */
+static LLVMValueRef function_of(LBuilder *x, const CFunc *f) {
+    const Kernel *k = f->kernel;
+    LLVMValueRef known = map_get(&x->functions, f->name);
+    LLVMTypeRef *params = ARENA_ARRAY(&x->arena, k->params.len + 1, LLVMTypeRef);
+    size_t n = 0;
+    if (known)
+        return known;
+    if (k->kind != KERNEL_PLAIN)
+        params[n++] = llvm_ptr(x);
+    for (size_t i = 0; i < k->params.len; i++)
+        params[n++] = reg_type(x, k->params.data[i]);
+    LLVMTypeRef result = LLVMVoidTypeInContext(x->context);
+    LLVMValueRef new = llvm_function(x, f->name, result, params, n, false);
+    map_put(&x->arena, &x->functions, f->name, new);
+    return new;
+}
+
 static void call(LBuilder *x, const Inst *in) {
-    const CFunc *callee = map_get(&x->c.by_name, in->u.call.callee->name);
+    const CFunc *callee = map_get(&x->c->by_name, in->u.call.callee->name);
     bool step = callee->kernel->kind == KERNEL_STEP;
-    LLVMValueRef *v = ARENA_ARRAY(&x->c.arena, in->u.call.nargs + 1, LLVMValueRef);
+    LLVMValueRef *v = ARENA_ARRAY(&x->arena, in->u.call.nargs + 1, LLVMValueRef);
     size_t n = 0;
     if (step)
         v[n++] = x->job;
@@ -97,7 +116,7 @@ static void call(LBuilder *x, const Inst *in) {
         const Arg *arg = &in->u.call.args[i];
         v[n++] = arg->addr.base ? pointer(x, &arg->addr) : bound(x, &arg->integer);
     }
-    llvm_call(x, map_get(&x->functions, callee->name), v, n);
+    llvm_call(x, function_of(x, callee), v, n);
     if (step)
         llvm_step_done(x, callee->step);
 }
@@ -137,7 +156,7 @@ static LLVMValueRef rounds(LBuilder *x, const Inst *in) {
 /* What a part is given: the job, or a struct of it and what the part captures. */
 static LLVMTypeRef closure_type(LBuilder *x, const CFunc *part) {
     size_t n = part->captured.len;
-    LLVMTypeRef *fields = ARENA_ARRAY(&x->c.arena, n + 1, LLVMTypeRef);
+    LLVMTypeRef *fields = ARENA_ARRAY(&x->arena, n + 1, LLVMTypeRef);
     fields[0] = llvm_ptr(x);
     for (size_t i = 0; i < n; i++)
         fields[i + 1] = reg_type(x, part->captured.data[i]);
@@ -176,7 +195,7 @@ static LLVMValueRef closure_of(LBuilder *x, const CFunc *part) {
 static void run_parts(LBuilder *x, const CFunc *part, const Inst *in) {
     LLVMValueRef v[] = {llvm_pool(x), rounds(x, in), map_get(&x->functions, part->name),
                         closure_of(x, part)};
-    llvm_call(x, x->parts, v, 4);
+    llvm_call(x, llvm_parts(x), v, 4);
 }
 
 static void build_while_inst(LBuilder *x, const Inst *in) {
@@ -254,12 +273,12 @@ static void block(LBuilder *x, const Block *body) {
 /* ---- functions ------------------------------------------------------------------------------- */
 
 /* Slots for the registers, pointers of the buffers that the function uses. */
-static void begin(LBuilder *x, CFunc *f) {
+static void begin(LBuilder *x, LLVMValueRef function, CFunc *f) {
     const Kernel *k = f->kernel;
-    llvm_begin(x, map_get(&x->functions, f->name));
+    llvm_begin(x, function);
     x->func = f;
     llvm_debug_function(x);
-    x->slots = ARENA_ARRAY(&x->c.arena, k->regs.len + 1, LLVMValueRef);
+    x->slots = ARENA_ARRAY(&x->arena, k->regs.len + 1, LLVMValueRef);
     for (size_t i = 0; i < k->regs.len; i++)
         if (f->regs[i].used || i < k->params.len)
             x->slots[i] =
@@ -280,25 +299,10 @@ static void use_buffers(LBuilder *x, const CFunc *f) {
     }
 }
 
-/* (params) or (job, params) */
-static void declare(LBuilder *x, const CFunc *f) {
-    const Kernel *k = f->kernel;
-    LLVMTypeRef *params = ARENA_ARRAY(&x->c.arena, k->params.len + 1, LLVMTypeRef);
-    size_t n = 0;
-    if (k->kind != KERNEL_PLAIN)
-        params[n++] = llvm_ptr(x);
-    for (size_t i = 0; i < k->params.len; i++)
-        params[n++] = reg_type(x, k->params.data[i]);
-    LLVMTypeRef result = LLVMVoidTypeInContext(x->context);
-    map_put(&x->c.arena, &x->functions, f->name,
-            llvm_function(x, f->name, result, params, n, false));
-}
-
 static void kernel(LBuilder *x, CFunc *f) {
     const Kernel *k = f->kernel;
     unsigned n = 0;
-    declare(x, f);
-    begin(x, f);
+    begin(x, function_of(x, f), f);
     if (k->kind != KERNEL_PLAIN)
         x->job = LLVMGetParam(x->function, n++);
     for (size_t i = 0; i < k->params.len; i++)
@@ -327,19 +331,19 @@ static void part_locals(LBuilder *x, const CFunc *f) {
 static void part(LBuilder *x, CFunc *f) {
     LLVMTypeRef params[] = {llvm_ptr(x), llvm_int(x, 64)};
     LLVMTypeRef result = LLVMVoidTypeInContext(x->context);
-    map_put(&x->c.arena, &x->functions, f->name,
-            llvm_function(x, f->name, result, params, 2, false));
-    begin(x, f);
+    LLVMValueRef function = llvm_function(x, f->name, result, params, 2, false);
+    map_put(&x->arena, &x->functions, f->name, function);
+    begin(x, function, f);
     part_locals(x, f);
     use_buffers(x, f);
     block(x, c_body(f));
     end(x);
 }
 
-void llvm_functions(LBuilder *x) {
-    x->buffers = ARENA_ARRAY(&x->c.arena, x->c.m->buffers.len + 1, LLVMValueRef);
-    for (size_t i = 0; i < x->c.funcs.len; i++) {
-        CFunc *f = x->c.funcs.data[i];
+void llvm_functions(LBuilder *x, size_t first, size_t end) {
+    x->buffers = ARENA_ARRAY(&x->arena, x->c->m->buffers.len + 1, LLVMValueRef);
+    for (size_t i = first; i < end; i++) {
+        CFunc *f = x->c->funcs.data[i];
         for (size_t k = 0; k < f->parts.len; k++)
             part(x, f->parts.data[k]);
         kernel(x, f);

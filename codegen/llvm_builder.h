@@ -17,17 +17,19 @@
 
 extern const LlvmBackend effnetc_llvm_backend;
 
-/* A module while it is built, and the function that is being built. */
+/* A unit while it is built, and the function that is being built. */
 typedef struct LBuilder {
-    CPrinter c;
+    const CPrinter *c; /* of all units: not to be written to */
+    Arena arena;
+    bool whole; /* it is the whole module: nobody else sees its functions */
     const LlvmOptions *options;
     const Target *target;
     LLVMContextRef context;
     LLVMModuleRef module;
     LLVMBuilderRef b;                /* at the end of the function's last block */
     Map functions;                   /* name in C -> LLVMValueRef */
-    LLVMValueRef parts;              /* NAME_parts; NULL where there are none */
-    LLVMValueRef hook, hook_context; /* what effnetc_watch was told; NULL where nobody watches */
+    LLVMValueRef parts;              /* NAME_parts; NULL: not declared yet */
+    LLVMValueRef hook, hook_context; /* what effnetc_watch was told; NULL: not declared yet */
     CFunc *func;
     LLVMValueRef function;
     LLVMValueRef job;       /* steps, parts and run: the struct of a run's arguments */
@@ -52,9 +54,12 @@ LLVMValueRef llvm_size(const LBuilder *x, int64_t value);
 /* Calls an intrinsic, "llvm.fma"; `types` are those that its name is completed by. */
 LLVMValueRef llvm_intrinsic(LBuilder *x, const char *name, const LLVMTypeRef *types, size_t ntypes,
                             LLVMValueRef *args, size_t nargs);
-/* A new function, with the attributes that all have. */
+/* A new function, with the attributes that all have. One that isn't visible to users of the code is
+ * so to other units. */
 LLVMValueRef llvm_function(LBuilder *x, const char *name, LLVMTypeRef result, LLVMTypeRef *params,
                            size_t nparams, bool visible);
+/* For what only this module may see: its linkage and visibility. */
+void llvm_hide(LBuilder *x, LLVMValueRef global);
 /* Begins its first block; what is built from now on belongs to it. */
 void llvm_begin(LBuilder *x, LLVMValueRef function);
 LLVMBasicBlockRef llvm_block(LBuilder *x, const char *name); /* appended, and not begun */
@@ -74,8 +79,9 @@ LLVMValueRef llvm_condition(LBuilder *x, LLVMValueRef value);
 
 /* ---- llvm_block.c: addresses, control flow, functions ---------------------------------------- */
 
-/* Builds kernels, steps with their parts, and the body of run. */
-void llvm_functions(LBuilder *x);
+/* Builds kernels, steps with their parts, and the body of run: those functions of CPrinter.funcs.
+ */
+void llvm_functions(LBuilder *x, size_t first, size_t end);
 
 /* ---- llvm_abi.c: the public functions -------------------------------------------------------- */
 
@@ -83,14 +89,13 @@ void llvm_functions(LBuilder *x);
 LLVMValueRef llvm_buffer(LBuilder *x, const Buffer *b);
 /* The pool of the run, or NULL at run time. */
 LLVMValueRef llvm_pool(LBuilder *x);
-/* NAME_parts and what it calls, for steps with parts. */
-void llvm_parts(LBuilder *x);
-/* Declares what effnetc_watch sets. */
-void llvm_hook(LBuilder *x);
+/* NAME_parts, which runs the parts of a step. */
+LLVMValueRef llvm_parts(LBuilder *x);
 /* What happens after step `step` where somebody watches. */
 void llvm_step_done(LBuilder *x, size_t step);
-/* NAME_check_weights, NAME_run_parallel, NAME_run, and NAME_weights, effnetc_entry and
- * effnetc_check if asked for. */
+/* In one unit, that of the body of run: NAME_check_weights, NAME_run_parallel, NAME_run, and
+ * NAME_weights, effnetc_entry, effnetc_check and effnetc_watch if asked for; and what steps of all
+ * units call. */
 void llvm_public(LBuilder *x);
 
 /* ---- llvm_jit.c: emit_llvm.h has it as llvm_jit_open, _symbol and _close --------------------- */
@@ -111,10 +116,17 @@ void llvm_debug_at(LBuilder *x, const Inst *in);
 void llvm_debug_no_function(LBuilder *x);
 void llvm_debug_end(LBuilder *x);
 
+/* ---- llvm_merge.c: one object of several ----------------------------------------------------- */
+
+/* Appends the object that those of the units of a module make together. */
+void llvm_merge(Buf *out, const Buf *objects, size_t n);
+
 /* ---- llvm_output.c: optimisation, machine code ----------------------------------------------- */
 
 /* What functions are compiled for, on top of the processor of the target's Arch: "+avx2,+fma". */
 const char *llvm_features(Arena *a, const Target *t);
+/* Makes LLVM know its targets. Before anything else is asked of it. */
+void llvm_initialise(void);
 /* NULL with an error in d. */
 LLVMTargetMachineRef llvm_machine(const Target *t, const LlvmOptions *o, Diag *d);
 bool llvm_write(LBuilder *x, LLVMTargetMachineRef machine, LlvmFile kind, Buf *out, Diag *d);

@@ -14,8 +14,8 @@ static void module_flag(LBuilder *x, const char *name, unsigned value) {
 }
 
 void llvm_debug_begin(LBuilder *x) {
-    const char *file = arena_printf(&x->c.arena, "%s.loop.ir", x->c.info->name);
-    const char *by = arena_printf(&x->c.arena, "effnetc %s", x->c.info->version);
+    const char *file = arena_printf(&x->arena, "%s.loop.ir", x->c->info->name);
+    const char *by = arena_printf(&x->arena, "effnetc %s", x->c->info->version);
     if (!x->options->debug)
         return;
     module_flag(x, "Debug Info Version", LLVMDebugMetadataVersion());
@@ -61,7 +61,7 @@ static bool find_line(const Block *body, const Inst *in, unsigned *line) {
 /* The line of a function's head: behind those of the module, of its buffers, and of the functions
  * before. */
 static unsigned head_line(const LBuilder *x, const Kernel *k) {
-    const Module *m = x->c.m;
+    const Module *m = x->c->m;
     unsigned line = 2 + (unsigned)m->buffers.len;
     for (size_t i = 0; module_function(m, i) != k; i++) {
         find_line(&module_function(m, i)->body, NULL, &line);

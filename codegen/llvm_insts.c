@@ -93,7 +93,7 @@ static LLVMValueRef x86_choice(LBuilder *x, const Operands *o, const char *name)
     LType t = ltype(o->to.dtype, scalar ? 16 / dtype_bytes(o->to.dtype) : o->to.lanes);
     int bits = 8 * (int)ltype_bytes(t), set = bits / 256;
     LLVMValueRef v[3] = {o->v[0], o->v[1], llvm_const_int(x, ltype(DT_i32, 1), 4)};
-    Arena *a = &x->c.arena;
+    Arena *a = &x->arena;
     const char *f = arena_printf(a, "llvm.x86.%s%s.%s.%c%c", sets[set], !set && wide ? "2" : "",
                                  name, scalar ? 's' : 'p', wide ? 'd' : 's');
     if (scalar)
@@ -144,10 +144,10 @@ static LLVMValueRef x86_masked(LBuilder *x, const Operands *o, const char *name,
         v[n++] = llvm_const_int(x, i32, imm);
     if (scalar || bits == 512)
         v[n++] = llvm_const_int(x, i32, 4);
-    const char *f = arena_printf(&x->c.arena, "llvm.x86.avx512.mask.%s.%c%c", name,
+    const char *f = arena_printf(&x->arena, "llvm.x86.avx512.mask.%s.%c%c", name,
                                  scalar ? 's' : 'p', o->to.dtype == DT_f64 ? 'd' : 's');
     if (!scalar)
-        f = arena_printf(&x->c.arena, "%s.%d", f, bits);
+        f = arena_printf(&x->arena, "%s.%d", f, bits);
     LLVMValueRef r = llvm_intrinsic(x, f, NULL, 0, v, n);
     return scalar ? first_lane(x, r) : r;
 }

@@ -1,6 +1,5 @@
 /* llvm_jit.c: objects loaded into this process, by LLVM's ORC. */
 #include <llvm-c/LLJIT.h>
-#include <llvm-c/Target.h>
 
 #include <stdlib.h>
 #include <string.h>
@@ -36,8 +35,7 @@ LlvmJit *llvm_object_open(const void *object, size_t size, const char *where, Di
     LlvmJit *j = ARENA_NEW(&arena, LlvmJit);
     j->where = arena_strdup(&arena, where);
     j->arena = arena;
-    LLVMInitializeNativeTarget();
-    LLVMInitializeNativeAsmPrinter();
+    llvm_initialise();
     if (succeeded(LLVMOrcCreateLLJIT(&j->jit, NULL), where, "LLVM can't load code here", d) &&
         add_object(j, object, size, d))
         return j;

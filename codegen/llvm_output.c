@@ -5,6 +5,7 @@
 #include <llvm-c/Transforms/PassBuilder.h>
 #include <llvm/Config/llvm-config.h>
 
+#include <pthread.h>
 #include <string.h>
 
 #include "codegen/llvm_builder.h"
@@ -32,17 +33,25 @@ static void give_up(const char *reason) {
     die("LLVM %s: %s", emit_llvm_version(), reason);
 }
 
-LLVMTargetMachineRef llvm_machine(const Target *t, const LlvmOptions *o, Diag *d) {
-    Arena a = {0};
-    LLVMTargetRef target;
-    char *message = NULL;
-    LLVMTargetMachineRef machine = NULL;
+static void initialise(void) {
     LLVMResetFatalErrorHandler();
     LLVMInstallFatalErrorHandler(give_up);
     LLVMInitializeAllTargetInfos();
     LLVMInitializeAllTargets();
     LLVMInitializeAllTargetMCs();
     LLVMInitializeAllAsmPrinters();
+}
+
+void llvm_initialise(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, initialise);
+}
+
+LLVMTargetMachineRef llvm_machine(const Target *t, const LlvmOptions *o, Diag *d) {
+    Arena a = {0};
+    LLVMTargetRef target;
+    char *message = NULL;
+    LLVMTargetMachineRef machine = NULL;
     if (!LLVMGetTargetFromTriple(t->triple, &target, &message))
         machine = LLVMCreateTargetMachine(target, t->triple, target_arch(t)->llvm_cpu,
                                           llvm_features(&a, t), codegen_level(o->opt_level),

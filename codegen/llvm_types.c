@@ -94,14 +94,14 @@ static void text_attribute(LBuilder *x, LLVMValueRef function, const char *name,
 /* Kernels are shared: neither inlining nor cloning them pays, and the flush mode of a run is set
  * outside of the function with its arithmetic. Nothing may become a call of memset. */
 static void attributes(LBuilder *x, LLVMValueRef f) {
-    const char *width = arena_printf(&x->c.arena, "%d", 8 * x->target->vector_bytes);
+    const char *width = arena_printf(&x->arena, "%d", 8 * x->target->vector_bytes);
     attribute(x, f, "nounwind", 0);
     attribute(x, f, "noinline", 0);
     if (x->options->debug)
         attribute(x, f, "uwtable", 1);
     text_attribute(x, f, "no-builtins", "");
     text_attribute(x, f, "target-cpu", target_arch(x->target)->llvm_cpu);
-    text_attribute(x, f, "target-features", llvm_features(&x->c.arena, x->target));
+    text_attribute(x, f, "target-features", llvm_features(&x->arena, x->target));
     if (x->target->flush_to_zero)
         text_attribute(x, f, "denormal-fp-math", "preserve-sign,preserve-sign");
     if (x->target->vector_bytes > 4) {
@@ -110,12 +110,20 @@ static void attributes(LBuilder *x, LLVMValueRef f) {
     }
 }
 
+/* Other units find it by its name until llvm_merge.c makes it local. */
+void llvm_hide(LBuilder *x, LLVMValueRef global) {
+    if (x->whole)
+        LLVMSetLinkage(global, LLVMInternalLinkage);
+    else
+        LLVMSetVisibility(global, LLVMHiddenVisibility);
+}
+
 LLVMValueRef llvm_function(LBuilder *x, const char *name, LLVMTypeRef result, LLVMTypeRef *params,
                            size_t nparams, bool visible) {
     LLVMTypeRef type = LLVMFunctionType(result, params, (unsigned)nparams, false);
     LLVMValueRef f = LLVMAddFunction(x->module, name, type);
     if (!visible)
-        LLVMSetLinkage(f, LLVMInternalLinkage);
+        llvm_hide(x, f);
     attributes(x, f);
     return f;
 }

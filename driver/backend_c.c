@@ -125,8 +125,9 @@ static bool load(const Build *w, NativeCode *code, effnetc_model *m) {
     return library != NULL;
 }
 
-bool c_code(NativeCode *code, effnetc_model *m, bool watched) {
+bool c_code(NativeCode *code, effnetc_model *m, bool watched, rt_pool *threads) {
     Build w;
+    (void)threads; /* compilers have one */
     if (!workshop_open(&w.shop, &m->arena, m->diag))
         return false;
     w.source = workshop_file(&w.shop, m->name, ".c");

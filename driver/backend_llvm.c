@@ -36,12 +36,14 @@ static bool load(NativeCode *code, effnetc_model *m, const void *object, size_t 
     return true;
 }
 
-static bool make_object(Buf *object, effnetc_model *m, bool watched) {
+static bool make_object(Buf *object, effnetc_model *m, bool watched, rt_pool *threads) {
     EmitInfo info = model_emit_info(m);
     LlvmOptions o = {.opt_level = m->options.opt_level,
                      .debug = m->options.debug,
                      .step_hook = watched,
-                     .entry = true};
+                     .entry = true,
+                     .parallel_for = threads ? rt_pool_for : NULL,
+                     .pool = threads};
     return emit_c_check(m->program.module, m->path, m->diag) &&
            emit_llvm(object, m->program.module, &info, LLVM_OBJECT, &o, m->diag);
 }
@@ -53,11 +55,11 @@ static void trim_memory(void) {
 #endif
 }
 
-bool llvm_code(NativeCode *code, effnetc_model *m, bool watched) {
+bool llvm_code(NativeCode *code, effnetc_model *m, bool watched, rt_pool *threads) {
     Buf object = {0};
     if (!m->program.module)
         return load(code, m, m->cached.object, m->cached.object_bytes);
-    bool ok = emit_llvm_require(m->diag) && make_object(&object, m, watched);
+    bool ok = emit_llvm_require(m->diag) && make_object(&object, m, watched, threads);
     trim_memory();
     ok = ok && load(code, m, object.data, object.len);
     if (ok && !watched)

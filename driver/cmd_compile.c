@@ -45,6 +45,9 @@ static const Option rows[] = {
      "NAME.weights.bin, or the constant NAME_weights of native code (default: bin)", 0, 0},
     {NULL, 'g', OPT_FLAG, offsetof(CompileOptions, compiler.debug), NULL,
      "native code has debug information: ONNX names, and lines of --emit=loop-ir", 0, 0},
+    {"threads", 0, OPT_INT, offsetof(CompileOptions, compiler.threads), "N",
+     "threads that make native code, the same one; 0: as many as CPUs (default: 1)", 0,
+     RT_MAX_THREADS},
     {"selftest", 0, OPT_FLAG, offsetof(CompileOptions, compiler.selftest), NULL,
      "add NAME_selftest, which checks the code where it runs; takes an interpreted run", 0, 0},
 };

@@ -290,6 +290,8 @@ bool native_run_on(NativeProgram *p, effnetc_model *m, const void *const *in, vo
 void native_close(NativeProgram *p);
 int native_threads(const NativeProgram *p);
 rt_pool *native_pool(const NativeProgram *p); /* NULL: it has one thread */
+/* As many threads as the options say. False with an error. */
+bool threads_new(rt_pool **pool, effnetc_model *m);
 /* What runs compute in. */
 void *native_arena(const NativeProgram *p, size_t *bytes);
 
@@ -307,8 +309,9 @@ typedef struct NativeCode {
     void (*close)(void *handle);
 } NativeCode;
 
-/* Code of the compiled model m. False with errors. */
-typedef bool CodeMaker(NativeCode *code, effnetc_model *m, bool watched);
+/* Code of the compiled model m, made on the threads of a pool (NULL: on this one alone). False with
+ * errors. */
+typedef bool CodeMaker(NativeCode *code, effnetc_model *m, bool watched, rt_pool *threads);
 
 /* ---- backend_c.c: native code from generated C ----------------------------------------------- */
 

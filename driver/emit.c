@@ -39,8 +39,16 @@ static bool print_c(effnetc_model *m, const EmitInfo *info, Buf *out) {
 }
 
 static bool print_llvm(effnetc_model *m, const EmitInfo *info, Buf *out, LlvmFile file) {
-    LlvmOptions o = {.opt_level = m->options.opt_level, .debug = m->options.debug};
-    return emit_llvm(out, m->program.module, info, file, &o, m->diag);
+    rt_pool *pool = NULL;
+    if (m->options.threads != 1 && !threads_new(&pool, m))
+        return false;
+    LlvmOptions o = {.opt_level = m->options.opt_level,
+                     .debug = m->options.debug,
+                     .parallel_for = pool ? rt_pool_for : NULL,
+                     .pool = pool};
+    bool ok = emit_llvm(out, m->program.module, info, file, &o, m->diag);
+    rt_pool_free(pool);
+    return ok;
 }
 
 static bool print_object(effnetc_model *m, const EmitInfo *info, Buf *out) {

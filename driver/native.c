@@ -35,17 +35,20 @@ static bool runs_here(effnetc_model *m) {
     return false;
 }
 
-static bool start_threads(NativeProgram *p, effnetc_model *m, const NativeProgram *other) {
+bool threads_new(rt_pool **pool, effnetc_model *m) {
     rt_error err;
-    p->borrowed = other != NULL;
-    if (other)
-        p->pool = other->pool;
-    if (other || m->options.threads == 1 ||
-        rt_pool_new(&p->pool, m->options.threads, &err) == RT_OK)
+    if (rt_pool_new(pool, m->options.threads, &err) == RT_OK)
         return true;
     diag_error(m->diag, EXIT_USAGE, "effnetc", "%d threads can't be had: %s", m->options.threads,
                err.text);
     return false;
+}
+
+static bool start_threads(NativeProgram *p, effnetc_model *m, const NativeProgram *other) {
+    p->borrowed = other != NULL;
+    if (other)
+        p->pool = other->pool;
+    return other || m->options.threads == 1 || threads_new(&p->pool, m);
 }
 
 static void *aligned(size_t size) {
@@ -101,7 +104,7 @@ static bool watch(const NativeProgram *p, effnetc_model *m, const NativeOptions 
 static bool open_program(NativeProgram *p, effnetc_model *m, const NativeOptions *o) {
     ensure((size_t)o->backend < sizeof makers / sizeof *makers && makers[o->backend]);
     if (!runs_here(m) || !start_threads(p, m, o->threads_of) ||
-        !makers[o->backend](&p->code, m, o->step_done != NULL))
+        !makers[o->backend](&p->code, m, o->step_done != NULL, p->pool))
         return false;
     allocate(p, m);
     return find(p, m, "effnetc_entry", &p->entry) && check_weights(p, m) &&

@@ -60,6 +60,17 @@ void diag_note(Diag *d, const char *label, const char *fmt, ...) {
     vec_push(&d->arena, &d->newest->notes, note);
 }
 
+void diag_append(Diag *d, const Diag *from) {
+    for (size_t i = 0; i < from->items.len; i++) {
+        const DiagItem *item = from->items.data[i];
+        if (item->kind != DIAG_ERROR)
+            continue;
+        diag_error(d, item->exit_code, item->where, "%s", item->message);
+        for (size_t k = 0; k < item->notes.len; k++)
+            diag_note(d, item->notes.data[k].label, "%s", item->notes.data[k].text);
+    }
+}
+
 int diag_exit_code(const Diag *d) {
     for (size_t i = 0; i < d->items.len; i++)
         if (d->items.data[i]->kind == DIAG_ERROR)

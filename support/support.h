@@ -160,6 +160,8 @@ void diag_warning(Diag *d, const char *where, const char *fmt, ...) PRINTF_LIKE(
 void diag_remark(Diag *d, const char *where, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* Adds a labelled line to the newest item. */
 void diag_note(Diag *d, const char *label, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* Adds the errors of another. */
+void diag_append(Diag *d, const Diag *from);
 /* The code that the process should end with: 0 without errors, else that of the first error. */
 int diag_exit_code(const Diag *d);
 /* Prints all items in DESIGN's format to f, with ANSI colours if asked for. */

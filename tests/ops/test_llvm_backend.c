@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "codegen/emit_llvm.h"
+#include "runtime/runtime.h"
 #include "tests/lib/backend_check.h"
 
 #include <string.h>
@@ -65,6 +66,86 @@ static void two_emissions_are_equal(void **state) {
         buf_free(&a);
         buf_free(&b);
     }
+    module_free(m);
+}
+
+/* Kernel i adds i to the first elements of %x; their code is much enough for several units, and
+ * each step calls those of all. */
+static Module *large_module(void) {
+    enum { KERNELS = 200, STEPS = 3 };
+    Buf text = {0};
+    buf_puts(&text, "module @m target=generic {\n"
+                    "  buffer %x : f32[8] input 0 \"x\"\n  buffer %y : f32[8] output 0 \"y\"\n");
+    for (int k = 0; k < KERNELS; k++)
+        buf_printf(&text,
+                   "  kernel @k%d(a: f32*, b: f32*, n: i64) {\n    c = const.f32 %d\n"
+                   "    for i in 0..n {\n      x = load a[i]\n      x = add x, c\n"
+                   "      store b[i], x\n    }\n  }\n",
+                   k, k);
+    for (int s = 0; s < STEPS; s++) {
+        buf_printf(&text, "  step @s%d {\n    par p in 0..8 {\n", s);
+        for (int k = s; k < KERNELS; k += STEPS)
+            buf_printf(&text, "      call @k%d(%%%s[p], %%y[p], 1)\n", k, k ? "y" : "x");
+        buf_puts(&text, "    }\n  }\n");
+    }
+    buf_puts(&text, "  run {\n    call @s0()\n    call @s1()\n    call @s2()\n  }\n}\n");
+    Module *m = parse(text.data);
+    buf_free(&text);
+    return m;
+}
+
+static void count_units(void *units, size_t n, void (*body)(void *arg, size_t i), void *arg) {
+    *(size_t *)units = n;
+    for (size_t i = n; i-- > 0;)
+        body(arg, i);
+}
+
+/* Whichever thread makes a unit and whenever, with lines or without. */
+static void threads_do_not_change_objects(void **state) {
+    (void)state;
+    Module *m = large_module();
+    rt_pool *pool;
+    size_t units = 0;
+    assert_int_equal(rt_pool_new(&pool, 3, NULL), RT_OK);
+    for (int debug = 0; debug < 2; debug++) {
+        LlvmOptions o = {.opt_level = 2, .debug = debug, .entry = true, .step_hook = true};
+        Buf alone = {0}, backwards = {0}, threads = {0};
+        emit(&alone, m, LLVM_OBJECT, &o);
+        o.parallel_for = count_units;
+        o.pool = &units;
+        emit(&backwards, m, LLVM_OBJECT, &o);
+        o.parallel_for = rt_pool_for;
+        o.pool = pool;
+        emit(&threads, m, LLVM_OBJECT, &o);
+        assert_true(units >= 3);
+        assert_int_equal(alone.len, backwards.len);
+        assert_int_equal(alone.len, threads.len);
+        assert_memory_equal(alone.data, backwards.data, alone.len);
+        assert_memory_equal(alone.data, threads.data, alone.len);
+        buf_free(&alone);
+        buf_free(&backwards);
+        buf_free(&threads);
+    }
+    rt_pool_free(pool);
+    module_free(m);
+}
+
+/* Calls from unit to unit, on one thread and several; no symbol but the interface's. */
+static void units_make_one_object(void **state) {
+    (void)state;
+    Module *m = large_module();
+    compare(m, "llvm", "", NULL, NULL);
+    CBuild *p = build(m, "llvm", "");
+    if (c_have("nm"))
+        expect(p, "nm m.o | awk '$2 ~ /[TUDB]/ {print $2, $3}' | sort",
+               "T m_check_weights\nT m_run\nT m_run_parallel\n");
+    if (c_have("readelf")) /* every function has its size, none overlaps another */
+        expect(
+            p,
+            "readelf -sW m.o | awk '$4 == \"FUNC\" {print $2, $3}' | sort | while read at size; do "
+            "[ $((0x$at)) -ge $((last)) ] || echo $at; last=$((0x$at + size)); done",
+            "");
+    c_free(p);
     module_free(m);
 }
 
@@ -288,6 +369,8 @@ int main(void) {
         BACKEND_TESTS(compilers),
         BACKEND_TEST(objects_hold_the_interface_alone, compilers),
         cmocka_unit_test(two_emissions_are_equal),
+        cmocka_unit_test(threads_do_not_change_objects),
+        cmocka_unit_test(units_make_one_object),
         cmocka_unit_test(backends_link_together),
         cmocka_unit_test(weights_can_be_inside),
         cmocka_unit_test(no_arithmetic_is_fast),
