@@ -187,8 +187,29 @@ int64_t c_picture_bytes(const Module *m, const CParams *params, const EmitInfo *
 /* Appends NAME_selftest and what it needs, and its part of the header, where it is asked for. */
 void c_put_selftest(CPrinter *p, Buf *b);
 void c_put_selftest_header(Buf *b, const Module *m, const CParams *params, const EmitInfo *info);
-/* Of the memory that it takes. */
+/* Of the memory that it takes, at a multiple of SELFTEST_ALIGN: the arena, then the parameters. */
+enum { SELFTEST_ALIGN = 64 };
 int64_t c_selftest_bytes(const Module *m, const CParams *params);
+/* Bytes behind the arena at which parameter i has its memory. */
+int64_t selftest_offset(const CParams *params, size_t i);
+/* The bits of a random element of a half type: (r >> 48 & mask) | (least + (r & 7)) << shift. Its
+ * magnitude is in [2^-8, 1). False for other types. */
+typedef struct SelftestHalf {
+    unsigned mask, least, shift;
+} SelftestHalf;
+bool selftest_half(DType dt, SelftestHalf *out);
+/* The bits that all NaNs of a float type count as. */
+uint64_t selftest_nan(DType dt);
+/* The elements that are there of an output: `rows` times `length` (times what *count says), each
+ * `stride` elements behind the one before. */
+typedef struct SelftestRows {
+    int64_t rows, length, stride;
+    const CParam *count; /* NULL: all are there */
+} SelftestRows;
+SelftestRows selftest_rows(const CParams *params, const Buffer *output);
+/* A hash is FNV-1a over elements: hash = (hash ^ bits) * FNV_PRIME. */
+#define FNV_START 0xcbf29ce484222325u
+#define FNV_PRIME 0x100000001b3u
 
 /* ---- emit_c.c -------------------------------------------------------------------------------- */
 

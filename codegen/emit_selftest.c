@@ -29,18 +29,23 @@ static double float_of(uint64_t r) {
     return (double)((int64_t)(r >> 40) - (1 << 23)) / (1 << 23);
 }
 
-static uint64_t half_bits(DType dt, uint64_t r) {
-    if (dt == DT_f16)
-        return (r >> 48 & 0x83ff) | (7 + (r & 7)) << 10;
-    return (r >> 48 & 0x807f) | (119 + (r & 7)) << 7;
+bool selftest_half(DType dt, SelftestHalf *out) {
+    *out = dt == DT_f16 ? (SelftestHalf){0x83ff, 7, 10} : (SelftestHalf){0x807f, 119, 7};
+    return dtype_set(dt) == TYPES_H;
 }
 
-static const char *element_text(DType dt) {
+static uint64_t half_bits(DType dt, uint64_t r) {
+    SelftestHalf half;
+    ensure(selftest_half(dt, &half));
+    return (r >> 48 & half.mask) | (half.least + (r & 7)) << half.shift;
+}
+
+static const char *element_text(Arena *a, DType dt) {
+    SelftestHalf half;
+    if (selftest_half(dt, &half))
+        return arena_printf(a, "(uint16_t)((r >> 48 & 0x%xu) | (%u + (r & 7)) << %u)", half.mask,
+                            half.least, half.shift);
     switch (dt) {
-    case DT_f16:
-        return "(uint16_t)((r >> 48 & 0x83ffu) | (7 + (r & 7)) << 10)";
-    case DT_bf16:
-        return "(uint16_t)((r >> 48 & 0x807fu) | (119 + (r & 7)) << 7)";
     case DT_f32:
         return "(float)((int32_t)(r >> 40) - 8388608) / 8388608.0f";
     case DT_f64:
@@ -48,7 +53,7 @@ static const char *element_text(DType dt) {
     case DT_bool:
         return "(uint8_t)(r >> 63)";
     default:
-        return NULL; /* integers: by the name of their type */
+        return arena_printf(a, "(%s)(r >> 61)", dtype_c_name(dt));
     }
 }
 
@@ -66,11 +71,7 @@ void selftest_input(Tensor *t, uint64_t *state) {
 
 /* ---- hashes ---------------------------------------------------------------------------------- */
 
-#define FNV_START 0xcbf29ce484222325u
-#define FNV_PRIME 0x100000001b3u
-
-/* The bits of NaN, which all of a float type count as. */
-static uint64_t nan_bits(DType dt) {
+uint64_t selftest_nan(DType dt) {
     return dt == DT_f16    ? 0x7e00
            : dt == DT_bf16 ? 0x7fc0
            : dt == DT_f32  ? 0x7fc00000
@@ -85,13 +86,14 @@ uint64_t selftest_hash(const Tensor *t) {
     uint64_t hash = FNV_START;
     for (int64_t i = 0; i < shape_elems(&t->shape); i++) {
         bool nan = dtype_is_float(t->dtype) && tensor_f64(t, i) != tensor_f64(t, i);
-        uint64_t bits = nan ? nan_bits(t->dtype) : tensor_bits(t, i) & bits_mask(t->dtype);
+        uint64_t bits = nan ? selftest_nan(t->dtype) : tensor_bits(t, i) & bits_mask(t->dtype);
         hash = (hash ^ bits) * FNV_PRIME;
     }
     return hash;
 }
 
-/* The bits of an element of a type, NaN as nan_bits has it, as a function of the generated code. */
+/* The bits of an element of a type, NaN as selftest_nan has it, as a function of the generated
+ * code. */
 static void put_bits(Buf *b, const char *name, DType dt) {
     const char *type = dtype_c_name(dt), *suffix = dtype_name(dt);
     buf_printf(b, "static uint64_t %s_bits_%s(%s x) {\n", name, suffix, type);
@@ -99,10 +101,10 @@ static void put_bits(Buf *b, const char *name, DType dt) {
         buf_printf(b,
                    "    union {\n        %s x;\n        uint%d_t bits;\n    } u;\n"
                    "    u.x = x;\n    return x != x ? 0x%llxu : u.bits;\n",
-                   type, 8 * dtype_bytes(dt), (unsigned long long)nan_bits(dt));
+                   type, 8 * dtype_bytes(dt), (unsigned long long)selftest_nan(dt));
     else if (dtype_is_float(dt))
         buf_printf(b, "    return (x & 0x7fffu) > 0x%xu ? 0x%llxu : x;\n",
-                   dt == DT_f16 ? 0x7c00u : 0x7f80u, (unsigned long long)nan_bits(dt));
+                   dt == DT_f16 ? 0x7c00u : 0x7f80u, (unsigned long long)selftest_nan(dt));
     else
         buf_printf(b, "    return (uint64_t)x & 0x%llxu;\n", (unsigned long long)bits_mask(dt));
     buf_puts(b, "}\n\n");
@@ -110,21 +112,18 @@ static void put_bits(Buf *b, const char *name, DType dt) {
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
-enum { ALIGN = 64 };
-
-/* Bytes behind the arena at which parameter i has its memory. */
-static int64_t offset_of(const CParams *params, size_t i) {
+int64_t selftest_offset(const CParams *params, size_t i) {
     int64_t at = 0;
     for (size_t k = 0; k < i; k++)
         if (params->data[k].buffer) {
             const Buffer *b = params->data[k].buffer;
-            at += round_up(b->elems * dtype_bytes(b->reg.type.dtype), ALIGN);
+            at += round_up(b->elems * dtype_bytes(b->reg.type.dtype), SELFTEST_ALIGN);
         }
     return at;
 }
 
 int64_t c_selftest_bytes(const Module *m, const CParams *params) {
-    return m->arena_bytes + offset_of(params, params->len);
+    return m->arena_bytes + selftest_offset(params, params->len);
 }
 
 /* ---- the function ---------------------------------------------------------------------------- */
@@ -160,7 +159,7 @@ static void put_memory(CPrinter *p, Buf *b) {
             continue;
         const char *type = dtype_c_name(buf->reg.type.dtype);
         buf_printf(b, "    %s *p%zu = (%s *)(void *)(memory + %lld);\n", type, i, type,
-                   (long long)(p->m->arena_bytes + offset_of(&p->params, i)));
+                   (long long)(p->m->arena_bytes + selftest_offset(&p->params, i)));
     }
 }
 
@@ -169,16 +168,12 @@ static void put_inputs(CPrinter *p, Buf *b) {
         const Buffer *buf = p->params.data[i].buffer;
         if (!buf || buf->kind != BUF_INPUT || buf->elems == 0)
             continue;
-        DType dt = buf->reg.type.dtype;
         buf_printf(b,
                    "    for (size_t i = 0; i < %lld; i++) {\n"
                    "        uint64_t r = %s_random(&state);\n"
-                   "        p%zu[i] = ",
-                   (long long)buf->elems, p->info->name, i);
-        if (element_text(dt))
-            buf_printf(b, "%s;\n    }\n", element_text(dt));
-        else
-            buf_printf(b, "(%s)(r >> 61);\n    }\n", dtype_c_name(dt));
+                   "        p%zu[i] = %s;\n    }\n",
+                   (long long)buf->elems, p->info->name, i,
+                   element_text(&p->arena, buf->reg.type.dtype));
     }
 }
 
@@ -201,26 +196,33 @@ static int64_t dims_between(const Shape *s, int first, int end) {
     return n;
 }
 
-/* The loops over the elements that are there of an output, and their heads' closing braces. */
+SelftestRows selftest_rows(const CParams *params, const Buffer *output) {
+    const Shape *s = &output->shape;
+    int axis = output->count_axis;
+    if (output->count < 0)
+        return (SelftestRows){1, output->elems, output->elems, NULL};
+    int64_t inner = dims_between(s, axis + 1, s->rank);
+    return (SelftestRows){dims_between(s, 0, axis), inner, s->dim[axis] * inner,
+                          c_count_param(params, output)};
+}
+
+/* The loops over the elements that are there of an output. */
 static void put_hash(CPrinter *p, Buf *b, size_t i, int output) {
     const Buffer *buf = p->params.data[i].buffer;
     const char *name = p->info->name, *type = dtype_name(buf->reg.type.dtype);
     buf_printf(b, "    uint64_t hash%d = 0x%llxu; /* FNV-1a over the elements */\n", output,
                (unsigned long long)FNV_START);
-    if (buf->elems > 0 && buf->count < 0) {
-        buf_printf(b, "    for (size_t i = 0; i < %lld; i++)\n", (long long)buf->elems);
+    SelftestRows rows = selftest_rows(&p->params, buf);
+    if (buf->elems > 0 && !rows.count) {
+        buf_printf(b, "    for (size_t i = 0; i < %lld; i++)\n", (long long)rows.length);
         buf_printf(b, "        hash%d = (hash%d ^ %s_bits_%s(p%zu[i])) * 0x%llxu;\n", output,
                    output, name, type, i, (unsigned long long)FNV_PRIME);
     } else if (buf->elems > 0) {
-        const CParam *count = c_count_param(&p->params, buf);
-        int64_t inner = dims_between(&buf->shape, buf->count_axis + 1, buf->shape.rank);
-        buf_printf(b, "    for (size_t o = 0; o < %lld; o++)\n",
-                   (long long)dims_between(&buf->shape, 0, buf->count_axis));
+        buf_printf(b, "    for (size_t o = 0; o < %lld; o++)\n", (long long)rows.rows);
         buf_printf(b, "        for (size_t i = 0; i < (size_t)p%zu[0] * %lld; i++)\n",
-                   (size_t)(count - p->params.data), (long long)inner);
+                   (size_t)(rows.count - p->params.data), (long long)rows.length);
         buf_printf(b, "            hash%d = (hash%d ^ %s_bits_%s(p%zu[o * %lld + i])) * 0x%llxu;\n",
-                   output, output, name, type, i,
-                   (long long)(buf->shape.dim[buf->count_axis] * inner),
+                   output, output, name, type, i, (long long)rows.stride,
                    (unsigned long long)FNV_PRIME);
     }
     buf_printf(b, "    if (hash%d != 0x%llxu)\n        return %d;\n", output,
@@ -236,7 +238,7 @@ void c_put_selftest(CPrinter *p, Buf *b) {
     buf_printf(b,
                "    if (!arena || (uintptr_t)arena %% %d != 0)\n        return -1;\n"
                "    unsigned char *memory = (unsigned char *)arena;\n",
-               ALIGN);
+               SELFTEST_ALIGN);
     put_memory(p, b);
     if (has_inputs(p))
         buf_printf(b, "    uint64_t state = %d;\n", SELFTEST_SEED);

@@ -21,14 +21,13 @@ static LLVMValueRef differ(LBuilder *x, LLVMValueRef a, LLVMValueRef b) {
     return LLVMBuildICmp(x->b, LLVMIntNE, a, b, "");
 }
 
-static LLVMValueRef is_misaligned(LBuilder *x, LLVMValueRef pointer, int64_t align) {
+LLVMValueRef llvm_is_misaligned(LBuilder *x, LLVMValueRef pointer, int64_t align) {
     LLVMValueRef address = LLVMBuildPtrToInt(x->b, pointer, llvm_int(x, 64), "");
     LLVMValueRef low = LLVMBuildAnd(x->b, address, llvm_size(x, align - 1), "");
     return differ(x, low, llvm_size(x, 0));
 }
 
-/* Returns `code` where the condition holds, and goes on else. */
-static void return_if(LBuilder *x, LLVMValueRef condition, int code) {
+void llvm_return_if(LBuilder *x, LLVMValueRef condition, int code) {
     LLVMBasicBlockRef bad = llvm_block(x, "refuse"), good = llvm_block(x, "good");
     LLVMBuildCondBr(x->b, condition, bad, good);
     llvm_at(x, bad);
@@ -63,6 +62,11 @@ static LLVMValueRef visible(LBuilder *x, const char *name, LLVMTypeRef result, L
 
 static const char *public_name(LBuilder *x, const char *what) {
     return arena_printf(&x->arena, "%s_%s", x->c->info->name, what);
+}
+
+LLVMValueRef llvm_public_function(LBuilder *x, const char *what, LLVMTypeRef result,
+                                  LLVMTypeRef *params, size_t nparams) {
+    return visible(x, public_name(x, what), result, params, nparams);
 }
 
 /* ---- the job: the arguments of a run in their order, and the pool ---------------------------- */
@@ -250,7 +254,7 @@ static LLVMValueRef header_word(LBuilder *x, LLVMValueRef weights, int64_t i) {
 static LLVMValueRef checksum(LBuilder *x, LLVMValueRef weights) {
     LLVMTypeRef i64 = llvm_int(x, 64);
     int64_t first = WEIGHTS_HEADER / 8, words = x->c->m->weights_bytes / 8;
-    LLVMValueRef start = llvm_size(x, (int64_t)0xcbf29ce484222325u);
+    LLVMValueRef start = llvm_size(x, (int64_t)FNV_START);
     if (words <= first)
         return start;
     LLVMBasicBlockRef before = LLVMGetInsertBlock(x->b), body = llvm_block(x, "sum");
@@ -259,7 +263,7 @@ static LLVMValueRef checksum(LBuilder *x, LLVMValueRef weights) {
     llvm_at(x, body);
     LLVMValueRef sum = LLVMBuildPhi(x->b, i64, "sum"), i = LLVMBuildPhi(x->b, i64, "i");
     LLVMValueRef mixed = LLVMBuildXor(x->b, sum, word(x, weights, i), "");
-    LLVMValueRef next = LLVMBuildMul(x->b, mixed, llvm_size(x, 0x100000001b3), "");
+    LLVMValueRef next = LLVMBuildMul(x->b, mixed, llvm_size(x, FNV_PRIME), "");
     LLVMValueRef after = LLVMBuildAdd(x->b, i, llvm_size(x, 1), "");
     LLVMValueRef sums[] = {start, next}, places[] = {llvm_size(x, first), after};
     LLVMBasicBlockRef from[] = {before, body};
@@ -273,29 +277,30 @@ static LLVMValueRef checksum(LBuilder *x, LLVMValueRef weights) {
 static void check_contents(LBuilder *x, LLVMValueRef weights, LLVMValueRef size) {
     const Module *m = x->c->m;
     LLVMValueRef magic = llvm_size(x, (int64_t)WEIGHTS_MAGIC);
-    return_if(x, differ(x, header_word(x, weights, 0), magic), ERROR_FORMAT);
-    return_if(x, differ(x, header_word(x, weights, 1), llvm_size(x, WEIGHTS_VERSION)),
-              ERROR_VERSION);
-    return_if(x, differ(x, header_word(x, weights, 2), size), ERROR_FORMAT);
+    llvm_return_if(x, differ(x, header_word(x, weights, 0), magic), ERROR_FORMAT);
+    llvm_return_if(x, differ(x, header_word(x, weights, 1), llvm_size(x, WEIGHTS_VERSION)),
+                   ERROR_VERSION);
+    llvm_return_if(x, differ(x, header_word(x, weights, 2), size), ERROR_FORMAT);
     LLVMValueRef sum = checksum(x, weights);
-    return_if(x, differ(x, header_word(x, weights, 3), sum), ERROR_CHECKSUM);
+    llvm_return_if(x, differ(x, header_word(x, weights, 3), sum), ERROR_CHECKSUM);
     if (!m->weights)
         return;
     uint64_t wanted = weights_checksum(m->weights->data, (size_t)m->weights_bytes);
-    return_if(x, differ(x, sum, llvm_size(x, (int64_t)wanted)), ERROR_CHECKSUM);
+    llvm_return_if(x, differ(x, sum, llvm_size(x, (int64_t)wanted)), ERROR_CHECKSUM);
 }
 
 /* (weights, size) */
 static LLVMValueRef check_weights(LBuilder *x) {
     int64_t bytes = x->c->m->weights_bytes;
     LLVMTypeRef params[] = {llvm_ptr(x), llvm_int(x, 64)};
-    LLVMValueRef f = visible(x, public_name(x, "check_weights"), llvm_int(x, 32), params, 2);
+    LLVMValueRef f = llvm_public_function(x, "check_weights", llvm_int(x, 32), params, 2);
     LLVMValueRef weights = param(x, 0), size = param(x, 1);
     if (bytes)
-        return_if(x, is_null(x, weights), ERROR_NULL);
-    return_if(x, differ(x, size, llvm_size(x, bytes)), ERROR_SIZE);
+        llvm_return_if(x, is_null(x, weights), ERROR_NULL);
+    llvm_return_if(x, differ(x, size, llvm_size(x, bytes)), ERROR_SIZE);
     if (bytes) {
-        return_if(x, is_misaligned(x, weights, x->c->params.data[WEIGHTS].align), ERROR_MISALIGNED);
+        llvm_return_if(x, llvm_is_misaligned(x, weights, x->c->params.data[WEIGHTS].align),
+                       ERROR_MISALIGNED);
         check_contents(x, weights, size);
     }
     LLVMBuildRet(x->b, int_const(x, OK));
@@ -321,9 +326,9 @@ static void check_params(LBuilder *x) {
     for (size_t i = 0; i < x->c->params.len; i++) {
         const CParam *p = &x->c->params.data[i];
         if (p->needed)
-            return_if(x, is_null(x, param(x, i)), (int)i + 1);
+            llvm_return_if(x, is_null(x, param(x, i)), (int)i + 1);
         if (p->needed && p->align > 1)
-            return_if(x, is_misaligned(x, param(x, i), p->align), -(int)(i + 1));
+            llvm_return_if(x, llvm_is_misaligned(x, param(x, i), p->align), -(int)(i + 1));
     }
 }
 
@@ -332,7 +337,7 @@ static void check_pool(LBuilder *x, LLVMValueRef pool) {
     LLVMBasicBlockRef look = llvm_block(x, "pool"), go = llvm_block(x, "go");
     LLVMBuildCondBr(x->b, is_null(x, pool), go, look);
     llvm_at(x, look);
-    return_if(x, is_null(x, get_pointer(x, pool, POOL_FOR)), (int)x->c->params.len + 1);
+    llvm_return_if(x, is_null(x, get_pointer(x, pool, POOL_FOR)), (int)x->c->params.len + 1);
     LLVMBuildBr(x->b, go);
     llvm_at(x, go);
 }
@@ -348,7 +353,7 @@ static LLVMValueRef run_parallel(LBuilder *x) {
     size_t n = x->c->params.len;
     LLVMValueRef body = map_get(&x->functions, public_name(x, "body"));
     LLVMValueRef f =
-        visible(x, public_name(x, "run_parallel"), llvm_int(x, 32), pointer_types(x, n + 1), n + 1);
+        llvm_public_function(x, "run_parallel", llvm_int(x, 32), pointer_types(x, n + 1), n + 1);
     check_params(x);
     check_pool(x, param(x, n));
     LLVMValueRef job = pointers(x, n + 1, "job");
@@ -359,14 +364,15 @@ static LLVMValueRef run_parallel(LBuilder *x) {
     return f;
 }
 
-static void run(LBuilder *x, LLVMValueRef parallel) {
+static LLVMValueRef run(LBuilder *x, LLVMValueRef parallel) {
     size_t n = x->c->params.len;
     LLVMValueRef *args = ARENA_ARRAY(&x->arena, n + 1, LLVMValueRef);
-    visible(x, public_name(x, "run"), llvm_int(x, 32), pointer_types(x, n), n);
+    LLVMValueRef f = llvm_public_function(x, "run", llvm_int(x, 32), pointer_types(x, n), n);
     for (size_t i = 0; i < n; i++)
         args[i] = param(x, i);
     args[n] = LLVMConstNull(llvm_ptr(x));
     LLVMBuildRet(x->b, llvm_call(x, parallel, args, n + 1));
+    return f;
 }
 
 /* ---- effnetc_entry, effnetc_check ------------------------------------------------------------ */
@@ -401,7 +407,9 @@ void llvm_public(LBuilder *x) {
     if (x->options->step_hook)
         watch(x);
     LLVMValueRef check = check_weights(x), parallel = run_parallel(x);
-    run(x, parallel);
+    LLVMValueRef alone = run(x, parallel);
+    if (x->c->info->selftest)
+        llvm_selftest(x, alone);
     if (x->c->info->weights_inside && x->c->m->weights_bytes)
         weights_inside(x);
     if (!x->options->entry)

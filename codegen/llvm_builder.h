@@ -94,9 +94,21 @@ LLVMValueRef llvm_parts(LBuilder *x);
 /* What happens after step `step` where somebody watches. */
 void llvm_step_done(LBuilder *x, size_t step);
 /* In one unit, that of the body of run: NAME_check_weights, NAME_run_parallel, NAME_run, and
- * NAME_weights, effnetc_entry, effnetc_check and effnetc_watch if asked for; and what steps of all
- * units call. */
+ * NAME_selftest, NAME_weights, effnetc_entry, effnetc_check and effnetc_watch if asked for; and
+ * what steps of all units call. */
 void llvm_public(LBuilder *x);
+
+/* Returns `code` where the condition holds, and goes on else. */
+void llvm_return_if(LBuilder *x, LLVMValueRef condition, int code);
+LLVMValueRef llvm_is_misaligned(LBuilder *x, LLVMValueRef pointer, int64_t align);
+/* NAME_what, which users see, and begins it. */
+LLVMValueRef llvm_public_function(LBuilder *x, const char *what, LLVMTypeRef result,
+                                  LLVMTypeRef *params, size_t nparams);
+
+/* ---- llvm_selftest.c ------------------------------------------------------------------------- */
+
+/* NAME_selftest, which calls NAME_run. */
+void llvm_selftest(LBuilder *x, LLVMValueRef run);
 
 /* ---- llvm_jit.c: emit_llvm.h has it as llvm_jit_open, _symbol and _close --------------------- */
 

@@ -109,10 +109,10 @@ static const char *output_folder(const CompileOptions *o, unsigned what, Diag *d
 }
 
 static void check_selftest(const CompileOptions *o, unsigned what, Diag *d) {
-    if (!o->compiler.selftest || !what || (what & (EFFNETC_C | EFFNETC_NATIVE)) == EFFNETC_C)
+    if (!o->compiler.selftest || !what || what & (EFFNETC_C | EFFNETC_NATIVE))
         return;
-    diag_error(d, EXIT_USAGE, "effnetc", "--selftest is a function of generated C, and only there");
-    diag_note(d, "help", "--emit=c");
+    diag_error(d, EXIT_USAGE, "effnetc", "--selftest is a function of generated code");
+    diag_note(d, "help", "--emit=c or --emit=obj");
 }
 
 static void check_weights_inside(const CompileOptions *o, unsigned what, Diag *d) {

@@ -63,7 +63,7 @@ typedef struct effnetc_options {
     const char *native;       /* "c" or "llvm": the native code that is tuned and timed; NULL: as
                                  effnetc_native_backend says, but c where cc is given */
     const char *cc;           /* C compiler of EFFNETC_BACKEND_C; NULL: $CC, else cc */
-    bool selftest;            /* generated C has NAME_selftest, too */
+    bool selftest;            /* generated code has NAME_selftest, too */
     int threads;              /* of native code; 0: as many as this process has CPUs */
     const char *cache;        /* a folder for code of EFFNETC_BACKEND_LLVM: what is there is neither
                                  loaded nor compiled again; NULL: none is kept */

@@ -10,6 +10,7 @@ import onnx_bytes as onnx
 from workplace import Workplace
 
 COMMAND = os.environ.get("EFFNETC_COMMAND", "effnetc")
+HAS_LLVM = b"without LLVM" not in subprocess.run([COMMAND, "--version"], capture_output=True).stdout
 STRICT = "-O2 -Wall -Wextra -Wconversion -pedantic -Werror".split()
 
 PROGRAM = r"""
@@ -65,7 +66,11 @@ class Selftest(Workplace):
 
     def build(self, cc="gcc", flags=()):
         subprocess.run([cc, *STRICT, *flags, "-c", "m.c"], cwd=self.dir, check=True, timeout=120)
-        subprocess.run([cc, "-O1", "main.c", "m.o", "-o", "m"], cwd=self.dir, check=True, timeout=60)
+        self.link("m.o", cc)
+
+    def link(self, code, cc="gcc"):
+        subprocess.run([cc, "-O1", "main.c", code, "-Wl,-rpath," + self.dir, "-o", "m"], cwd=self.dir, check=True,
+                       timeout=60)
 
     def result(self, *args):
         p = subprocess.run([self.path("m"), self.path("m.weights.bin"), *args],
@@ -109,14 +114,30 @@ class Selftest(Workplace):
 
     def test_outputs_whose_size_depends_on_data(self):
         """Their hash is of what is there: NonZero's count is along axis 1."""
-        model = onnx.model([onnx.node("Relu", ["x"], ["r"], "relu"),
-                            onnx.node("NonZero", ["r"], ["y"], "where")],
-                           [onnx.value_info("x", [5, 7])], [onnx.value_info("y", [2, "n"], 7)])
-        self.compile(self.write("m.onnx", model), "--selftest")
+        self.compile(self.write("m.onnx", self.counted()), "--selftest")
         self.build()
         self.assertEqual(self.result(), (0, 0))
 
-    def test_only_where_asked_for_and_only_in_c(self):
+    def counted(self):
+        return onnx.model([onnx.node("Relu", ["x"], ["r"], "relu"),
+                           onnx.node("NonZero", ["r"], ["y"], "where")],
+                          [onnx.value_info("x", [5, 7])], [onnx.value_info("y", [2, "n"], 7)])
+
+    @unittest.skipUnless(HAS_LLVM, "this effnetc is built without LLVM")
+    def test_native_code(self):
+        """As in C: objects and libraries, of every type and of counted outputs."""
+        for name, text in [("m.onnx", self.network()), ("m.ir", TYPES.encode()), ("n.onnx", self.counted())]:
+            model = self.write(name, text)
+            for target in ["generic", "native"] if name != "m.ir" else ["generic"]:
+                for kind, file in [("obj", "m.o"), ("shared", "m.so")]:
+                    self.compile(model, "--selftest", "--target", target, "--emit", kind)
+                    self.link(file)
+                    self.assertEqual(self.result(), (0, 0), (name, target, kind))
+        self.compile(self.write("m.onnx", self.network()), "--selftest", "--emit=obj")
+        self.link("m.o")
+        self.assertEqual(self.result("135"), (1, 6))
+
+    def test_only_where_asked_for_and_only_in_code(self):
         model = self.write("m.onnx", self.network())
         self.compile(model)
         for name in ["m.c", "m.h", "m.json"]:
