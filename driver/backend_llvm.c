@@ -10,6 +10,9 @@
 static const Option jit_rows[] = {
     {"cache", 0, OPT_TEXT, offsetof(effnetc_options, cache), "DIR",
      "keep the llvm backend's code in a folder: the next time it is there", 0, 0},
+    {"cache-limit", 0, OPT_SIZE, offsetof(effnetc_options, cache_limit), "BYTES",
+     "remove from it what was used longest ago where it has more (default: 4294967296; 0: any)", 0,
+     0},
     {NULL, 'g', OPT_FLAG, offsetof(effnetc_options, debug), NULL,
      "say for debuggers which ONNX nodes the llvm backend's code comes from", 0, 0},
     {"perf-map", 0, OPT_FLAG, offsetof(effnetc_options, perf_map), NULL,

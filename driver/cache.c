@@ -132,7 +132,7 @@ static const char *cache_key(effnetc_model *m) {
 }
 
 static const char *entry_path(effnetc_model *m, const char *key) {
-    return arena_printf(&m->arena, "%s/%016llx.effnetc", m->options.cache,
+    return arena_printf(&m->arena, "%s/%016llx" CACHE_SUFFIX, m->options.cache,
                         (unsigned long long)hash_bytes(key, strlen(key)));
 }
 
@@ -311,6 +311,13 @@ static bool read_all(int fd, char *data, size_t size) {
     return true;
 }
 
+/* That it was used now: cache_limit goes by it. Set by hand: reading alone does so at times. */
+static void note_use(int fd) {
+    const struct timespec times[] = {{.tv_nsec = UTIME_NOW}, {.tv_nsec = UTIME_OMIT}};
+    if (futimens(fd, times) != 0)
+        return; /* of a file system that can't */
+}
+
 /* The whole file, aligned as weights are; NULL where it isn't there or is not to be trusted. */
 static void *read_entry(const char *path, size_t *size) {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
@@ -323,6 +330,8 @@ static void *read_entry(const char *path, size_t *size) {
         rt_memory_free(memory);
         memory = NULL;
     }
+    if (memory)
+        note_use(fd);
     close(fd);
     return memory;
 }
@@ -408,10 +417,15 @@ static bool write_entry(FILE *f, const Module *m, const Buf *description, const 
            write_part(f, object->data, object->len) && write_part(f, weights, weights_bytes);
 }
 
+static int64_t entry_bytes(const Module *m, const Buf *description, const Buf *object) {
+    return (int64_t)(padded(sizeof(CacheHead)) + padded(description->len) + padded(object->len) +
+                     padded((size_t)m->weights_bytes));
+}
+
 /* Writes a new file beside the old one and puts it in its place; errno where that fails. It and its
  * folder are the user's alone. */
 static bool replace_entry(effnetc_model *m, const Buf *description, const Buf *object) {
-    char *temporary = arena_printf(&m->arena, "%s/.effnetc-XXXXXX", m->options.cache);
+    char *temporary = arena_printf(&m->arena, "%s/" CACHE_TEMPORARY "XXXXXX", m->options.cache);
     if (mkdir(m->options.cache, 0700) != 0 && errno != EEXIST)
         return false;
     int fd = mkstemp(temporary);
@@ -437,12 +451,26 @@ static bool is_unchanged(effnetc_model *m) {
     return key && !strcmp(key, m->cache_key);
 }
 
+static void keep(effnetc_model *m, const Buf *description, const Buf *object) {
+    int64_t bytes = entry_bytes(m->program.module, description, object);
+    int64_t limit = m->options.cache_limit;
+    bool fits = limit == 0 || bytes <= limit;
+    if (!fits || !replace_entry(m, description, object)) {
+        diag_warning(m->diag, m->options.cache, "the code can't be kept here");
+        if (fits)
+            diag_note(m->diag, "reason", "%s", strerror(errno));
+        else
+            diag_note(m->diag, "reason", "it has %lld bytes, and --cache-limit is %lld",
+                      (long long)bytes, (long long)limit);
+        return;
+    }
+    if (limit)
+        cache_limit(m->options.cache, limit, base_name(entry_path(m, m->cache_key)));
+}
+
 void cache_keep(effnetc_model *m, const Buf *object) {
     Buf description = {0};
-    if (m->cache_key && !m->cached.memory && is_unchanged(m) && put_description(&description, m) &&
-        !replace_entry(m, &description, object)) {
-        diag_warning(m->diag, m->options.cache, "the code can't be kept here");
-        diag_note(m->diag, "reason", "%s", strerror(errno));
-    }
+    if (m->cache_key && !m->cached.memory && is_unchanged(m) && put_description(&description, m))
+        keep(m, &description, object);
     buf_free(&description);
 }

@@ -326,6 +326,17 @@ bool cache_find(effnetc_model *m);
 /* Keeps an object of the compiled model; a warning where that can't be. */
 void cache_keep(effnetc_model *m, const Buf *object);
 
+/* ---- cache_limit.c --------------------------------------------------------------------------- */
+
+/* What an entry's name ends with, and that of a file that becomes one begins with. */
+#define CACHE_SUFFIX    ".effnetc"
+#define CACHE_TEMPORARY ".effnetc-"
+/* 4 GiB: some fifteen B7s, or two of L2. */
+#define CACHE_LIMIT ((int64_t)4 << 30)
+/* Removes entries from the folder, those first that were used longest ago, until the others have
+ * no more than `limit` bytes; never the one called `keep`. */
+void cache_limit(const char *folder, int64_t limit, const char *keep);
+
 /* ---- perf_map.c ------------------------------------------------------------------------------ */
 
 /* Writes for perf which functions of an object, an ELF file, lie where in this process: the one of

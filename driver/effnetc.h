@@ -67,6 +67,8 @@ typedef struct effnetc_options {
     int threads;              /* of native code; 0: as many as this process has CPUs */
     const char *cache;        /* a folder for code of EFFNETC_BACKEND_LLVM: what is there is neither
                                  loaded nor compiled again; NULL: none is kept */
+    int64_t cache_limit;      /* bytes of that folder: beyond them, what was used longest ago is
+                                 removed; 0: any */
     bool debug;               /* native code has debug information: lines of NAME.loop.ir */
     const char *weights;      /* "bin" (NULL): in a file; "obj": NAME_weights of native code */
     bool perf_map;            /* EFFNETC_BACKEND_LLVM writes /tmp/perf-PID.map */

@@ -4,7 +4,8 @@
 #include <string.h>
 
 effnetc_options effnetc_default_options(void) {
-    return (effnetc_options){.opt_level = 2, .threads = 1, .tune_seconds = 60};
+    return (effnetc_options){
+        .opt_level = 2, .threads = 1, .tune_seconds = 60, .cache_limit = CACHE_LIMIT};
 }
 
 const char *effnetc_version(void) {

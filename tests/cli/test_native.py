@@ -226,6 +226,54 @@ class Cache(Native):
             self.assertEqual(self.output("--cache=" + folder,
                                          says=["warning", "can't be kept", "reason"]), self.wanted)
 
+    def path_of_new(self, *args):
+        """The entry that a run with these options adds."""
+        before = set(self.entries()) if os.path.exists(self.path("cache")) else set()
+        self.output("--cache=cache", *args)
+        new = set(self.entries()) - before
+        self.assertEqual(len(new), 1)
+        return self.path("cache/" + new.pop())
+
+    def test_the_folder_has_a_limit(self):
+        """What was used longest ago goes first; what isn't an entry, or is still written, stays."""
+        old, older = self.path_of_new(), self.path_of_new("-O1")
+        os.utime(old, (1000, 1000))
+        os.utime(older, (2000, 2000))
+        self.cached()  # from now on it is the younger one
+        for name in ["notes.txt", "x.effnetc", "0123456789abcdeg.effnetc", ".effnetc-new", ".effnetc-old"]:
+            self.write("cache/" + name, b"x" * 100000)
+        os.utime(self.path("cache/.effnetc-old"), (1000, 1000))
+        os.mkdir(self.path("cache/0123456789abcdef.effnetc"))
+        size = os.path.getsize(old) + os.path.getsize(older)
+        new = self.path_of_new("-O3", "--cache-limit=%d" % (size * 5 // 4))
+        self.assertTrue(os.path.exists(old) and os.path.exists(new))
+        self.assertFalse(os.path.exists(older))
+        self.assertLessEqual({"notes.txt", "x.effnetc", "0123456789abcdeg.effnetc", ".effnetc-new",
+                              "0123456789abcdef.effnetc"}, set(self.entries()))
+        self.assertNotIn(".effnetc-old", self.entries())
+        self.path_of_new("-O1", "--cache-limit=0")
+        self.assertTrue(os.path.exists(old) and os.path.exists(new))
+
+    def test_what_exceeds_the_limit_is_not_kept(self):
+        self.cached("--cache-limit=1000", says=["warning", "can't be kept", "--cache-limit is 1000"])
+        self.assertFalse(os.path.exists(self.path("cache")))
+        self.check(USAGE, "run", self.model, "--input", self.input, "--cache=cache", "--cache-limit=-1",
+                   says=["--cache-limit"])
+
+    def test_processes_share_a_folder(self):
+        """All at once, where no two entries fit: each gets its result, and no more stay than fit."""
+        size = os.path.getsize(self.path_of_new())
+        command = [COMMAND, "run", self.model, "--input", self.input, "--output=-", "--cache=cache",
+                   "--cache-limit=%d" % (size * 3 // 2)]
+        runs = [subprocess.Popen([*command, option], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=self.dir)
+                for option in 3 * ["-O1", "-O2", "-O3"]]
+        for p in runs:
+            out, err = p.communicate(timeout=120)
+            self.assertEqual((p.returncode, err), (OK, b""))
+            self.assertEqual(len(out), len(self.wanted))
+        self.output("--cache=cache", "--cache-limit=%d" % (size * 3 // 2), "--disable-pass=fuse-act")
+        self.assertEqual(len(self.entries()), 1)
+
     def test_who_looks_at_passes_sees_them(self):
         self.cached()
         p = subprocess.run([COMMAND, "run", self.model, "--input", self.input, "--cache=cache",
