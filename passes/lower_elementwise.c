@@ -1,12 +1,18 @@
 /* lower_elementwise.c: activations and arithmetic that no fusion took over. Blocked values go
- * vector by vector; an operand of one pixel per plane is read again and again with a step of zero.
- * Plain ones: lower_strided.c. */
+ * vector by vector; an operand of one pixel per plane is read again and again with a step of zero,
+ * and one number is in all lanes from the start. Plain ones: lower_strided.c. */
 #include "passes/lower.h"
 
 typedef struct Operand {
     Reg *base, *plane, *row, *pixel; /* of the kernel: pointer, and strides */
     Reg *p, *r, *x;                  /* of the loops: plane, row, pixel */
+    Reg *number;                     /* in all lanes, of what is one; else NULL */
 } Operand;
+
+bool is_one_number(const Node *n, int slot) {
+    const Shape *s = &node_in(n, slot)->type.shape, *y = &node_out(n)->type.shape;
+    return shape_elems(s) == 1 && shape_elems(y) != 1 && s->rank <= y->rank;
+}
 
 static Operand declare(Kernel *k, const char *name) {
     Arena *a = &k->module->arena;
@@ -21,8 +27,18 @@ static void compute(Builder *b, const Node *node, const Operand *o, int n, int l
     static const char *const names[] = {"x", "y", "z"};
     Reg *x[MAX_ELEMENTWISE];
     for (int i = 0; i + 1 < n; i++)
-        x[i] = build_load(b, names[i], lanes, addr_of(o[i].x, 0));
+        x[i] = o[i].number ? o[i].number : build_load(b, names[i], lanes, addr_of(o[i].x, 0));
     build_store(b, addr_of(o[n - 1].x, 0), elementwise_result(b, node, x));
+}
+
+/* A copy of p, a pointer of o, and its step; none of a number. */
+static Reg *pointer(Builder *b, const char *name, const Operand *o, Reg *p) {
+    return o->number ? NULL : copy_pointer(b, name, p);
+}
+
+static void step(Builder *b, const Operand *o, Reg *p, Reg *by) {
+    if (!o->number)
+        advance(b, p, by);
 }
 
 /* Operands o[0..n-1), result o[n-1]. */
@@ -31,28 +47,34 @@ static Kernel *build_kernel(Lower *lo, const Node *node, int n) {
     Kernel *k = kernel_new(lo->m, op_info(node->op)->name);
     Operand o[MAX_ELEMENTWISE] = {0};
     for (int i = 0; i < n; i++)
-        o[i] = declare(k, names[i == n - 1 ? 2 : i]);
+        if (i < n - 1 && is_one_number(node, i))
+            o[i].base = kernel_param_ptr(k, names[i], DT_f32);
+        else
+            o[i] = declare(k, names[i == n - 1 ? 2 : i]);
     Reg *blocks = kernel_param_i64(k, "blocks"), *rows = kernel_param_i64(k, "rows");
     Reg *columns = kernel_param_i64(k, "columns");
     Builder bb = build_begin(k), *b = &bb;
     for (int i = 0; i < n; i++)
-        o[i].p = copy_pointer(b, "p", o[i].base);
+        if (!o[i].plane)
+            o[i].number = build_spread(b, names[i], lower_lanes(lo), addr_of(o[i].base, 0));
+    for (int i = 0; i < n; i++)
+        o[i].p = pointer(b, "p", &o[i], o[i].base);
     build_for(b, "cb", bound_const(0), bound_reg(blocks), 1);
     for (int i = 0; i < n; i++)
-        o[i].r = copy_pointer(b, "r", o[i].p);
+        o[i].r = pointer(b, "r", &o[i], o[i].p);
     build_for(b, "y", bound_const(0), bound_reg(rows), 1);
     for (int i = 0; i < n; i++)
-        o[i].x = copy_pointer(b, "px", o[i].r);
+        o[i].x = pointer(b, "px", &o[i], o[i].r);
     build_for(b, "x", bound_const(0), bound_reg(columns), 1);
     compute(b, node, o, n, lower_lanes(lo));
     for (int i = 0; i < n; i++)
-        advance(b, o[i].x, o[i].pixel);
+        step(b, &o[i], o[i].x, o[i].pixel);
     build_close(b);
     for (int i = 0; i < n; i++)
-        advance(b, o[i].r, o[i].row);
+        step(b, &o[i], o[i].r, o[i].row);
     build_close(b);
     for (int i = 0; i < n; i++)
-        advance(b, o[i].p, o[i].plane);
+        step(b, &o[i], o[i].p, o[i].plane);
     build_close(b);
     build_end(b);
     return k;
@@ -73,6 +95,8 @@ bool elementwise_blocks(const Node *n) {
     if (y->rank != 2 && y->rank != 4)
         return false;
     for (int i = 0; i < n->noperands; i++) {
+        if (is_one_number(n, i))
+            continue;
         if (!broadcasts(&node_in(n, i)->type.shape, y))
             return false;
         blocked |= node_in(n, i)->type.layout.block != 0;
@@ -92,6 +116,11 @@ static Share share_begin(Lower *lo, const View *result) {
     bool by_plane = result->blocks >= result->h;
     int64_t units = by_plane ? result->blocks : result->h;
     return (Share){lower_parts_begin(lo, units, lower_parts(lo->cx, cycles, units)), by_plane};
+}
+
+static int push_number(Lower *lo, Arg *args, const Value *v) {
+    args[0] = arg_addr(v->type.layout.block ? lower_addr(lo, v) : lower_plain(lo, v));
+    return 1;
 }
 
 static int push(Lower *lo, Arg *args, const Value *v, const View *result, const Share *s) {
@@ -117,7 +146,8 @@ bool lower_elementwise(Lower *lo, Node *n) {
     lower_batch_begin(lo, v.n);
     Share s = share_begin(lo, &v);
     for (int i = 0; i < n->noperands; i++)
-        nargs += push(lo, args + nargs, node_in(n, i), &v, &s);
+        nargs += is_one_number(n, i) ? push_number(lo, args + nargs, node_in(n, i))
+                                     : push(lo, args + nargs, node_in(n, i), &v, &s);
     nargs += push(lo, args + nargs, y, &v, &s);
     args[nargs++] = arg_bound(s.by_plane ? parts_count(lo, &s.parts) : bound_const(v.blocks));
     args[nargs++] = arg_bound(s.by_plane ? bound_const(v.h) : parts_count(lo, &s.parts));

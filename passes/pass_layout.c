@@ -7,7 +7,8 @@
  *
  * A reorder is put where a value and its reader differ: in front of the stem, which reads single
  * channels (a block would be mostly spare lanes), and behind the last op. Needs: the fusions.
- * Leaves alone: constants, which their users pack. */
+ * Leaves alone: constants, which their users pack; those of fewer dimensions than what they
+ * broadcast to get ones in front. */
 #include "passes/lower.h"
 
 static bool is_data(const Value *v) {
@@ -17,6 +18,31 @@ static bool is_data(const Value *v) {
 /* Ranks 2 and 4 have blocked layouts; other tensors stay plain. */
 static bool can_block(const Value *v) {
     return v->type.dtype == DT_f32 && (v->type.shape.rank == 2 || v->type.shape.rank == 4);
+}
+
+/* ---- constants --------------------------------------------------------------------------------
+ */
+
+/* A constant that broadcasts to the rank of n's result, as one of that rank. */
+static void align_constant(Graph *g, Node *n, int slot) {
+    Value *v = node_in(n, slot);
+    int rank = node_out(n)->type.shape.rank, front = v ? rank - v->type.shape.rank : 0;
+    if (front <= 0 || !v->constant || !v->constant->data || is_one_number(n, slot))
+        return;
+    Shape s = {.rank = rank};
+    for (int i = 0; i < rank; i++)
+        s.dim[i] = i < front ? 1 : v->type.shape.dim[i - front];
+    Tensor *t = tensor_wrap(&g->arena, v->type.dtype, s, v->constant->data);
+    node_set_operand(n, slot, graph_constant(g, graph_unique_name(g, v->name), t));
+}
+
+/* Blocks need all dimensions. */
+static void align_constants(Graph *g) {
+    FOR_EACH_NODE(g, n) {
+        bool follows = lowering_of(n->op)->layout == LAYOUT_FOLLOW && can_block(node_out(n));
+        for (int i = 0; follows && i < n->noperands; i++)
+            align_constant(g, n, i);
+    }
 }
 
 /* ---- blocks ---------------------------------------------------------------------------------- */
@@ -40,8 +66,9 @@ static void block_results(Graph *g, int lanes) {
 static int wanted_block(const Node *n, int slot, int lanes) {
     const Value *v = node_in(n, slot);
     LayoutRule rule = lowering_of(n->op)->layout;
+    int block = node_out(n)->type.layout.block;
     if (rule == LAYOUT_FOLLOW)
-        return node_out(n)->type.layout.block;
+        return block && is_one_number(n, slot) ? v->type.layout.block : block;
     if (rule != LAYOUT_BLOCKED || !can_block(v))
         return 0;
     bool dense = n->op == OP_conv2d || n->op == OP_conv2d_mean || n->op == OP_conv2d_dwconv2d;
@@ -137,6 +164,7 @@ static bool check_sizes(Graph *g, const PassContext *cx) {
 
 bool pass_layout(Graph *g, PassContext *cx) {
     int lanes = target_lanes(cx->target);
+    align_constants(g);
     block_results(g, lanes);
     reorder_operands(g, lanes);
     reorder_outputs(g);

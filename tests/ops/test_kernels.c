@@ -374,6 +374,17 @@ static void add_elementwise(Graph *g, Value *x, Value *y, Value *channels, Value
     add_clip(g, x, -INFINITY, 0.5);
 }
 
+/* One number, known or not, and itself in blocks; a constant of fewer dimensions than x. */
+static void add_numbers(Graph *g, Value *x) {
+    Value *blocked = blocked_input(g, SHAPE(1, 1, 1, 1));
+    add_op(g, OP_mul, (Value *[]){x, random_constant(g, "number", (Shape){0}, 1)}, 2);
+    add_op(g, OP_div, (Value *[]){random_constant(g, "number", SHAPE(1, 1), 1), x}, 2);
+    add_op(g, OP_sub, (Value *[]){x, new_input(g, "number", (Shape){0})}, 2);
+    add_op(g, OP_max, (Value *[]){blocked, x}, 2);
+    add_op(g, OP_add, (Value *[]){blocked, new_input(g, "plain", x->type.shape)}, 2);
+    add_op(g, OP_add, (Value *[]){x, random_constant(g, "channels", SHAPE(19, 1, 1), 1)}, 2);
+}
+
 static void add_transpose(Graph *g, Shape shape, const int64_t *perm) {
     Node *n = node_new(g, OP_transpose, NULL, "y", (Value *[]){new_input(g, "x", shape)}, 1);
     transpose_attrs(n)->perm = (Ints){perm, shape.rank};
@@ -395,6 +406,7 @@ static Graph *elementwise_graph(void) {
     add_op(g, OP_add, (Value *[]){x, new_input(g, "y", SHAPE(2, 1, 4, 1))}, 2);
     add_op(g, OP_sub, (Value *[]){random_constant(g, "scalar", SHAPE(1), 1), x}, 2);
     add_op(g, OP_mul, (Value *[]){b, random_constant(g, "row", SHAPE(3), 1)}, 2);
+    add_numbers(g, b);
     add_op(g, op_from_act(ACT_silu), (Value *[]){new_input(g, "x", SHAPE(7))}, 1);
     add_transpose(g, SHAPE(2, 3, 4, 5), nhwc);
     add_transpose(g, SHAPE(2, 3, 1, 4, 2), reverse);
