@@ -1,5 +1,5 @@
-/* graph_eval_quantize.c: evaluators of quantize, dequantize and fake_quant. Each step is rounded to
- * f32, as ONNX defines it: the quotient decides on which side of a tie x is. */
+/* graph_eval_quantize.c: evaluators of quantize, dequantize, fake_quant and requantize. Each step
+ * is rounded to f32, as ONNX defines it: the quotient decides on which side of a tie x is. */
 #include "ir/graph_internal.h"
 
 #include <math.h>
@@ -58,13 +58,31 @@ bool eval_dequantize(const Node *n, const Tensor *const *in, Tensor *const *out,
     return true;
 }
 
+static float fake_quant(const FakeQuantAttrs *a, float x) {
+    float q = round_clamped(x / (float)a->divide, (float)a->min, (float)a->max);
+    return q * (float)a->times;
+}
+
 bool eval_fake_quant(const Node *n, const Tensor *const *in, Tensor *const *out, Arena *scratch,
                      Buf *why) {
     (void)scratch, (void)why;
-    const FakeQuantAttrs *a = fake_quant_attrs(n);
-    float divide = (float)a->divide, times = (float)a->times;
     float *y = tensor_mutable(out[0]);
     for (int64_t i = 0; i < shape_elems(&out[0]->shape); i++)
-        y[i] = round_clamped(f32_at(in[0], i) / divide, (float)a->min, (float)a->max) * times;
+        y[i] = fake_quant(fake_quant_attrs(n), f32_at(in[0], i));
+    return true;
+}
+
+bool eval_requantize(const Node *n, const Tensor *const *in, Tensor *const *out, Arena *scratch,
+                     Buf *why) {
+    (void)scratch, (void)why;
+    const Shape *s = &out[0]->shape;
+    int64_t stride[MAX_RANK], length = row_length(s);
+    float *y = tensor_mutable(out[0]);
+    broadcast_strides(&in[1]->shape, s, stride);
+    for (int64_t i = 0; i < shape_elems(s); i++) {
+        int64_t by = row_offset(s, i / length, stride) + i % length * last_stride(s, stride);
+        float product = f32_at(in[0], i) * f32_at(in[1], by);
+        y[i] = fake_quant(fake_quant_attrs(n), product);
+    }
     return true;
 }

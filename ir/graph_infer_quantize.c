@@ -1,15 +1,23 @@
-/* graph_infer_quantize.c: shape rules of quantize, dequantize and fake_quant. */
+/* graph_infer_quantize.c: shape rules of quantize, dequantize, fake_quant and
+ * requantize. */
 #include "ir/graph_internal.h"
 
 #include <inttypes.h>
 #include <math.h>
 
+static bool want_f32(const Node *n, int slot, Buf *why) {
+    DType dt = node_in(n, slot)->type.dtype;
+    if (dt == DT_f32)
+        return true;
+    return refuse(why, "operand %s must be f32, it is %s", op_operand(n->op, slot).name,
+                  dtype_name(dt));
+}
+
 /* scale, and zero where it is there: one number, or one for each element along the axis. */
 static bool want_parameters(const Node *n, int64_t axis, Buf *why) {
     const Shape *x = shape_in(n, 0), *scale = shape_in(n, 1);
-    if (node_in(n, 1)->type.dtype != DT_f32)
-        return refuse(why, "operand scale must be f32, it is %s",
-                      dtype_name(node_in(n, 1)->type.dtype));
+    if (!want_f32(n, 1, why))
+        return false;
     if (scale->rank == 0)
         return want_shape(n, 2, *scale, why);
     if (!want_axis(axis, x->rank, why))
@@ -33,9 +41,8 @@ static bool is_quantized(DType dt) {
 
 bool infer_quantize(const Node *n, Type *results, Buf *why) {
     const QuantizeAttrs *a = quantize_attrs(n);
-    if (node_in(n, 0)->type.dtype != DT_f32)
-        return refuse(why, "operand x must be f32, it is %s",
-                      dtype_name(node_in(n, 0)->type.dtype));
+    if (!want_f32(n, 0, why))
+        return false;
     if (!is_quantized(a->to))
         return refuse(why, "to must be i8, u8, i16 or u16, it is %s", dtype_name(a->to));
     if (!want_parameters(n, a->axis, why) || !want_zero_type(n, a->to, why))
@@ -55,17 +62,27 @@ bool infer_dequantize(const Node *n, Type *results, Buf *why) {
 }
 
 /* Within 2^22 the kernel's way to round is exact. */
-bool infer_fake_quant(const Node *n, Type *results, Buf *why) {
-    const FakeQuantAttrs *a = fake_quant_attrs(n);
+static bool want_steps(const FakeQuantAttrs *a, Buf *why) {
     const double limit = 1 << 22;
-    if (node_in(n, 0)->type.dtype != DT_f32)
-        return refuse(why, "operand x must be f32, it is %s",
-                      dtype_name(node_in(n, 0)->type.dtype));
     if (isnan(a->divide) || isnan(a->times))
         return refuse(why, "divide and times must be numbers");
     if (!(-limit <= a->min && a->min <= 0 && 0 <= a->max && a->max <= limit) ||
         a->min != rint(a->min) || a->max != rint(a->max))
         return refuse(why, "min and max must be integers, one not over and one not under 0");
+    return true;
+}
+
+bool infer_fake_quant(const Node *n, Type *results, Buf *why) {
+    if (!want_f32(n, 0, why) || !want_steps(fake_quant_attrs(n), why))
+        return false;
     results[0] = type_plain(DT_f32, *shape_in(n, 0));
     return true;
+}
+
+bool infer_requantize(const Node *n, Type *results, Buf *why) {
+    if (!want_f32(n, 0, why) || !want_f32(n, 1, why) || !want_steps(fake_quant_attrs(n), why) ||
+        !infer_broadcast(n, results, why))
+        return false;
+    return shape_equal(&results[0].shape, shape_in(n, 0)) ||
+           refuse(why, "operand by must broadcast to x");
 }

@@ -1,6 +1,6 @@
 /* lower_quantize.c: quantize and dequantize of plain tensors, seen as [outer, groups, inner]: a
- * group has a scale and a zero point of its own. fake_quant, which is elementwise, takes its
- * instructions from here. */
+ * group has a scale and a zero point of its own. fake_quant and requantize, which are elementwise,
+ * take their instructions from here. */
 #include "passes/lower.h"
 
 /* 3 * 2^22: near it floats are a distance of 1 apart, so that adding it rounds a number of up to

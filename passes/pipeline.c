@@ -28,6 +28,7 @@ static const char *const level2[] = {
     "expand-pad",
     "fold-channels",
     "fold-input",
+    "fuse-requantize",
     "fuse-pixels",
     "fuse-act",
     "fuse-se",

@@ -1,4 +1,4 @@
-/* Evaluators of quantize, dequantize and fake_quant against values by hand. */
+/* Evaluators of quantize, dequantize, fake_quant and requantize against values by hand. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -69,13 +69,20 @@ static const char fake_quant[] =
     "  %3 = dequantize %2, @quarter, @zero : f32[6]\n"
     "  return %1, @want, %3, @want\n}\n";
 
+/* A factor for each row: 0.5, 1, 150; 5, nan, 1000. */
+static const char requantize[] =
+    "graph @t() -> (f32[2,3], f32[2,3]) {\n"
+    "  const @x : f32[2,3] = [1, 2, 300, -5, nan, -1000]\n"
+    "  const @by : f32[2,1] = [0.5, -1]\n"
+    "  const @want : f32[2,3] = [0, 2, 200, 10, -20, 200]\n"
+    "  %1 = requantize @x, @by {times=2, min=-10, max=100} : f32[2,3]\n"
+    "  return %1, @want\n}\n";
+
 static const struct {
     const char *name, *text;
 } cases[] = {
-    {"quantize", quantize},
-    {"along an axis", along_axis},
-    {"dequantize", dequantize},
-    {"fake_quant", fake_quant},
+    {"quantize", quantize},     {"along an axis", along_axis}, {"dequantize", dequantize},
+    {"fake_quant", fake_quant}, {"requantize", requantize},
 };
 
 static void values_are_right(void **state) {
@@ -106,6 +113,9 @@ static const struct {
     {"graph @t(%x: u8[2]) -> f32[2] {\n  const @s : f16[] = [1]\n"
      "  %y = dequantize %x, @s : f32[2]\n  return %y\n}\n",
      "scale must be f32, it is f16"},
+    {"graph @t(%x: f32[2], %b: f32[2,1]) -> f32[2,2] {\n"
+     "  %y = requantize %x, %b : f32[2,2]\n  return %y\n}\n",
+     "by must broadcast to x"},
     {"graph @t(%x: f32[2]) -> f32[2] {\n"
      "  %y = fake_quant %x {min=1} : f32[2]\n  return %y\n}\n",
      "min and max must be integers"},

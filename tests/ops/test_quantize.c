@@ -1,5 +1,5 @@
-/* test_quantize.c: kernels of quantize, dequantize and fake_quant against the graph interpreter,
- * for every target. */
+/* test_quantize.c: kernels of quantize, dequantize, fake_quant and requantize against the graph
+ * interpreter, for every target. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -83,25 +83,57 @@ static void test_quantize(void **state) {
     check_all(quantize_graph, NSPECIALS, 0);
 }
 
+static const FakeQuantAttrs cases[] = {
+    {.divide = 0.03125, .times = 0.03125, .min = -128, .max = 127},
+    {.divide = 0.017, .times = 0.3, .min = 0, .max = 255},
+    {.divide = 1, .times = 1, .min = -3, .max = 2},
+    {.divide = 1e-6, .times = 1, .min = -65535, .max = 0},
+};
+enum { CASES = sizeof cases / sizeof *cases };
+
 static void add_fake_quant(Graph *g, Value *x, FakeQuantAttrs a) {
     Node *n = node_new(g, OP_fake_quant, NULL, "y", &x, 1);
     *fake_quant_attrs(n) = a;
     finish(g, n);
 }
 
+/* Known factors, which fuse-requantize makes the op of, too, and computed ones. */
+static void add_requantize(Graph *g, Value *x, FakeQuantAttrs a) {
+    Value *factors[] = {numbers(g, DT_f32, (Shape){0}, 0.37, 0),
+                        numbers(g, DT_f32, SHAPE(1, x->type.shape.dim[1], 1, 1), -0.3, 0.017),
+                        new_input(g, "by", SHAPE(1, x->type.shape.dim[1], 1, 1))};
+    for (size_t i = 0; i < sizeof factors / sizeof *factors; i++) {
+        Node *n = node_new(g, OP_requantize, NULL, "y", (Value *[]){x, factors[i]}, 2);
+        *fake_quant_attrs(n) = a;
+        finish(g, n);
+    }
+    Node *mul = node_new(g, OP_mul, NULL, "product", (Value *[]){x, factors[1]}, 2);
+    node_infer_or_die(mul);
+    add_fake_quant(g, node_out(mul), a);
+}
+
 static Graph *fake_quant_graph(void) {
-    static const FakeQuantAttrs cases[] = {
-        {.divide = 0.03125, .times = 0.03125, .min = -128, .max = 127},
-        {.divide = 0.017, .times = 0.3, .min = 0, .max = 255},
-        {.divide = 1, .times = 1, .min = -3, .max = 2},
-        {.divide = 1e-6, .times = 1, .min = -65535, .max = 0},
-    };
     Graph *g = graph_new("fake_quant");
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < CASES; i++) {
         add_fake_quant(g, new_input(g, "x", SHAPE(3, 7, 2)), cases[i]);
         add_fake_quant(g, blocked_input(g, SHAPE(1, 19, 5, 3)), cases[i]);
     }
     return g;
+}
+
+static Graph *requantize_graph(void) {
+    Graph *g = graph_new("requantize");
+    for (size_t i = 0; i < CASES; i++) {
+        add_requantize(g, new_input(g, "x", SHAPE(2, 7, 1, 2)), cases[i]);
+        add_requantize(g, blocked_input(g, SHAPE(2, 19, 5, 3)), cases[i]);
+    }
+    return g;
+}
+
+/* Without denormal numbers: infinity times one of them is none where it counts as zero. */
+static void test_requantize(void **state) {
+    (void)state;
+    check_all(requantize_graph, NORMAL, 0);
 }
 
 static void test_fake_quant(void **state) {
@@ -113,6 +145,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_quantize),
         cmocka_unit_test(test_fake_quant),
+        cmocka_unit_test(test_requantize),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
