@@ -53,6 +53,10 @@ static Value *taps_as_channels(OnnxNode *n, Value *x, const WindowAxis *a, int64
     Value *taps[MOST_TAPS];
     if (a->front || a->back)
         x = onnx_pad_axis(n, "padded", x, 2, a->front, a->back, 0);
+    if (a->kernel == 1) {
+        x = a->stride == 1 ? x : onnx_slice_axis(n, "tap", x, 2, 0, out, a->stride);
+        return join(n, "images", onnx_transpose(n, "images", x, perm), 1);
+    }
     for (int k = 0; k < a->kernel; k++)
         taps[k] = depth_tap(n, x, a, k, out);
     x = onnx_concat(n, "taps", taps, (int)a->kernel, 3);

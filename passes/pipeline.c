@@ -20,7 +20,9 @@ static const char *const level2[] = {
     "fuse-quantize",
     "expand-conv",
     "fuse-silu",
+    "raise-channelwise",
     "raise-transpose",
+    "canonicalise", /* what moves left: reshapes of reshapes, means of planes */
     "fold-batch-norm",
     "expand-batch-norm",
     "fold-scale",
