@@ -121,6 +121,7 @@ struct Importer {
     Map locations; /* what the model calls them */
     size_t external_mapped, external_used; /* bytes of those files, and of the tensors in them */
     int64_t sparse_stored, sparse_dense;   /* bytes of all sparse tensors, as stored and dense */
+    Map first_dims;                        /* of import_batch.c: name of an input -> FirstDim */
     int64_t recurrent_steps;               /* of all RNN, GRU and LSTM, which are unrolled */
     size_t inlined;                        /* what inlining took so far: see import_inline.c */
     bool inlined_too_much;                 /* which was reported */
@@ -224,6 +225,15 @@ bool functions_collect(Importer *im);
 /* The function that n calls, or NULL. */
 OnnxFunction *function_find(const OnnxNode *n);
 void import_call(OnnxNode *n, OnnxFunction *f);
+
+/* ---- import_batch.c: is the first dimension of an input a batch? ------------------------------
+ */
+
+/* Finds out what the nodes say; behind names_resolve and import_initializers. */
+void first_dims_find(Importer *im);
+/* Why the first dimension of an input can't be a batch, whose size may be chosen; NULL: it can.
+ * `param` is what the model calls it, or NULL. */
+const char *first_dim_is_other(Importer *im, const char *input, const char *param);
 
 /* ---- import_io.c: initializers, graph inputs and outputs ------------------------------------- */
 

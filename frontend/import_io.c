@@ -84,6 +84,7 @@ typedef struct InputDim {
     const char *input;
     int axis;
     const char *param; /* dim_param, or INPUT.AXIS where the model gives none */
+    bool is_named;     /* it is the former */
 } InputDim;
 
 static const DimOverride *find_override(const Importer *im, const char *name) {
@@ -99,7 +100,10 @@ static bool open_dim(Importer *im, const InputDim *d, int64_t *out) {
     *out = o ? o->value : 1;
     if (o)
         return true;
-    if (d->axis == 0) {
+    const char *other = NULL;
+    if (d->axis == 0)
+        other = first_dim_is_other(im, d->input, d->is_named ? d->param : NULL);
+    if (d->axis == 0 && !other) {
         diag_remark(im->d, im->path, "dimension %s, the first of input %s, is taken as 1",
                     quoted(im, d->param), quoted(im, d->input));
         diag_note(im->d, "help", "--dim %s=N sets it", quoted(im, d->param));
@@ -107,6 +111,8 @@ static bool open_dim(Importer *im, const InputDim *d, int64_t *out) {
     }
     diag_error(im->d, EXIT_USAGE, im->path, "dimension %s (axis %d of input %s) has no size",
                quoted(im, d->param), d->axis, quoted(im, d->input));
+    if (other)
+        diag_note(im->d, "reason", "%s", other);
     diag_note(im->d, "help", "set it with --dim %s=N", quoted(im, d->param));
     return false;
 }
@@ -124,9 +130,10 @@ static bool dim_known(const Onnx__TensorShapeProto__Dimension *d) {
 
 static InputDim input_dim(Importer *im, const Onnx__ValueInfoProto *v, int axis) {
     const char *param = dim_param(v->type->tensor_type->shape->dim[axis]);
-    if (!param)
+    bool is_named = param != NULL;
+    if (!is_named)
         param = arena_printf(&im->arena, "%s.%d", v->name, axis);
-    return (InputDim){v->name, axis, param};
+    return (InputDim){v->name, axis, param, is_named};
 }
 
 static bool input_shape(Importer *im, const Onnx__ValueInfoProto *v, Shape *out) {
@@ -232,6 +239,7 @@ static void check_overrides(Importer *im) {
 bool import_inputs(Importer *im) {
     const Onnx__GraphProto *g = im->model->graph;
     size_t errors = im->d->errors;
+    first_dims_find(im);
     for (size_t i = 0; i < g->n_input; i++)
         if (!name_find(&im->main, g->input[i]->name)->value)
             import_input(im, g->input[i]);

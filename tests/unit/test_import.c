@@ -418,6 +418,48 @@ static void test_the_first_dimension_is_one(void **state) {
     imported_free(&m);
 }
 
+static Buf read_by(const char *dims, const char *op, const char *inputs, const char *attr,
+                   const char *ints) {
+    Buf g = {0}, attrs = {0};
+    add_input(&g, "x", ONNX_FLOAT, dims);
+    add_ints(&g, "front", "0");
+    add_node(&g, "Relu", "x", "r", NULL);
+    if (attr)
+        with_ints(&attrs, attr, ints);
+    add_node(&g, op, inputs, "y", &attrs);
+    add_output(&g, "y", ONNX_FLOAT, NULL);
+    return g;
+}
+
+/* A picture without a batch, by a name or by what reads it; a batch, whatever its name. */
+static void test_the_first_dimension_is_no_batch(void **state) {
+    (void)state;
+    static const struct {
+        const char *dims, *op, *inputs, *attr, *ints, *reason;
+        int opset;
+    } cases[] = {
+        {"image_height,8,3", "Relu", "r", NULL, NULL, "called \"image_height\"", 17},
+        {"n,8,3", "Transpose", "r", "perm", "2,0,1", "(Transpose) makes a batch of one", 17},
+        {"?,8,3", "Unsqueeze", "r", "axes", "0", "(Unsqueeze) makes a batch of one", 11},
+        {"?,8,3", "Unsqueeze", "r,front", NULL, NULL, "(Unsqueeze) makes a batch of one", 17},
+        {"?,8,3", "Unsqueeze", "r", "axes", "1", NULL, 11},
+        {"n,8,3", "Transpose", "r", "perm", "1,0,2", NULL, 17},
+        {"seq_batch,8,3", "Relu", "r", NULL, NULL, NULL, 17},
+        {"h,8,3,3", "GlobalAveragePool", "r", NULL, NULL, NULL, 17},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        Buf g = read_by(cases[i].dims, cases[i].op, cases[i].inputs, cases[i].attr, cases[i].ints);
+        Imported m = import_graph(&g, cases[i].opset, NULL);
+        const char *reason = cases[i].reason;
+        assert_true((m.g == NULL) == (reason != NULL));
+        assert_int_equal(m.d.items.len, 1);
+        assert_int_equal(m.d.items.data[0]->kind, reason ? DIAG_ERROR : DIAG_REMARK);
+        if (reason)
+            assert_non_null(strstr(note_of(&m, 0, "reason"), reason));
+        imported_free(&m);
+    }
+}
+
 static void test_dimensions_from_options(void **state) {
     (void)state;
     const DimOverride dims[] = {{"batch", 4}, {"height", 7}, {"x.2", 9}};
@@ -638,6 +680,7 @@ int main(void) {
         cmocka_unit_test(test_bad_initializers),
         cmocka_unit_test(test_bad_inputs),
         cmocka_unit_test(test_the_first_dimension_is_one),
+        cmocka_unit_test(test_the_first_dimension_is_no_batch),
         cmocka_unit_test(test_dimensions_from_options),
         cmocka_unit_test(test_dimensions_without_a_size),
         cmocka_unit_test(test_options_that_fit_no_dimension),
