@@ -298,6 +298,10 @@ typedef struct PoolTaps {
 } PoolTaps;
 PoolTaps pool_taps(const PoolAttrs *a, int axis, int64_t out, int64_t lo, int64_t hi);
 
+/* Rows of a convolution's operand `steps`, which has a number in each for every channel: results
+ * become round(x * by / divide) between min and max, times a factor. */
+enum { STEP_BY, STEP_DIVIDE, STEP_MIN, STEP_MAX, STEP_TIMES, STEP_COUNT };
+
 /* The two convolutions of conv2d_dwconv2d, and what the first one, which isn't a value, gives. */
 ConvAttrs conv_dw_first(const Node *n);
 ConvAttrs conv_dw_second(const Node *n);

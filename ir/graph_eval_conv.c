@@ -112,18 +112,23 @@ static const double *scaled_input(const Tensor *x, const Tensor *scale, Arena *a
     return v;
 }
 
-/* What is done to each element of a plane of sums; the residual may be NULL. */
+/* What is done to each element of a plane of sums; the tensors may be NULL. */
 typedef struct Epilogue {
     const Tensor *bias, *residual;
     Act act;
+    const Tensor *steps;
 } Epilogue;
 
-/* acc = act(acc) + residual, for the plane whose elements begin at `first` in the result. */
-static void finish_plane(const Epilogue *e, int64_t first, double *acc, int64_t plane) {
+/* acc = steps of act(acc) + residual, for a plane of that channel whose elements begin at `first`
+ * in the result. */
+static void finish_plane(const Epilogue *e, int64_t channel, int64_t first, double *acc,
+                         int64_t plane) {
     for (int64_t i = 0; i < plane; i++) {
         acc[i] = act_eval(e->act, acc[i]);
         if (e->residual)
             acc[i] += tensor_f64(e->residual, first + i);
+        if (e->steps)
+            acc[i] = (double)eval_steps(e->steps, channel, (float)acc[i]);
     }
 }
 
@@ -143,7 +148,7 @@ static void convolve(const Conv *c, const Epilogue *e, Tensor *y, Tensor *mean, 
         for (int64_t i = 0; i < plane; i++)
             acc[i] = start;
         sum_plane(c, p / c->out_channels, p % c->out_channels, acc);
-        finish_plane(e, p * plane, acc, plane);
+        finish_plane(e, p % c->out_channels, p * plane, acc, plane);
         if (y)
             tensor_write_f64(y, p * plane, plane, acc);
         else
@@ -167,7 +172,7 @@ bool eval_conv2d(const Node *n, const Tensor *const *in, Tensor *const *out, Are
     const ConvAttrs *a = conv_attrs(n);
     Conv c = make_conv(a, in[0], in[1], &out[0]->shape, a->group, scratch);
     c.x = scaled_input(in[0], in[node_slot(n, "scale")], scratch);
-    Epilogue e = {in[2], in[node_slot(n, "residual")], a->act};
+    Epilogue e = {in[2], in[node_slot(n, "residual")], a->act, in[node_slot(n, "steps")]};
     convolve(&c, &e, out[0], NULL, scratch);
     return true;
 }
@@ -180,16 +185,16 @@ bool eval_conv2d_mean(const Node *n, const Tensor *const *in, Tensor *const *out
         return false;
     Conv c = make_conv(a, in[0], in[1], &y.shape, a->group, scratch);
     c.x = as_f64(scratch, in[0]);
-    convolve(&c, &(Epilogue){in[2], NULL, a->act}, NULL, out[0], scratch);
+    convolve(&c, &(Epilogue){.bias = in[2], .act = a->act}, NULL, out[0], scratch);
     return true;
 }
 
 /* The depthwise convolution of x by w, and the mean of each of its planes unless that is NULL. */
-static void depthwise(const ConvAttrs *a, const Tensor *x, const Tensor *w, const Tensor *bias,
+static void depthwise(const ConvAttrs *a, const Tensor *x, const Tensor *w, const Epilogue *e,
                       Tensor *y, Tensor *mean, Arena *scratch) {
     Conv c = make_conv(a, x, w, &y->shape, x->shape.dim[1], scratch);
     c.x = as_f64(scratch, x);
-    convolve(&c, &(Epilogue){bias, NULL, a->act}, y, NULL, scratch);
+    convolve(&c, e, y, NULL, scratch);
     if (mean)
         plane_means(y, mean, scratch);
 }
@@ -197,7 +202,9 @@ static void depthwise(const ConvAttrs *a, const Tensor *x, const Tensor *w, cons
 bool eval_dwconv2d(const Node *n, const Tensor *const *in, Tensor *const *out, Arena *scratch,
                    Buf *why) {
     (void)why;
-    depthwise(conv_attrs(n), in[0], in[1], in[2], out[0], out[1], scratch);
+    const ConvAttrs *a = conv_attrs(n);
+    Epilogue e = {in[2], NULL, a->act, in[node_slot(n, "steps")]};
+    depthwise(a, in[0], in[1], &e, out[0], out[1], scratch);
     return true;
 }
 
@@ -210,8 +217,9 @@ bool eval_conv2d_dwconv2d(const Node *n, const Tensor *const *in, Tensor *const 
     Tensor *expanded = tensor_new(scratch, middle.dtype, middle.shape);
     Conv c = make_conv(&first, in[0], in[1], &middle.shape, 1, scratch);
     c.x = as_f64(scratch, in[0]);
-    convolve(&c, &(Epilogue){in[2], NULL, first.act}, expanded, NULL, scratch);
-    depthwise(&second, expanded, in[dw], in[dw + 1], out[0], out[1], scratch);
+    convolve(&c, &(Epilogue){.bias = in[2], .act = first.act}, expanded, NULL, scratch);
+    depthwise(&second, expanded, in[dw], &(Epilogue){.bias = in[dw + 1], .act = second.act}, out[0],
+              out[1], scratch);
     return true;
 }
 

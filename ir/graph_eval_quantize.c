@@ -63,6 +63,19 @@ static float fake_quant(const FakeQuantAttrs *a, float x) {
     return q * (float)a->times;
 }
 
+static double step(const Tensor *steps, int row, int64_t channel) {
+    return tensor_f64(steps, row * steps->shape.dim[1] + channel);
+}
+
+float eval_steps(const Tensor *steps, int64_t channel, float x) {
+    const FakeQuantAttrs a = {.divide = step(steps, STEP_DIVIDE, channel),
+                              .times = step(steps, STEP_TIMES, channel),
+                              .min = step(steps, STEP_MIN, channel),
+                              .max = step(steps, STEP_MAX, channel)};
+    float product = x * (float)step(steps, STEP_BY, channel);
+    return fake_quant(&a, product);
+}
+
 bool eval_fake_quant(const Node *n, const Tensor *const *in, Tensor *const *out, Arena *scratch,
                      Buf *why) {
     (void)scratch, (void)why;

@@ -89,12 +89,17 @@ bool infer_conv2d_planes(const Node *n, Type *y, Buf *why) {
            want_groups(n, why);
 }
 
+static bool want_steps(const Node *n, const Type *y, Buf *why) {
+    return want_shape(n, node_slot(n, "steps"), SHAPE(STEP_COUNT, y->shape.dim[1]), why);
+}
+
 bool infer_conv2d(const Node *n, Type *results, Buf *why) {
     if (!infer_conv2d_planes(n, &results[0], why))
         return false;
     const Shape *x = shape_in(n, 0);
     return want_shape(n, node_slot(n, "scale"), SHAPE(x->dim[0], x->dim[1], 1, 1), why) &&
-           want_shape(n, node_slot(n, "residual"), results[0].shape, why);
+           want_shape(n, node_slot(n, "residual"), results[0].shape, why) &&
+           want_steps(n, &results[0], why);
 }
 
 bool infer_conv2d_mean(const Node *n, Type *results, Buf *why) {
@@ -117,7 +122,7 @@ bool infer_dwconv2d(const Node *n, Type *results, Buf *why) {
     if (conv_attrs(n)->group != 1)
         return refuse(why, "group is implied, it must stay 1");
     results[1] = mean_type(&results[0]);
-    return want_filters(n, 1, shape_in(n, 0), why);
+    return want_filters(n, 1, shape_in(n, 0), why) && want_steps(n, &results[0], why);
 }
 
 ConvAttrs conv_dw_first(const Node *n) {

@@ -56,6 +56,11 @@ void print_f64(Buf *b, double x, DType dt);
 void print_element(Buf *b, const Tensor *t, int64_t i);
 bool parse_element(Lexer *l, Tensor *t, int64_t i);
 
+/* ---- graph_eval_quantize.c ------------------------------------------------------------------ */
+
+/* What the steps of a convolution make of x, a result of that channel. */
+float eval_steps(const Tensor *steps, int64_t channel, float x);
+
 /* ---- graph_attrs.c --------------------------------------------------------------------------- */
 
 /* " {kernel=3x3, act=silu}", without the fields that equal their default. */

@@ -164,6 +164,33 @@ void lower_sums_end(Lower *lo, Addr sums, int64_t blocks, int64_t plane, const V
 void lower_sums_join(Lower *lo, Addr sums, int64_t pieces, Addr to, int64_t blocks, int64_t plane,
                      const View *of);
 
+/* ---- lower_steps.c: convolutions that make integers of their results ------------------------- */
+
+/* The numbers of a convolution's `steps`; zeroed: there are none. */
+typedef struct Steps {
+    const float *rows; /* [STEP_COUNT][channels] */
+    int64_t channels;
+    bool has[STEP_COUNT]; /* rows that do something, and are packed */
+} Steps;
+
+/* Of a conv2d or dwconv2d. */
+Steps steps_of(const Node *n);
+/* False with an error where n has steps that no kernel can do. */
+bool steps_check(Lower *lo, const Node *n);
+int64_t steps_rows(const Steps *s); /* that are packed; s may be NULL */
+/* Puts the rows for channels first .. first + width at out, those that are spare as what makes 0;
+ * returns the place behind them. */
+float *steps_pack(const Steps *s, int64_t first, int64_t width, float *out);
+
+/* Rows in registers; NULL: not packed. */
+typedef struct StepRegs {
+    Reg *row[STEP_COUNT], *magic;
+} StepRegs;
+
+/* Loads them for `lanes` channels: the first row is at `rows`, the next one `width` behind. */
+StepRegs steps_load(Builder *b, const Steps *s, Addr rows, int64_t width, int lanes);
+void steps_apply(Builder *b, const StepRegs *r, Reg *x);
+
 /* ---- lower_dw.c: the kernel behind dwconv2d and conv2d_dwconv2d ------------------------------ */
 
 /* Rows of output pixels of each block of channels. Weights: [block][bias, kh, kw][lanes]. */
@@ -177,17 +204,19 @@ typedef struct Depthwise {
     int64_t in_rows, in_columns;       /* of the input, where clipped */
     bool sum;                          /* adds each block's pixels to its vector of sums */
     int64_t s_plane;
+    Steps steps;
     Addr a, w, c, s; /* a: the first tap of the first pixel, or the input; s: where sum */
 } Depthwise;
 
 /* Whether a dwconv2d whose output rows have so many columns needs no halo around its input. */
 bool dw_clips(const ConvAttrs *a, int64_t columns);
 
-/* Packs the weights once; `name` is what they are called after. */
-Addr dw_pack(Lower *lo, const ConvAttrs *a, int64_t channels, const ConvWeights *w,
+/* Packs the weights once; `name` is what they are called after. The steps may be NULL. */
+Addr dw_pack(Lower *lo, const ConvAttrs *a, int64_t channels, const ConvWeights *w, const Steps *s,
              const char *name);
-enum { MAX_DW_WIDTH = 32 };                              /* taps in a row */
-int64_t dw_block_weights(const ConvAttrs *a, int lanes); /* elements of a block's weights */
+enum { MAX_DW_WIDTH = 32 }; /* taps in a row */
+/* Elements of a block's weights. */
+int64_t dw_block_weights(const ConvAttrs *a, const Steps *s, int lanes);
 void dw_call(Lower *lo, const Depthwise *d);
 
 /* ---- lower_conv_dw.c ------------------------------------------------------------------------- */
@@ -339,6 +368,8 @@ Reg *int_pow_result(Builder *b, Reg *x, Reg *e);
 
 /* ---- lower_quantize.c ------------------------------------------------------------------------ */
 
+/* What rounds a float within 2^22 to an integer, ties to even: x + magic - magic. */
+Reg *rounding_magic(Builder *b, LType t);
 /* Appends what fake_quant computes from x. */
 Reg *fake_quant_result(Builder *b, const FakeQuantAttrs *a, Reg *x);
 
@@ -349,7 +380,8 @@ Reg *fake_quant_result(Builder *b, const FakeQuantAttrs *a, Reg *x);
  *     c[y, x, :] = act(bias + sum over (cb, i, j, l) of a[y*sh + i, x*sw + j, cb, l] * w) +
  * residual
  *
- * `a` lies in blocks of `ablock` channels. Weights: [panel][bias, cb, i, j, l][nv * lanes]. */
+ * and that by steps, where there are some. `a` lies in blocks of `ablock` channels. Weights:
+ * [panel][bias, steps, (cb, i, j, l)][nv * lanes]. */
 typedef struct Gemm {
     const char *stem;   /* of the kernel's name: "conv3x3" */
     int64_t kh, kw;     /* taps */
@@ -364,6 +396,7 @@ typedef struct Gemm {
     int64_t rows, length;              /* output rows, pixels in a row */
     Act act;
     bool residual, gate;
+    Steps steps; /* not with a gate */
     Addr a, c, r, g,
         scratch; /* r, g: where residual, gate; scratch: where gate, as large as the weights */
     const char *weight_name;

@@ -45,6 +45,7 @@ static Gemm node_gemm(const Node *n) {
     View r = residual ? view_of(&residual->type) : y;
     Gemm g = conv_gemm(conv_attrs(n), &x, &y, residual ? &r : NULL);
     g.gate = node_in(n, node_slot(n, "scale")) != NULL;
+    g.steps = steps_of(n);
     g.weight_name = node_in(n, 1)->name;
     return g;
 }
@@ -79,6 +80,8 @@ static const char *no_winograd(const Node *n, const Gemm *g, const PassContext *
         return "it has groups, a scale, or inputs that are not in blocks";
     if (a->exact)
         return "sums of integers must be exact";
+    if (node_in(n, node_slot(n, "steps")))
+        return "its results become integers";
     return cx->options.no_winograd ? "Winograd's algorithm is off" : NULL;
 }
 
@@ -158,6 +161,8 @@ static bool lower_groups(Lower *lo, Node *n) {
         return lower_unsupported(lo, n, "groups that aren't whole vectors have no kernel");
     if (node_in(n, node_slot(n, "scale")))
         return lower_unsupported(lo, n, "a scale and groups together have no kernel");
+    if (node_in(n, node_slot(n, "steps")))
+        return lower_unsupported(lo, n, "steps and groups together have no kernel");
     ConvWeights w;
     if (!lower_conv_weights(lo, n, 1, &w))
         return false;
@@ -185,8 +190,10 @@ bool lower_conv2d(Lower *lo, Node *n) {
     Gemm g = node_gemm(n);
     if (g.gate && has_padding(n))
         return lower_unsupported(lo, n, "a scale and padding together have no kernel");
+    if (g.gate && node_in(n, node_slot(n, "steps")))
+        return lower_unsupported(lo, n, "a scale and steps together have no kernel");
     ConvWeights w;
-    if (!lower_conv_weights(lo, n, 1, &w))
+    if (!lower_conv_weights(lo, n, 1, &w) || !steps_check(lo, n))
         return false;
     g.stem = conv_stem(lo, a, &g);
     bool winograd = is_winograd(n, &g, lo->cx);

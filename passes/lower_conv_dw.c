@@ -337,7 +337,7 @@ static Round run_step(const Fused *f, int lanes) {
     return (Round){.panels = f->group,
                    .blocks = blocks,
                    .weights.offset = f->group * f->panels.weights,
-                   .dw_weights.offset = blocks * dw_block_weights(&f->second, lanes),
+                   .dw_weights.offset = blocks * dw_block_weights(&f->second, NULL, lanes),
                    .y.offset = blocks * f->y.plane,
                    .sums.offset = blocks * f->dw.s_plane};
 }
@@ -433,7 +433,7 @@ bool lower_conv2d_dwconv2d(Lower *lo, Node *n) {
     f.gemm.stem = conv_stem(lo, &f.first, &f.gemm);
     f.gemm.weight_name = node_in(n, 1)->name;
     Round start = {.weights = gemm_pack(lo, &f.gemm, &w),
-                   .dw_weights = dw_pack(lo, &f.second, f.y.c, &dw, node_in(n, slot)->name),
+                   .dw_weights = dw_pack(lo, &f.second, f.y.c, &dw, NULL, node_in(n, slot)->name),
                    .buffer = lower_scratch(lo, n)};
     const Value *mean = node_result(n, "mean");
     f.dw.sum = mean != NULL;

@@ -1,7 +1,7 @@
 /* lower_dw.c: depthwise convolution: channels in the vector, one row of taps in registers, and
  * mr output columns that share the loads of each input row.
  *
- *   for each block of channels              weights of a block: [bias, kh, kw][lanes]
+ *   for each block of channels              weights of a block: [bias, steps, (kh, kw)][lanes]
  *     for each output row
  *       for each tile of mr columns         acc[m] = bias
  *         for each tap row i                input column q feeds all m, j with m*sw + j*dw == q
@@ -59,6 +59,22 @@ static void add_to_row_sum(DwKernel *k, int mr) {
     build_op_to(&k->b, INST_add, k->row_sum, k->row_sum, k->acc[0], NULL);
 }
 
+static void finish_tile(DwKernel *k, Reg *weights, Addr ct, int mr) {
+    Builder *b = &k->b;
+    const Steps *steps = k->d->steps.rows ? &k->d->steps : NULL;
+    Act act = k->attrs->act;
+    StepRegs s;
+    if (steps)
+        s = steps_load(b, steps, addr_of(weights, k->lanes), k->lanes, k->lanes);
+    for (int m = 0; m < mr; m++) {
+        if (act != ACT_none)
+            build_op_to(b, act_inst(act), k->acc[m], k->acc[m], NULL, NULL);
+        if (steps)
+            steps_apply(b, &s, k->acc[m]);
+        build_store(b, addr_offset(ct, m * k->lanes), k->acc[m]);
+    }
+}
+
 /* The tile whose first output column is at ct, its first input column `from` columns behind `at`.
  */
 static void tile(DwKernel *k, Reg *weights, const TapRows *taps, Reg *at, int64_t from, Addr ct,
@@ -69,7 +85,7 @@ static void tile(DwKernel *k, Reg *weights, const TapRows *taps, Reg *at, int64_
     build_load_to(b, k->acc[0], addr_of(weights, 0));
     for (int m = 1; m < mr; m++)
         build_op_to(b, INST_mov, k->acc[m], k->acc[0], NULL, NULL);
-    Addr first = addr_of(weights, k->lanes);
+    Addr first = addr_of(weights, k->lanes * (1 + steps_rows(&k->d->steps)));
     if (taps->first)
         first = addr_plus(first, taps->first, kw * k->lanes);
     Reg *w = build_lea(b, "wk", first), *row = copy_pointer(b, "row", at);
@@ -83,11 +99,7 @@ static void tile(DwKernel *k, Reg *weights, const TapRows *taps, Reg *at, int64_
     advance_by(b, w, kw * k->lanes);
     advance(b, row, k->a_tap_row);
     build_close(b);
-    for (int m = 0; m < mr; m++) {
-        if (a->act != ACT_none)
-            build_op_to(b, act_inst(a->act), k->acc[m], k->acc[m], NULL, NULL);
-        build_store(b, addr_offset(ct, m * k->lanes), k->acc[m]);
-    }
+    finish_tile(k, weights, ct, mr);
     if (k->s)
         add_to_row_sum(k, mr);
 }
@@ -158,7 +170,7 @@ static void kernel_body(DwKernel *k, const Schedule *s) {
         advance(b, ar, k->a_row);
     advance(b, cr, k->c_row);
     build_close(b);
-    advance_by(b, w, dw_block_weights(k->attrs, k->lanes));
+    advance_by(b, w, dw_block_weights(k->attrs, &k->d->steps, k->lanes));
     advance(b, ap, k->a_plane);
     advance(b, cp, k->c_plane);
     if (sp)
@@ -179,6 +191,7 @@ static const char *kernel_name(Lower *lo, const Depthwise *d, const Schedule *s)
         buf_printf(&b, "_t%d", s->mr_tail);
     if (a->act != ACT_none)
         buf_printf(&b, "_%s", act_name(a->act));
+    buf_puts(&b, d->steps.rows ? "_steps" : "");
     buf_puts(&b, d->clipped ? "_clipped" : "");
     buf_puts(&b, d->sum ? "_sum" : "");
     const char *name = arena_strdup(&lo->m->arena, b.data);
@@ -225,19 +238,20 @@ static Kernel *build_kernel(Lower *lo, const Depthwise *d, const Schedule *s) {
     return k;
 }
 
-int64_t dw_block_weights(const ConvAttrs *a, int lanes) {
-    return (1 + a->kernel.v[0] * a->kernel.v[1]) * lanes;
+int64_t dw_block_weights(const ConvAttrs *a, const Steps *s, int lanes) {
+    return (1 + steps_rows(s) + a->kernel.v[0] * a->kernel.v[1]) * lanes;
 }
 
 /* Spare lanes are zero but for a bias that makes the activation give zero there. */
 Addr dw_pack(Lower *lo, const ConvAttrs *a, int64_t channels, const ConvWeights *from,
-             const char *name) {
+             const Steps *s, const char *name) {
     int lanes = lower_lanes(lo);
-    int64_t taps = a->kernel.v[0] * a->kernel.v[1];
-    float *out = lower_weights_begin(lo, ceil_div(channels, lanes) * dw_block_weights(a, lanes));
+    int64_t taps = a->kernel.v[0] * a->kernel.v[1], blocks = ceil_div(channels, lanes);
+    float *out = lower_weights_begin(lo, blocks * dw_block_weights(a, s, lanes));
     for (int64_t c0 = 0; c0 < channels; c0 += lanes) {
         for (int64_t c = c0; c < c0 + lanes; c++)
             *out++ = c >= channels ? spare_bias(a->act) : from->bias ? from->bias[c] : 0;
+        out = steps_pack(s, c0, lanes, out);
         for (int64_t t = 0; t < taps; t++)
             for (int64_t c = c0; c < c0 + lanes; c++)
                 *out++ = c < channels ? from->w[c * taps + t] : 0;
@@ -293,7 +307,7 @@ static void call_in_parts(Lower *lo, const Depthwise *all) {
     Depthwise d = *all;
     d.count = parts_count(lo, &p);
     d.a = parts_addr(&p, all->a, all->a_plane);
-    d.w = parts_addr(&p, all->w, dw_block_weights(a, lower_lanes(lo)));
+    d.w = parts_addr(&p, all->w, dw_block_weights(a, &all->steps, lower_lanes(lo)));
     d.c = parts_addr(&p, all->c, all->c_plane);
     if (all->sum)
         d.s = parts_addr(&p, all->s, all->s_plane);
@@ -306,7 +320,7 @@ bool lower_dwconv2d(Lower *lo, Node *n) {
     if (a->kernel.v[1] > MAX_DW_WIDTH)
         return lower_unsupported(lo, n, "a depthwise kernel is at most 32 wide");
     ConvWeights w;
-    if (!lower_conv_weights(lo, n, 1, &w))
+    if (!lower_conv_weights(lo, n, 1, &w) || !steps_check(lo, n))
         return false;
     const Value *mean = node_result(n, "mean");
     View x = view_of(&node_in(n, 0)->type), y = view_of(&node_out(n)->type);
@@ -324,7 +338,8 @@ bool lower_dwconv2d(Lower *lo, Node *n) {
                    .in_columns = x.w,
                    .sum = mean != NULL,
                    .s_plane = mean ? view_of(&mean->type).plane : 0,
-                   .w = dw_pack(lo, a, y.c, &w, node_in(n, 1)->name)};
+                   .steps = steps_of(n)};
+    d.w = dw_pack(lo, a, y.c, &w, &d.steps, node_in(n, 1)->name);
     lower_batch_begin(lo, x.n);
     d.a = lower_addr(lo, node_in(n, 0));
     if (!d.clipped)

@@ -2,7 +2,7 @@
  * of output channels, all of K in registers, bias as the first value, activation and residual in
  * the epilogue.
  *
- *   for each panel of nv vectors            weights of a panel: [bias, K][nv * lanes]
+ *   for each panel of nv vectors            weights of a panel: [bias, steps, K][nv * lanes]
  *     for each row
  *       for each tile of mr pixels          acc[m][v] = bias[v]
  *         for each block, tap row, tap, l   acc[m][v] += a[m] * w[v]
@@ -135,31 +135,58 @@ static Addr tile_addr(const GemmKernel *gk, Reg *tile, Reg *plane, int m, int v)
     return v ? addr_plus(a, plane, v) : a;
 }
 
-static void finish_tile(GemmKernel *gk, Reg *c, Reg *r, int mr) {
+/* Pixel m, vector v. */
+static void finish_vector(GemmKernel *gk, const StepRegs *steps, Reg *c, Reg *r, int m, int v) {
     Builder *b = &gk->b;
-    int half = gk->lanes / 2;
-    Reg *zero = gk->half ? build_const_f(b, "zero", ltype(DT_f32, half), 0) : NULL;
+    Reg *acc = gk->acc[m * gk->nv + v];
+    if (gk->g->act != ACT_none)
+        build_op_to(b, act_inst(gk->g->act), acc, acc, NULL, NULL);
+    if (r) {
+        Reg *x = build_load(b, "res", acc->type.lanes, tile_addr(gk, r, gk->r_plane, m, v));
+        build_op_to(b, INST_add, acc, acc, x, NULL);
+    }
+    if (steps)
+        steps_apply(b, steps, acc);
+    build_store(b, tile_addr(gk, c, gk->c_plane, m, v), acc);
+}
+
+/* Zeros in the lanes that a half register spares. */
+static void finish_half(GemmKernel *gk, Reg *zero, Reg *c, int m) {
+    Addr last = tile_addr(gk, c, gk->c_plane, m, gk->nv - 1);
+    build_store(&gk->b, addr_offset(last, gk->lanes / 2), zero);
+}
+
+/* Vector by vector, so that its steps are loaded once. */
+static void finish_by_steps(GemmKernel *gk, Reg *panel, Reg *c, Reg *r, int mr) {
+    int width = panel_width(gk);
+    for (int v = 0; v < gk->nv; v++) {
+        Addr rows = addr_of(panel, width + v * gk->lanes);
+        StepRegs s = steps_load(&gk->b, &gk->g->steps, rows, width, vector_lanes(gk, v));
+        for (int m = 0; m < mr; m++)
+            finish_vector(gk, &s, c, r, m, v);
+    }
+}
+
+static void finish_tile(GemmKernel *gk, Reg *panel, Reg *c, Reg *r, int mr) {
+    LType half = ltype(DT_f32, gk->lanes / 2);
+    Reg *zero = gk->half ? build_const_f(&gk->b, "zero", half, 0) : NULL;
+    bool steps = gk->g->steps.rows != NULL;
+    if (steps)
+        finish_by_steps(gk, panel, c, r, mr);
     for (int m = 0; m < mr; m++) {
-        for (int v = 0; v < gk->nv; v++) {
-            Reg *acc = gk->acc[m * gk->nv + v];
-            if (gk->g->act != ACT_none)
-                build_op_to(b, act_inst(gk->g->act), acc, acc, NULL, NULL);
-            if (r) {
-                Reg *x = build_load(b, "res", acc->type.lanes, tile_addr(gk, r, gk->r_plane, m, v));
-                build_op_to(b, INST_add, acc, acc, x, NULL);
-            }
-            build_store(b, tile_addr(gk, c, gk->c_plane, m, v), acc);
-        }
-        if (zero) /* the spare lanes */
-            build_store(b, addr_offset(tile_addr(gk, c, gk->c_plane, m, gk->nv - 1), half), zero);
+        for (int v = 0; !steps && v < gk->nv; v++)
+            finish_vector(gk, NULL, c, r, m, v);
+        if (zero)
+            finish_half(gk, zero, c, m);
     }
 }
 
 static void tile(GemmKernel *gk, Reg *panel, Reg *at, Reg *c, Reg *r, int mr) {
     start_tile(gk, panel, mr);
-    Reg *w = build_lea(&gk->b, "wk", addr_of(panel, panel_width(gk)));
+    int64_t before = panel_width(gk) * (1 + steps_rows(&gk->g->steps));
+    Reg *w = build_lea(&gk->b, "wk", addr_of(panel, before));
     loop_over_k(gk, at, w, mr);
-    finish_tile(gk, c, r, mr);
+    finish_tile(gk, panel, c, r, mr);
 }
 
 static void row_of_tiles(GemmKernel *gk, const Schedule *s, Reg *panel, Reg *a_row, Reg *c_row,
@@ -221,6 +248,7 @@ static const char *kernel_name(Lower *lo, const Gemm *g, const Schedule *s, int 
     if (g->act != ACT_none)
         buf_printf(&b, "_%s", act_name(g->act));
     buf_puts(&b, g->residual ? "_res" : "");
+    buf_puts(&b, g->steps.rows ? "_steps" : "");
     const char *name = arena_strdup(&lo->m->arena, b.data);
     buf_free(&b);
     return name;
@@ -270,7 +298,7 @@ static Kernel *build_kernel(Lower *lo, const Gemm *g, const Schedule *s, int nv,
 }
 
 int64_t gemm_panel_elems(const Gemm *g, int64_t width) {
-    return width * (1 + g->k * g->kh * g->kw);
+    return width * (1 + steps_rows(&g->steps) + g->k * g->kh * g->kw);
 }
 
 Schedule gemm_tiling(const Gemm *g, const PassContext *cx) {
@@ -375,6 +403,7 @@ static float *pack_panel(const Gemm *g, const ConvWeights *gw, int64_t first, in
         float bias = gw->bias && first + i < g->n ? gw->bias[first + i] : 0;
         *out++ = first + i < g->n ? bias : spare_bias(g->act);
     }
+    out = steps_pack(&g->steps, first, width, out);
     for (int64_t cb = 0; cb < g->k; cb += g->ablock)
         for (int64_t tap = 0; tap < g->kh * g->kw; tap++)
             for (int64_t c = cb; c < cb + g->ablock && c < g->k; c++)

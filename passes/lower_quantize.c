@@ -7,9 +7,13 @@
  * 2^22, to even where it is between two, and subtracting it is exact. */
 #define ROUNDING (3.0 * (1 << 22))
 
+Reg *rounding_magic(Builder *b, LType t) {
+    return build_const_f(b, "magic", t, ROUNDING);
+}
+
 /* Integer between lo and hi that is nearest to x; lo where x is NaN. */
 static Reg *round_clamped(Builder *b, Reg *x, Reg *lo, Reg *hi) {
-    Reg *magic = build_const_f(b, "magic", x->type, ROUNDING);
+    Reg *magic = rounding_magic(b, x->type);
     x = build_op(b, INST_max, "x", x, lo, NULL);
     x = build_op(b, INST_min, "x", x, hi, NULL);
     x = build_op(b, INST_add, "x", x, magic, NULL);

@@ -101,7 +101,8 @@ static Addr pack(Lower *lo, Call *c) {
     int64_t channels = c->y.blocks * c->y.block;
     int64_t n = channels * (dw ? 1 : p->k) * p->kh * p->kw;
     ConvWeights w = {numbers(&a, n), numbers(&a, channels)};
-    Addr at = dw ? dw_pack(lo, &c->attrs, channels, &w, "weights") : gemm_pack(lo, &c->gemm, &w);
+    Addr at =
+        dw ? dw_pack(lo, &c->attrs, channels, &w, NULL, "weights") : gemm_pack(lo, &c->gemm, &w);
     arena_free(&a);
     return at;
 }

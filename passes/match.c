@@ -87,11 +87,16 @@ bool has_padding(const Node *conv) {
     return pad[0] || pad[1] || pad[2] || pad[3];
 }
 
+bool has_epilogue(const Node *conv) {
+    bool sums = conv->op == OP_conv2d && node_in(conv, node_slot(conv, "residual"));
+    return sums || (conv->op != OP_dense && node_in(conv, node_slot(conv, "steps")));
+}
+
 bool is_conv_1x1(const Node *n) {
     if (n->op != OP_conv2d)
         return false;
     const ConvAttrs *a = conv_attrs(n);
     return a->kernel.v[0] == 1 && a->kernel.v[1] == 1 && a->stride.v[0] == 1 &&
            a->stride.v[1] == 1 && a->group == 1 && !has_padding(n) &&
-           !node_in(n, node_slot(n, "scale")) && !node_in(n, node_slot(n, "residual"));
+           !node_in(n, node_slot(n, "scale")) && !has_epilogue(n);
 }

@@ -34,7 +34,9 @@ void scale_weights(Graph *g, Node *conv, const double *by);
 /* Whether its weights and its bias, if it has one, are f32 constants. */
 bool has_constant_weights(const Node *conv);
 bool has_padding(const Node *conv); /* conv2d or dwconv2d */
+/* Whether something is done behind its activation: a residual is added, or steps make integers. */
+bool has_epilogue(const Node *conv);
 bool is_conv_1x1(
-    const Node *n); /* conv2d, 1x1, stride 1, no padding, one group, no scale or residual */
+    const Node *n); /* conv2d, 1x1, stride 1, no padding, one group, no scale, residual or steps */
 
 #endif

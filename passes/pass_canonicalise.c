@@ -140,7 +140,7 @@ static bool rewrite_conv2d(Graph *g, Node *n) {
     const Value *x = node_in(n, 0), *w = node_in(n, 1);
     int64_t channels = x->type.shape.dim[1];
     if (a->group != channels || w->type.shape.dim[0] != channels || channels == 1 ||
-        node_in(n, node_slot(n, "scale")) || node_in(n, node_slot(n, "residual")))
+        node_in(n, node_slot(n, "scale")) || has_epilogue(n))
         return false;
     Node *dw =
         new_node(g, OP_dwconv2d, n, (Value *[]){node_in(n, 0), node_in(n, 1), node_in(n, 2)}, 3);

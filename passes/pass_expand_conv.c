@@ -14,9 +14,8 @@
 enum { MAX_TAPS = 1024 }; /* each is a node */
 
 static bool is_plain(const Node *n) {
-    bool fused = n->op == OP_conv2d &&
-                 (node_in(n, node_slot(n, "scale")) || node_in(n, node_slot(n, "residual")));
-    return !fused && n->nresults == 1 && conv_attrs(n)->act == ACT_none;
+    bool scaled = n->op == OP_conv2d && node_in(n, node_slot(n, "scale"));
+    return !scaled && !has_epilogue(n) && n->nresults == 1 && conv_attrs(n)->act == ACT_none;
 }
 
 /* The channels of x in each group are as many as those of each filter. */

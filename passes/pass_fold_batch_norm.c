@@ -16,8 +16,7 @@ typedef struct Folding {
 } Folding;
 
 static bool can_fold(const Node *bn, const Node *conv, Folding *f) {
-    if (*fused_act(conv) != ACT_none ||
-        (conv->op == OP_conv2d && node_in(conv, node_slot(conv, "residual"))))
+    if (*fused_act(conv) != ACT_none || has_epilogue(conv))
         return false;
     *f = (Folding){.w = constant_f32(node_in(conv, 1)),
                    .b = constant_f32(node_in(conv, 2)),

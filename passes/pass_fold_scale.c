@@ -41,8 +41,7 @@ static void shift_bias(Graph *g, Node *conv, const Value *by, bool subtract) {
 static bool is_open(const Node *conv) {
     if (conv->op != OP_dense && conv_attrs(conv)->exact)
         return false;
-    return *fused_act(conv) == ACT_none && has_constant_weights(conv) &&
-           !(conv->op == OP_conv2d && node_in(conv, node_slot(conv, "residual")));
+    return *fused_act(conv) == ACT_none && has_constant_weights(conv) && !has_epilogue(conv);
 }
 
 static bool fold(Graph *g, Node *n, int side) {

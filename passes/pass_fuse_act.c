@@ -12,8 +12,7 @@ bool pass_fuse_act(Graph *g, PassContext *cx) {
         if (!op_is_act(n->op, &act))
             continue;
         Node *conv = sole_producer_with_weights(node_in(n, 0));
-        if (!conv || *fused_act(conv) != ACT_none ||
-            (conv->op == OP_conv2d && node_in(conv, node_slot(conv, "residual"))))
+        if (!conv || *fused_act(conv) != ACT_none || has_epilogue(conv))
             continue;
         *fused_act(conv) = act;
         conv->origin = origin_join(g, conv->origin, n->origin);

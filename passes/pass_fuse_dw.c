@@ -17,8 +17,8 @@ static const char *obstacle(const Node *conv, const Node *dw) {
         return "no convolution without groups makes its input";
     if (!value_single_user(node_out(conv)))
         return "its input has other users";
-    if (node_in(conv, node_slot(conv, "scale")) || node_in(conv, node_slot(conv, "residual")))
-        return "the convolution before it has a scale or a residual";
+    if (node_in(conv, node_slot(conv, "scale")) || has_epilogue(conv) || has_epilogue(dw))
+        return "one of the two has a scale, a residual or steps";
     if (conv_attrs(dw)->pad.v[0] >= dw_reach(conv_attrs(dw), 0))
         return "its first rows see nothing but padding";
     return NULL;

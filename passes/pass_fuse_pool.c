@@ -31,7 +31,7 @@ static void fuse_head(Graph *g, Node *pool, Node *conv) {
 
 static bool is_plain_conv(const Node *n) {
     return n->op == OP_conv2d && conv_attrs(n)->group == 1 && !node_in(n, node_slot(n, "scale")) &&
-           !node_in(n, node_slot(n, "residual")) && value_single_user(node_out(n));
+           !has_epilogue(n) && value_single_user(node_out(n));
 }
 
 static void fuse(Graph *g, Node *n) {

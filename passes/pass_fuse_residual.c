@@ -7,7 +7,7 @@
 
 static Node *candidate(const Value *v) {
     Node *n = sole_producer_with_weights(v);
-    return n && n->op == OP_conv2d && !node_in(n, node_slot(n, "residual")) ? n : NULL;
+    return n && n->op == OP_conv2d && !has_epilogue(n) ? n : NULL;
 }
 
 static void fuse(Graph *g, Node *add, Node *conv, Value *residual) {

@@ -37,7 +37,7 @@ bool pass_fuse_scale(Graph *g, PassContext *cx) {
     (void)cx;
     FOR_EACH_NODE(g, n) {
         if (n->op != OP_conv2d || conv_attrs(n)->group != 1 || has_padding(n) ||
-            node_in(n, node_slot(n, "scale")))
+            node_in(n, node_slot(n, "scale")) || node_in(n, node_slot(n, "steps")))
             continue;
         Node *mul = node_in(n, 0)->def;
         if (mul && mul->op == OP_mul && value_single_user(node_out(mul)) && scaling_weights_pays(n))

@@ -132,8 +132,7 @@ static Node *zeros_before(const Node *conv) {
     bool plain = conv->op == OP_dwconv2d || (conv->op == OP_conv2d && conv_attrs(conv)->group == 1);
     if (!plain || conv->nresults != 1 || !has_constant_weights(conv))
         return NULL;
-    if (conv->op == OP_conv2d &&
-        (node_in(conv, node_slot(conv, "scale")) || node_in(conv, node_slot(conv, "residual"))))
+    if (conv->op == OP_conv2d && (node_in(conv, node_slot(conv, "scale")) || has_epilogue(conv)))
         return NULL;
     Node *r = node_in(conv, 0)->def;
     bool found = r && r->op == OP_resize && value_single_user(node_out(r)) == conv &&

@@ -43,6 +43,7 @@ static const char *const level2[] = {
     /* memory */
     "dedupe-constants",
     "layout",
+    "fuse-steps",
     "batch-loop",
     "fuse-dw",
     "add-scratch",

@@ -70,7 +70,7 @@ static void check_operand(Op op, int slot, const char *name, OperandKind kind) {
 
 static void operands_of_ops(void **state) {
     (void)state;
-    assert_int_equal(op_operand_count(OP_conv2d), 5);
+    assert_int_equal(op_operand_count(OP_conv2d), 6);
     check_operand(OP_conv2d, 0, "x", OPERAND_REQUIRED);
     check_operand(OP_conv2d, 2, "b", OPERAND_OPTIONAL);
     check_operand(OP_conv2d, 3, "scale", OPERAND_NAMED);
@@ -193,7 +193,7 @@ static void operands_fill_all_slots(void **state) {
     Value *x = input(g, "x");
     Value *w = graph_constant(g, "w", tensor_new(&g->arena, DT_f32, SHAPE(3, 4, 1, 1)));
     Node *n = node_new(g, OP_conv2d, NULL, "y", (Value *[]){x, w}, 2);
-    assert_int_equal(n->noperands, 5);
+    assert_int_equal(n->noperands, 6);
     assert_null(node_in(n, 2));
     assert_null(node_in(n, 99));
     assert_int_equal(node_slot(n, "residual"), 4);

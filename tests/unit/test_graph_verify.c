@@ -273,7 +273,7 @@ static void faults_of_nodes(void **state) {
     expect_fault(take_attrs, "conv2d %y lacks attributes");
     expect_fault(add_attrs, "relu %a has, but shouldn't have, attributes");
     expect_fault(take_origin, "relu %a has no origin");
-    expect_fault(take_slots, "conv2d %y has 3 operand slots, 5 are right");
+    expect_fault(take_slots, "conv2d %y has 3 operand slots, 6 are right");
     expect_fault(take_all_operands, "concat %c has 0 operand slots, 1 are right");
     expect_fault(take_required_operand, "conv2d %y: operand w is missing");
     expect_fault(take_results, "conv2d %? has 0 results, 1 to 2 are right");
