@@ -27,6 +27,7 @@ typedef struct GemmKernel {
     Reg *panels, *w_panel, *c_plane, *c_row, *c_panel, *r_plane, *r_row, *r_panel;
     Reg *rows, *tiles;
     Reg *tails;        /* 1 or 0: whether a row ends with a tile of mr_tail; NULL where none does */
+    bool far;          /* inputs come from beyond the second cache */
     Reg *block_size;   /* ablock as a register, where ablock > 1 */
     Reg *acc[MAX_ACC]; /* [pixel][vector] */
 } GemmKernel;
@@ -96,6 +97,13 @@ static void tap_row(GemmKernel *gk, Reg *row, Reg *w, int mr, Reg *count) {
     build_close(&gk->b);
 }
 
+/* The tile's inputs of two blocks of channels ahead: planes are far apart, and what has left the
+ * second cache comes too late where the processor itself has to find out. */
+static void prefetch_inputs(GemmKernel *gk, Reg *block, int mr) {
+    for (int m = 0; m < mr; m++)
+        build_prefetch(&gk->b, addr_plus(addr_of(block, m * gk->g->pixel_step), gk->a_plane, 2));
+}
+
 /* All of K for the input that starts at `at`; w moves on behind the last weight. */
 static void loop_over_k(GemmKernel *gk, Reg *at, Reg *w, int mr) {
     Builder *b = &gk->b;
@@ -104,6 +112,8 @@ static void loop_over_k(GemmKernel *gk, Reg *at, Reg *w, int mr) {
     Reg *left = g->ablock > 1 ? build_op(b, INST_mov, "left", gk->k, NULL, NULL) : NULL;
     build_for(b, "cb", bound_const(0), bound_reg(gk->k_blocks), 1);
     Reg *count = left ? build_op(b, INST_min, "count", left, gk->block_size, NULL) : NULL;
+    if (gk->far)
+        prefetch_inputs(gk, block, mr);
     if (g->kh == 1) {
         tap_row(gk, block, w, mr, count);
     } else {
@@ -240,6 +250,15 @@ static void kernel_body(GemmKernel *gk, const Schedule *s) {
 
 /* ---- kernels and calls ----------------------------------------------------------------------- */
 
+/* Whether inputs are more than the second cache keeps, and of so many channels that looking ahead
+ * pays. */
+static bool reads_far(const Gemm *g, const Target *t) {
+    enum { FEWEST = 64 };
+    int64_t bytes = g->k * g->rows * g->length * (int64_t)sizeof(float);
+    return g->kh == 1 && g->kw == 1 && g->ablock > 1 && g->k >= FEWEST &&
+           bytes > t->l2_bytes * 3 / 4;
+}
+
 static const char *kernel_name(Lower *lo, const Gemm *g, const Schedule *s, int nv, bool half) {
     Buf b = {0};
     buf_printf(&b, "%s_%dx%d%s", g->stem, s->mr, nv, half ? "h" : "");
@@ -249,6 +268,7 @@ static const char *kernel_name(Lower *lo, const Gemm *g, const Schedule *s, int 
         buf_printf(&b, "_%s", act_name(g->act));
     buf_puts(&b, g->residual ? "_res" : "");
     buf_puts(&b, g->steps.rows ? "_steps" : "");
+    buf_puts(&b, reads_far(g, lo->cx->target) ? "_far" : "");
     const char *name = arena_strdup(&lo->m->arena, b.data);
     buf_free(&b);
     return name;
@@ -286,6 +306,7 @@ static void declare_params(GemmKernel *gk, Kernel *k, const Schedule *s) {
 static Kernel *build_kernel(Lower *lo, const Gemm *g, const Schedule *s, int nv, bool half) {
     Kernel *k = kernel_new(lo->m, kernel_name(lo, g, s, nv, half));
     GemmKernel gk = {.g = g, .lanes = lower_lanes(lo), .nv = nv, .half = half};
+    gk.far = reads_far(g, lo->cx->target);
     declare_params(&gk, k, s);
     ensure(s->mr * nv <= MAX_ACC);
     for (int i = 0; i < s->mr * nv; i++)

@@ -38,6 +38,8 @@ static const ConvCase conv_cases[] = {
     {3, 24, 4, 4, 40, 1, 1, 1, 1, 1, 1, {0}, ACT_silu, true, true, true},
     {1, 16, 8, 8, 16, 1, 1, 2, 2, 1, 1, {0}, ACT_relu, true, false, false},
     {1, 20, 6, 6, 18, 1, 1, 1, 1, 1, 1, {1, 0, 2, 3}, ACT_hard_sigmoid, true, false, false},
+    /* more inputs than the second cache keeps */
+    {1, 1030, 14, 14, 5, 1, 1, 1, 1, 1, 1, {0}, ACT_none, true, false, true},
     /* stems: few channels, from the caller's layout, symmetric and TensorFlow's SAME */
     {1, 3, 32, 32, 32, 3, 3, 2, 2, 1, 1, {1, 1, 1, 1}, ACT_silu_exp2, true, false, false},
     {1, 3, 33, 31, 24, 3, 3, 2, 2, 1, 1, {0, 0, 1, 1}, ACT_relu6, true, false, false},
