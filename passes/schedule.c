@@ -27,9 +27,11 @@ static double step_cycles(int64_t m, int64_t v, bool half, const Target *t) {
     return fmax(fmax(fma, load), fmax(issue, 4)) + 0.25;
 }
 
-/* A tile needs its accumulators, one register per weight vector and one for the input. */
+/* A tile needs its accumulators, one register per weight vector and one for the input; some more
+ * for inputs where all are loaded first: with two less, LLVM's code for ARM goes to the stack. */
 static bool fits(int64_t m, int64_t v, const Target *t) {
-    return m * v + v + 1 <= t->vector_regs;
+    int64_t inputs = target_arch(t)->memory_operands ? 1 : 3;
+    return m * v + v + inputs <= t->vector_regs;
 }
 
 /* Cycles of one step for the weights that it reads: every tile of a panel reads them all again,

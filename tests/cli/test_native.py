@@ -6,6 +6,7 @@ EFFNETC_COMMAND is the built command. Where it is built without LLVM, it has to 
 import ctypes
 import json
 import os
+import platform
 import shutil
 import stat
 import struct
@@ -360,6 +361,20 @@ class Files(Native):
             self.assertRegex(sections, r"\.note\.GNU-stack +PROGBITS +\S+ \S+ 0+ 00 +0 ")
             for line in sections.splitlines():
                 self.assertNotRegex(line, r" WAX? .* [1-9a-f][0-9a-f]* 00 +WA")
+
+    def test_another_machine(self):
+        """Files for ARM are made anywhere; run, they are refused with what to do."""
+        kinds = {"obj": "net.o"}
+        if shutil.which("aarch64-linux-gnu-ld") or shutil.which("ld.lld"):
+            kinds["shared"] = "net.so"
+        self.emit(",".join([*kinds, "asm", "llvm"]), "--target=aarch64")
+        for name in kinds.values():
+            self.assertIn("AArch64", self.shell("readelf", "-h", "out/" + name))
+        self.assertEqual(self.symbols("out/net.o", "-u"), set())
+        self.assertIn(b"fmla", self.read("out/net.s"))
+        if platform.machine() not in ("aarch64", "arm64"):
+            self.check(UNSUPPORTED, "verify", self.model, "--target=aarch64",
+                       says=["can't run code for aarch64", "--backend=loop-interp"])
 
     def test_shared_library(self):
         self.emit("shared", "--target=generic")

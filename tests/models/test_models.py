@@ -147,6 +147,13 @@ class Lite0(ModelTest):
                      ("--input", data / "lite0_chelsea.png", "--fit", "stretch"),
                      data / "lite0_chelsea.out.npy")
 
+    def test_reference_of_other_targets(self):
+        """Those that few machines run, in the loop interpreter: compiled, they give its bits."""
+        for target in ("x86-64-v2", "aarch64"):
+            with self.subTest(target=target):
+                self.ok(TOOLS["effnetc"], "verify", self.model.path, *self.model.input, "--backend=loop-interp",
+                        "--expect", self.model.reference, "--tolerance", "1e-4", "--target", target)
+
     def test_picture(self):
         out = self.ok(TOOLS["effnetc"], "run", self.model.path, "--input",
                       next((SOURCE / "examples/images").glob("chelsea.*")), "--labels",
