@@ -428,6 +428,8 @@ Value *onnx_to_small(OnnxNode *n, const char *part, Value *x, const SmallType *s
 
 /* Says that of v only the first elements along axis are there: as many as count, an i64[]. */
 void onnx_set_count(OnnxNode *n, Value *v, int axis, Value *count);
+/* The axis of input i whose size depends on data; -1: none. */
+int onnx_counted_axis(const OnnxNode *n, int i);
 /* Carries counts from the operands of a new node to its results, or complains. */
 void counts_carry(OnnxNode *n, const Node *x);
 /* Complains where n's outputs have no counts and its inputs have. */

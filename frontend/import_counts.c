@@ -4,7 +4,8 @@
  * with what isn't is refused. What is behind the count has values that are safe to compute with. */
 #include "frontend/import.h"
 
-/* Along `axis` the first `count` (i64[]) elements are there. */
+/* Along `axis` the first `count` (i64[]) elements are there. Of a value, by its name; or the
+ * smaller count that was made of another one, by that one's name and the limit. */
 typedef struct Counted {
     int axis;
     Value *count;
@@ -65,11 +66,11 @@ static int carry_transpose(const Node *x, int slot, int axis) {
     return -1;
 }
 
+/* The first so many: counts_carry bounds the count. */
 static int carry_slice(const Node *x, int slot, int axis) {
     const SliceAttrs *a = slice_attrs(x);
-    bool whole =
-        a->steps.v[axis] == 1 && a->sizes.v[axis] == node_in(x, slot)->type.shape.dim[axis];
-    return whole ? axis : -1;
+    (void)slot;
+    return a->starts.v[axis] == 0 && a->steps.v[axis] == 1 ? axis : -1;
 }
 
 static int carry_pad(const Node *x, int slot, int axis) {
@@ -162,6 +163,23 @@ static bool is_any_counted(const Importer *im, const Node *x) {
     return false;
 }
 
+int onnx_counted_axis(const OnnxNode *n, int i) {
+    const Counted *c = counted(n->im, onnx_input(n, i));
+    return c ? c->axis : -1;
+}
+
+/* min(count, limit): the same value for all that are cut alike. */
+static Value *bounded(OnnxNode *n, Value *count, int64_t limit) {
+    const char *key = arena_printf(&n->im->arena, "%s\n%lld", count->name, (long long)limit);
+    Counted *c = map_get(&n->im->counts, key);
+    if (!c) {
+        c = ARENA_NEW(&n->im->arena, Counted);
+        *c = (Counted){0, onnx_by_scalar(n, OP_min, "count", count, (double)limit)};
+        map_put(&n->im->arena, &n->im->counts, key, c);
+    }
+    return c->count;
+}
+
 void counts_carry(OnnxNode *n, const Node *x) {
     if (n->im->counts.len == 0 || !is_any_counted(n->im, x))
         return;
@@ -171,6 +189,9 @@ void counts_carry(OnnxNode *n, const Node *x) {
                          "the size of its input depends on data, and it (%s) works across the "
                          "axis concerned",
                          op_info(x->op)->name);
+    if (!n->failed && x->op == OP_slice &&
+        slice_attrs(x)->sizes.v[y.axis] < node_in(x, 0)->type.shape.dim[y.axis])
+        y.count = bounded(n, y.count, slice_attrs(x)->sizes.v[y.axis]);
     for (int i = 0; i < x->nresults && !n->failed; i++)
         onnx_set_count(n, x->results[i], y.axis, y.count);
 }

@@ -106,6 +106,8 @@ static void import_slice(OnnxNode *n, const SliceArgs *a) {
         int64_t step = a->steps.n ? a->steps.v[i] : 1;
         if (step == 0)
             onnx_bad(n, "a step is 0");
+        else if (axis == onnx_counted_axis(n, 0) && (a->starts.v[i] < 0 || a->ends.v[i] < 0))
+            onnx_unsupported(n, "it counts from the end of what has a size that depends on data");
         else {
             Range one = range_of(s->dim[axis], a->starts.v[i], a->ends.v[i], step);
             r.starts[axis] = one.start;

@@ -79,6 +79,42 @@ static void outputs_share_a_count(void **state) {
     imported_free(&m);
 }
 
+/* The first three of what is there: of several tensors as many. */
+static void first_ones(void **state) {
+    (void)state;
+    Buf g = with_places(), from_end = with_places();
+    add_ints(&g, "from", "0");
+    add_ints(&g, "to", "3");
+    add_ints(&g, "last", "1");
+    add_node(&g, "Slice", "at,from,to,last", "first", NULL);
+    add_node(&g, "Gather", "x,at", "picked", NULL);
+    add_node(&g, "Slice", "picked,from,to,last", "y", NULL);
+    add_y(&g);
+    add_output(&g, "first", ONNX_INT64, NULL);
+    Imported m = import_ok(&g, 13);
+    Arena a = {0};
+    Diag d = {0};
+    Tensor *in = tensor_wrap(&a, DT_f32, SHAPE(4), F(0, 5, 0, 0)), *out[3];
+    assert_int_equal(m.g->outputs.len, 3);
+    assert_int_equal(graph_output_count(m.g, 0)->count, 2);
+    assert_int_equal(graph_output_count(m.g, 1)->count, 2);
+    assert_true(graph_eval(m.g, &in, out, &a, &d));
+    assert_int_equal(out[0]->shape.dim[1], 3);
+    assert_int_equal(tensor_i64(out[2], 0), 1);
+    in = tensor_wrap(&a, DT_f32, SHAPE(4), F(1, 5, 2, 3));
+    assert_true(graph_eval(m.g, &in, out, &a, &d));
+    assert_int_equal(tensor_i64(out[2], 0), 3);
+    imported_free(&m);
+    arena_free(&a);
+    diag_free(&d);
+
+    add_ints(&from_end, "from", "0");
+    add_ints(&from_end, "to", "-1");
+    add_ints(&from_end, "last", "1");
+    add_op(&from_end, "Slice", "at,from,to,last", NULL);
+    assert_fails(&from_end, 13, EXIT_UNSUPPORTED, "from the end");
+}
+
 static void assert_refused(const char *op, const char *inputs, Buf *attrs, const char *why) {
     Buf g = with_places();
     add_node(&g, "Gather", "x,at", "picked", NULL); /* [1,n] */
@@ -129,11 +165,9 @@ static void values_are_right(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rows_keep_their_count),
-        cmocka_unit_test(indices_give_their_count),
-        cmocka_unit_test(outputs_share_a_count),
-        cmocka_unit_test(mixing_rows_is_refused),
-        cmocka_unit_test(counts_that_differ_are_refused),
+        cmocka_unit_test(rows_keep_their_count),  cmocka_unit_test(indices_give_their_count),
+        cmocka_unit_test(outputs_share_a_count),  cmocka_unit_test(first_ones),
+        cmocka_unit_test(mixing_rows_is_refused), cmocka_unit_test(counts_that_differ_are_refused),
         cmocka_unit_test(values_are_right),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
