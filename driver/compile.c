@@ -1,6 +1,8 @@
 /* compile.c: a loaded model through the passes to loop IR; the options of all that. */
 #include "driver/driver.h"
 
+#include "passes/family.h"
+
 #include <string.h>
 
 static const Option compiler_rows[] = {
@@ -157,7 +159,7 @@ bool model_prepare(effnetc_model *m) {
 
 /* fuse-residual and what follows choose among nodes, by their order or for the target. Remarks are
  * for compilations: they are dropped. */
-Graph *model_canonical(effnetc_model *m) {
+static Graph *canonical(effnetc_model *m, bool without_rounding) {
     int n;
     const char *const *names = pipeline(2, &n);
     if (m->diag->errors || !model_source(m))
@@ -166,12 +168,25 @@ Graph *model_canonical(effnetc_model *m) {
     PassContext cx = pass_context(m);
     cx.diag = &remarks;
     Program p = {.graph = m->source};
+    RunnerOptions options = {.verify_each = m->options.verify_passes};
     m->source = NULL;
-    bool ok = run_passes(&p, names, passes_before(names, n, "fuse-residual"), &cx,
-                         &(RunnerOptions){.verify_each = m->options.verify_passes});
+    int first = passes_before(names, n, "expand-conv");
+    bool ok = run_passes(&p, names, first, &cx, &options);
+    if (ok && without_rounding)
+        network_without_rounding(p.graph);
+    n = passes_before(names, n, "fuse-residual");
+    ok = ok && run_passes(&p, names + first, n - first, &cx, &options);
     ensure(ok);
     diag_free(&remarks);
     return p.graph;
+}
+
+Graph *model_canonical(effnetc_model *m) {
+    return canonical(m, false);
+}
+
+Graph *model_structure(effnetc_model *m) {
+    return canonical(m, true);
 }
 
 bool model_compile(effnetc_model *m) {

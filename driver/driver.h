@@ -204,6 +204,8 @@ bool model_prepare(effnetc_model *m);
 /* The graph behind the passes that only find what it says, one graph a network: the caller's, who
  * frees it. It takes m's source, which model_source loads again. NULL with errors. */
 Graph *model_canonical(effnetc_model *m);
+/* The same of a quantised network as if it weren't: for its structure, not for its values. */
+Graph *model_structure(effnetc_model *m);
 /* What the passes of a compilation get. */
 PassContext pass_context(const effnetc_model *m);
 

@@ -30,7 +30,7 @@ int node_block(const Structure *s, const Node *n) {
 
 bool structure_open(Structure *s, effnetc_model *m) {
     s->m = m;
-    s->graph = model_canonical(m);
+    s->graph = model_structure(m);
     if (!s->graph)
         return false;
     network_recognise(s->graph, &m->arena, &s->net);

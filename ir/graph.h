@@ -319,8 +319,8 @@ int graph_number_nodes(Graph *g);
 /* Multiply-accumulates of one node and of the graph: conv2d, dwconv2d, dense, se; saturated. */
 int64_t node_macs(const Node *n);
 int64_t graph_macs(const Graph *g);
-/* Learned weights: elements of float constants. Scalars are arguments of operators, and the means
- * and variances of batch norms are measured. */
+/* Learned weights: elements of float constants, and of integers that are dequantised. Scalars are
+ * arguments of operators; means and variances of batch norms, and scales, are measured. */
 int64_t graph_parameters(const Graph *g);
 
 #define FOR_EACH_NODE(g, n) for (Node *n = (g)->first; n; n = n->next)

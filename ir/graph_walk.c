@@ -116,19 +116,36 @@ int64_t graph_macs(const Graph *g) {
     return sum;
 }
 
-/* Whether batch norms alone use v, as a mean or a variance. */
+/* Whether v is there as a mean or a variance of a batch norm. */
+static bool is_mean_or_variance(const Use *u) {
+    return u->user && u->user->op == OP_batch_norm && u->slot >= node_slot(u->user, "mean");
+}
+
+/* Or as a scale of what is quantised. */
+static bool is_scale(const Use *u) {
+    return u->user && (u->user->op == OP_quantize || u->user->op == OP_dequantize) && u->slot > 0;
+}
+
 static bool is_statistic(const Value *v) {
     for (const Use *u = v->uses; u; u = u->next)
-        if (!u->user || u->user->op != OP_batch_norm || u->slot < node_slot(u->user, "mean"))
+        if (!is_mean_or_variance(u) && !is_scale(u))
             return false;
     return v->uses != NULL;
+}
+
+/* Whether v is of floats, or stands for some. */
+static bool is_learned(const Value *v) {
+    bool stands = false;
+    for (const Use *u = v->uses; u; u = u->next)
+        stands |= u->user && u->user->op == OP_dequantize && u->slot == 0;
+    return dtype_is_float(v->type.dtype) || stands;
 }
 
 int64_t graph_parameters(const Graph *g) {
     int64_t sum = 0;
     for (size_t i = 0; i < g->constants.len; i++) {
         const Value *v = g->constants.data[i];
-        if (dtype_is_float(v->type.dtype) && v->type.shape.rank > 0 && !is_statistic(v))
+        if (is_learned(v) && v->type.shape.rank > 0 && !is_statistic(v))
             sum += shape_elems(&v->type.shape);
     }
     return sum;

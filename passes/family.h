@@ -129,6 +129,12 @@ void network_recognise(Graph *g, Arena *a, Network *out);
 /* "MBConv6 k5 s2 se 0.25", "FusedMBConv4 k3 s1", "stem k3 s2". */
 const char *block_name(const NetBlock *b, Arena *a);
 
+/* ---- family_quantized.c ---------------------------------------------------------------------- */
+
+/* Takes out what rounds and quantises, so that network_recognise sees the blocks; values are other
+ * ones then. For a graph behind fuse-quantize. False where there is nothing of the kind. */
+bool network_without_rounding(Graph *g);
+
 /* ---- family_decoder.c ------------------------------------------------------------------------ */
 
 /* The decoder of a recognised member, by the marks that network_recognise leaves. */
