@@ -100,3 +100,14 @@ bool is_conv_1x1(const Node *n) {
            a->stride.v[1] == 1 && a->group == 1 && !has_padding(n) &&
            !node_in(n, node_slot(n, "scale")) && !has_epilogue(n);
 }
+
+bool dense_of_pixels(Node *n) {
+    Node *r = node_in(n, 0)->def;
+    if (!r || r->op != OP_reshape)
+        return false;
+    const Shape *from = &node_in(r, 0)->type.shape, *to = &node_out(r)->type.shape;
+    if (from->rank != 4 || from->dim[0] != to->dim[0] || from->dim[1] != to->dim[1])
+        return false;
+    node_set_operand(n, 0, node_in(r, 0));
+    return true;
+}

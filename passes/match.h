@@ -38,5 +38,7 @@ bool has_padding(const Node *conv); /* conv2d or dwconv2d */
 bool has_epilogue(const Node *conv);
 bool is_conv_1x1(
     const Node *n); /* conv2d, 1x1, stride 1, no padding, one group, no scale, residual or steps */
+/* Makes a dense of [N,K,1,1] that is reshaped to [N,K] one of that; false where it isn't. */
+bool dense_of_pixels(Node *n);
 
 #endif

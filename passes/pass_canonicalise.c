@@ -153,14 +153,7 @@ static bool rewrite_conv2d(Graph *g, Node *n) {
 
 static bool rewrite_dense(Graph *g, Node *n) {
     (void)g;
-    Node *r = node_in(n, 0)->def;
-    if (!r || r->op != OP_reshape)
-        return false;
-    const Shape *from = &node_in(r, 0)->type.shape, *to = &node_out(r)->type.shape;
-    if (from->rank != 4 || from->dim[0] != to->dim[0] || from->dim[1] != to->dim[1])
-        return false;
-    node_set_operand(n, 0, node_in(r, 0));
-    return true;
+    return dense_of_pixels(n);
 }
 
 /* Whether both dims of the planes of x are among the axes, and nothing else. */

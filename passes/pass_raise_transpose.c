@@ -1,10 +1,14 @@
-/* raise-transpose: the transposes of exporters that think in NHWC meet and cancel. One that undoes
- * another one further up, or that puts a graph input in order, moves there past
+/* raise-transpose: the transposes of exporters that think in NHWC meet and cancel. First they move
+ * down, past ops that read nothing else but constants and results of the same transpose; whoever
+ * else reads those results. Then one that undoes another one further up, or that puts a graph input
+ * in order, moves there past
  *
  *   elementwise ops with one operand that isn't a constant         the constants are transposed
  *   elementwise ops between two results of the opposite transpose
- *   pad; slice; gather by a constant list; reduce_mean with keepdims, which becomes global_avg_pool
- *   where it is that
+ *   pad; slice; concat (down); gather by a constant list; reductions with keepdims, of which a mean
+ *   may become global_avg_pool
+ *
+ * A transpose that moves dims of 1 alone, next to a reshape, becomes part of that.
  *
  * and two in a row become one, or none. What was the preprocessing of an NHWC picture is then
  * behind its transpose, next to the convolution. Needs: fuse-silu (or x * sigmoid(x) is in the
@@ -60,13 +64,16 @@ static int data_slot(const Node *n) {
     return slot;
 }
 
+static bool is_reduction(const Node *n) {
+    return op_info(n->op)->attrs == ATTRSET_reduce;
+}
+
 static bool is_passable(const Node *n) {
     if (op_info(n->op)->flags & OPF_ELEMENTWISE)
         return data_slot(n) >= 0;
     if (n->op == OP_gather)
         return node_in(n, 1)->constant && node_in(n, 1)->type.shape.rank == 1;
-    return n->op == OP_pad || n->op == OP_slice ||
-           (n->op == OP_reduce_mean && reduce_attrs(n)->keepdims);
+    return n->op == OP_pad || n->op == OP_slice || (is_reduction(n) && reduce_attrs(n)->keepdims);
 }
 
 /* An elementwise op whose operands all are results of transposes that `perm` undoes. */
@@ -85,11 +92,15 @@ static Value *data_of(const Node *n) {
     return node_in(n, op_info(n->op)->flags & OPF_ELEMENTWISE ? data_slot(n) : 0);
 }
 
+static bool is_reshape(const Value *v) {
+    return v->def && v->def->op == OP_reshape;
+}
+
 /* Whether there is something to meet for the transpose n on its way up. */
 static bool has_aim(const Node *n) {
     const Value *v = node_in(n, 0);
     for (;;) {
-        if (v->is_input || is_transpose(v))
+        if (v->is_input || is_transpose(v) || (is_reshape(v) && node_in(v->def, 0)->is_input))
             return true;
         if (!v->def || !value_single_user(v))
             return false;
@@ -146,14 +157,6 @@ static bool is_plane(Ints axes, int rank) {
     return rank == 4 && axes.n == 2 && axes.v[0] == 2 && axes.v[1] == 3;
 }
 
-static Node *new_mean(Graph *g, Node *at, Value *x, Ints axes) {
-    if (is_plane(axes, x->type.shape.rank))
-        return new_node(g, OP_global_avg_pool, at, (Value *[]){x}, 1);
-    Node *mean = new_node(g, OP_reduce_mean, at, (Value *[]){x}, 1);
-    *reduce_attrs(mean) = (ReduceAttrs){.axes = axes, .keepdims = true};
-    return mean;
-}
-
 /* Entries for each dim, and an axis, in the order that perm gives the results. */
 static void permute_attrs(Graph *g, Node *q, Ints perm) {
     if (q->op == OP_pad) {
@@ -163,7 +166,9 @@ static void permute_attrs(Graph *g, Node *q, Ints perm) {
         SliceAttrs *a = slice_attrs(q);
         *a = (SliceAttrs){permuted(g, a->starts, perm), permuted(g, a->sizes, perm),
                           permuted(g, a->steps, perm)};
-    } else if (q->op == OP_gather) {
+    } else if (is_reduction(q)) {
+        reduce_attrs(q)->axes = permuted_axes(g, reduce_attrs(q)->axes, perm);
+    } else if (q->op == OP_gather || q->op == OP_concat) {
         AxisAttrs *a = axis_attrs(q);
         Ints axis = permuted_axes(g, (Ints){&a->axis, 1}, perm);
         a->axis = axis.v[0];
@@ -181,8 +186,9 @@ static Node *passed(Graph *g, Node *n, const Node *p) {
                 : v->constant ? transposed_constant(g, n, v, perm)
                               : transposed(g, n, v, perm);
     }
-    if (p->op == OP_reduce_mean)
-        return new_mean(g, n, in[0], permuted_axes(g, reduce_attrs(p)->axes, perm));
+    if (p->op == OP_reduce_mean &&
+        is_plane(permuted_axes(g, reduce_attrs(p)->axes, perm), in[0]->type.shape.rank))
+        return new_node(g, OP_global_avg_pool, n, in, 1);
     Node *q = new_node(g, p->op, n, in, p->noperands);
     AttrSet set = op_info(p->op)->attrs;
     if (p->attrs)
@@ -212,6 +218,144 @@ static void merge(Graph *g, Node *n) {
         node_erase(g, first);
 }
 
+/* ---- down ------------------------------------------------------------------------------------ */
+
+/* Whether n reads results of one transpose, which *perm is, and constants alone. */
+static bool reads_transposes(const Node *n, Ints *perm) {
+    *perm = (Ints){NULL, 0};
+    for (int i = 0; i < n->noperands; i++) {
+        const Value *v = node_in(n, i);
+        if (!v || (v->constant && !v->constant->data))
+            return false;
+        if (v->constant)
+            continue;
+        if (!is_transpose(v))
+            return false;
+        Ints other = perm_of(v->def);
+        if (perm->n && (perm->n != other.n ||
+                        memcmp(perm->v, other.v, (size_t)other.n * sizeof *other.v) != 0))
+            return false;
+        *perm = other;
+    }
+    return perm->n > 0;
+}
+
+/* Whether a transpose can move from n's operands to its result. */
+static bool can_sink(const Node *n, Ints *perm) {
+    bool fits = (op_info(n->op)->flags & OPF_ELEMENTWISE) || n->op == OP_concat || is_passable(n);
+    return fits && n->nresults == 1 && n->noperands <= MAX_OPERANDS && reads_transposes(n, perm) &&
+           node_out(n)->type.shape.rank == perm->n;
+}
+
+static Ints inverse(Graph *g, Ints perm) {
+    int64_t v[MAX_RANK];
+    for (int i = 0; i < perm.n; i++)
+        v[perm.v[i]] = i;
+    return (Ints){arena_copy(&g->arena, v, (size_t)perm.n * sizeof *v), perm.n};
+}
+
+/* The transposes of p's operands become one of its result. */
+static void sink(Graph *g, Node *p, Ints perm) {
+    Node *at = p->next ? p->next : NULL;
+    Value *y = node_out(p);
+    Node *undo = node_new(g, OP_transpose, at, y->name, &y, 1);
+    transpose_attrs(undo)->perm = inverse(g, perm);
+    node_infer_or_die(undo);
+    Node *redo = node_new(g, OP_transpose, at, y->name, (Value *[]){node_out(undo)}, 1);
+    transpose_attrs(redo)->perm = perm;
+    node_infer_or_die(redo);
+    redo->origin = undo->origin = p->origin;
+    value_replace(y, node_out(redo));
+    node_set_operand(undo, 0, y);
+    Node *q = move(g, undo);
+    for (int i = 0; i < q->noperands; i++) {
+        Node *t = node_in(q, i)->def;
+        if (!t || t->op != OP_transpose || !is_transpose(node_in(t, 0)))
+            continue;
+        node_set_operand(q, i, node_in(node_in(t, 0)->def, 0));
+        if (!node_out(t)->uses)
+            node_erase(g, t);
+    }
+}
+
+/* ---- dims of 1 ------------------------------------------------------------------------------- */
+
+/* Whether all dims of n's operand but those of 1 stay in order. */
+static bool moves_ones(const Node *n) {
+    Ints perm = perm_of(n);
+    int64_t last = -1;
+    for (int i = 0; i < perm.n; i++) {
+        if (node_out(n)->type.shape.dim[i] == 1)
+            continue;
+        if (perm.v[i] < last)
+            return false;
+        last = perm.v[i];
+    }
+    return true;
+}
+
+/* n, a reshape or what is one, becomes a reshape of what stands behind reshapes and such
+ * transposes. */
+static void join_reshapes(Graph *g, Node *n) {
+    Value *x = node_in(n, 0);
+    while (x->def && (x->def->op == OP_reshape || (is_transpose(x) && moves_ones(x->def))))
+        x = node_in(x->def, 0);
+    bool same = shape_equal(&x->type.shape, &node_out(n)->type.shape);
+    replace_node(g, n, same ? x : new_reshape(g, n, x, node_out(n)->type.shape));
+}
+
+/* Whether the dims that a reduction of a transpose's result leaves are in their old order. */
+static bool leaves_order(const Node *n, Ints perm) {
+    bool reduced[MAX_RANK] = {false};
+    for (int i = 0; i < reduce_attrs(n)->axes.n; i++)
+        reduced[reduce_attrs(n)->axes.v[i]] = true;
+    int64_t last = -1;
+    for (int i = 0; i < perm.n; i++) {
+        if (!reduced[i] && perm.v[i] < last)
+            return false;
+        last = reduced[i] ? last : perm.v[i];
+    }
+    return true;
+}
+
+/* A reduction without keepdims of a transpose's result is one with them, reshaped. */
+static bool sink_reduction(Graph *g, Node *n) {
+    Value *x = node_in(n, 0);
+    Ints perm;
+    if (!is_reduction(n) || reduce_attrs(n)->keepdims || !is_transpose(x) ||
+        !leaves_order(n, perm_of(x->def)))
+        return false;
+    Node *whole = new_node(g, n->op, n, (Value *[]){x}, 1);
+    *reduce_attrs(whole) = (ReduceAttrs){reduce_attrs(n)->axes, true};
+    node_infer_or_die(whole);
+    Node *reshape = new_reshape(g, n, node_out(whole), node_out(n)->type.shape)->def;
+    replace_node(g, n, node_out(reshape));
+    if (can_sink(whole, &perm))
+        sink(g, whole, perm);
+    join_reshapes(g, reshape);
+    return true;
+}
+
+static void sink_one(Graph *g, Node *n) {
+    Ints perm;
+    if (n->op == OP_reshape && is_transpose(node_in(n, 0)) && moves_ones(node_in(n, 0)->def)) {
+        join_reshapes(g, n);
+    } else if (n->op == OP_transpose && is_reshape(node_in(n, 0)) && moves_ones(n)) {
+        join_reshapes(g, n);
+    } else if (n->op == OP_transpose) {
+        while (is_transpose(node_in(n, 0)))
+            merge(g, n);
+        if (is_identity(perm_of(n)))
+            replace_node(g, n, node_in(n, 0));
+    } else if (n->op == OP_dense) {
+        dense_of_pixels(n);
+    } else if (!sink_reduction(g, n) && can_sink(n, &perm)) {
+        sink(g, n, perm);
+    }
+}
+
+/* ---- up -------------------------------------------------------------------------------------- */
+
 /* Where to go on, backwards. */
 static Node *raise(Graph *g, Node *n) {
     while (is_transpose(node_in(n, 0)))
@@ -222,13 +366,18 @@ static Node *raise(Graph *g, Node *n) {
         return before;
     }
     Node *p = node_in(n, 0)->def;
-    bool passes =
-        p && p->noperands <= MAX_OPERANDS && value_single_user(node_in(n, 0)) && has_aim(n);
+    bool passes = p && p->op != OP_reshape && p->noperands <= MAX_OPERANDS &&
+                  value_single_user(node_in(n, 0)) && has_aim(n);
     return passes ? move(g, n)->prev : n->prev;
 }
 
 bool pass_raise_transpose(Graph *g, PassContext *cx) {
     (void)cx;
+    for (Node *n = g->first, *next; n; n = next) {
+        next = n->next;
+        sink_one(g, n);
+    }
+    graph_dce(g);
     for (Node *n = g->last; n;)
         n = n->op == OP_transpose ? raise(g, n) : n->prev;
     graph_dce(g);
