@@ -72,6 +72,8 @@ static bool is_passed_over(const Diff *d, const Side *s, const Node *n) {
         return false;
     if (n->op == OP_transpose)
         return is_ignored(d->o, "layout");
+    if (n->op == OP_pixels)
+        return is_ignored(d->o, "layout") && (!node_in(n, 1) || is_ignored(d->o, "preprocessing"));
     return (n->op == OP_add || n->op == OP_sub || n->op == OP_mul || n->op == OP_div) &&
            is_ignored(d->o, "preprocessing");
 }

@@ -44,7 +44,7 @@ DIFFERENT_GRAPHS = [
     ("se_mean_op13", "same_static_op17", "pad: 1x1x1x1 and 0x0x1x1", "pad"),
     ("act_relu6_op17", "act_relu_op17", "act: relu6 and relu", "act"),
     ("se_mean_op13", "head_mean_softmax_op13", "softmax", None),
-    ("keras_op13", "keras_op17_preprocess", "op: conv2d and add", "layout,preprocessing"),
+    ("keras_op13", "keras_op17_preprocess", "shift: none and f32[3]", "layout,preprocessing"),
     ("tv_op17", "tv_v2_op17", "first difference", None),
 ]
 
