@@ -117,11 +117,11 @@ static void put_head(Arena *a, Buf *b, const CParams *params, const EmitInfo *in
 }
 
 void c_put_pictures_header(Buf *b, const Module *m, const CParams *params, const EmitInfo *info) {
-    Arena a = {0};
     const EmitFit *fit = info->pictures ? info->pictures->any : NULL;
-    const char *name = info->name, *up = c_upper(&a, name);
     if (!fit)
         return;
+    Arena a = {0};
+    const char *name = info->name, *up = c_upper(&a, name);
     const CParam *input = input_of(params);
     long long n = (long long)input->buffer->shape.dim[0];
     buf_printf(b, "\n#define %s_MAX_SIDE %d\n#define %s_PICTURE_ARENA_BYTES %lld\n", up,
