@@ -495,6 +495,8 @@ typedef struct Window {
 bool onnx_window(OnnxNode *n, const Shape *x, const int64_t *kernel, Window *w);
 /* From the first to behind the last element that taps along an axis see. */
 int64_t onnx_window_reach(const WindowAxis *a);
+/* How many places the window has along an axis of such a size, padding added; 0: it is larger. */
+int64_t onnx_window_places(const WindowAxis *a, int64_t in);
 /* The window over lines as one over images with a height of 1; others as they are. And such lines
  * [N, C, L]. */
 Window onnx_window_2d(const Window *w);

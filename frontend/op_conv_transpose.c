@@ -204,8 +204,7 @@ static void read_columns(OnnxNode *n, const Ints *image, const Ints *block, Wind
     *columns = (Shape){.rank = whole.rank, .dim = {x->dim[0], x->dim[1]}};
     for (int i = 0; i < w->space && !n->failed; i++) {
         WindowAxis *a = &w->axis[i];
-        int64_t left = image->v[i] + a->front + a->back - onnx_window_reach(a);
-        axis[i] = (Spread){.in = left < 0 ? 0 : left / a->stride + 1,
+        axis[i] = (Spread){.in = onnx_window_places(a, image->v[i]),
                            .stride = a->stride,
                            .reach = onnx_window_reach(a),
                            .before = a->front,

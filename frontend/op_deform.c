@@ -90,8 +90,7 @@ static bool read(OnnxNode *n, Deform *d) {
         return false;
     for (int i = 0; i < d->w.space && !n->failed; i++) {
         const WindowAxis *a = &d->w.axis[i];
-        int64_t left = x->dim[2 + i] + a->front + a->back - onnx_window_reach(a);
-        d->out[i] = left < 0 ? 0 : left / a->stride + 1;
+        d->out[i] = onnx_window_places(a, x->dim[2 + i]);
         if (x->dim[2 + i] < 1 || d->out[i] < 1)
             onnx_bad(n, "its kernel is larger than the padded input");
         else if (!checked_mul(d->taps, a->kernel, &d->taps) ||

@@ -59,18 +59,13 @@ static Value *all_kept(OnnxNode *n, DType dt) {
     return onnx_expand(n, "mask", onnx_scalar(n, "kept", dt, 1), onnx_shape(n, 0));
 }
 
-static void set_mask(OnnxNode *n, Value *mask) {
-    if (n->noutputs > 1 && n->outputs[1])
-        onnx_set_output(n, 1, mask);
-}
-
 /* Without an effect: for inference, and with a ratio of 0. */
 static void keep_all(OnnxNode *n, DType mask) {
     if (n->failed)
         return;
     onnx_set_output(n, 0, onnx_unary(n, OP_identity, NULL, onnx_input(n, 0)));
     if (n->noutputs > 1 && n->outputs[1])
-        set_mask(n, all_kept(n, mask));
+        onnx_set_output(n, 1, all_kept(n, mask));
 }
 
 /* In training: what is kept of x, times what makes up for the rest. */
@@ -79,7 +74,7 @@ static void drop(OnnxNode *n, double ratio, int64_t seed) {
     Value *zero = onnx_scalar(n, "dropped", x->type.dtype, 0);
     Value *y = ratio < 1 ? onnx_by_scalar(n, OP_mul, "scaled", x, 1 / (1 - ratio)) : x;
     onnx_set_output(n, 0, onnx_where(n, NULL, mask, y, zero));
-    set_mask(n, mask);
+    onnx_set_output(n, 1, mask);
 }
 
 /* Dropout-7, with a mask of x's type, and -10 with one of bools. */

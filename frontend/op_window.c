@@ -57,6 +57,11 @@ int64_t onnx_window_reach(const WindowAxis *a) {
     return (a->kernel - 1) * a->dilation + 1;
 }
 
+int64_t onnx_window_places(const WindowAxis *a, int64_t in) {
+    int64_t left = in + a->front + a->back - onnx_window_reach(a);
+    return left < 0 ? 0 : left / a->stride + 1;
+}
+
 /* The padding of SAME: as many outputs as ceil(inputs / stride); an odd one goes behind (upper) or
  * in front (lower). */
 static void same_pads(WindowAxis *a, int64_t in, bool lower) {

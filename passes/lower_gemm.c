@@ -259,16 +259,17 @@ static bool reads_far(const Gemm *g, const Target *t) {
            bytes > t->l2_bytes * 3 / 4;
 }
 
-static const char *kernel_name(Lower *lo, const Gemm *g, const Schedule *s, int nv, bool half) {
+static const char *kernel_name(Lower *lo, const GemmKernel *gk, const Schedule *s) {
+    const Gemm *g = gk->g;
     Buf b = {0};
-    buf_printf(&b, "%s_%dx%d%s", g->stem, s->mr, nv, half ? "h" : "");
+    buf_printf(&b, "%s_%dx%d%s", g->stem, s->mr, gk->nv, gk->half ? "h" : "");
     if (s->mr_tail)
         buf_printf(&b, "_t%d", s->mr_tail);
     if (g->act != ACT_none)
         buf_printf(&b, "_%s", act_name(g->act));
     buf_puts(&b, g->residual ? "_res" : "");
     buf_puts(&b, g->steps.rows ? "_steps" : "");
-    buf_puts(&b, reads_far(g, lo->cx->target) ? "_far" : "");
+    buf_puts(&b, gk->far ? "_far" : "");
     const char *name = arena_strdup(&lo->m->arena, b.data);
     buf_free(&b);
     return name;
@@ -304,9 +305,9 @@ static void declare_params(GemmKernel *gk, Kernel *k, const Schedule *s) {
 }
 
 static Kernel *build_kernel(Lower *lo, const Gemm *g, const Schedule *s, int nv, bool half) {
-    Kernel *k = kernel_new(lo->m, kernel_name(lo, g, s, nv, half));
     GemmKernel gk = {.g = g, .lanes = lower_lanes(lo), .nv = nv, .half = half};
     gk.far = reads_far(g, lo->cx->target);
+    Kernel *k = kernel_new(lo->m, kernel_name(lo, &gk, s));
     declare_params(&gk, k, s);
     ensure(s->mr * nv <= MAX_ACC);
     for (int i = 0; i < s->mr * nv; i++)

@@ -20,8 +20,7 @@ static bool can_block(const Value *v) {
     return v->type.dtype == DT_f32 && (v->type.shape.rank == 2 || v->type.shape.rank == 4);
 }
 
-/* ---- constants --------------------------------------------------------------------------------
- */
+/* ---- constants ------------------------------------------------------------------------------- */
 
 /* A constant that broadcasts to the rank of n's result, as one of that rank. */
 static void align_constant(Graph *g, Node *n, int slot) {

@@ -14,12 +14,12 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, os.pardir, "cli"))
 import onnx_bytes as onnx  # noqa: E402
+from workplace import Workplace  # noqa: E402
 
 COMMAND = os.environ.get("EFFNETC_COMMAND", "effnetc")
 LITE0 = os.path.join(HERE, os.pardir, os.pardir, "examples", "models", "efficientnet_lite0.onnx")
@@ -48,15 +48,7 @@ addEventListener("load", () => setTimeout(() => {
 HOSTILE = '</script><img src=x onerror="faults.push(1)"><!--<script>&amp;"\'\\'
 
 
-class Page(unittest.TestCase):
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.dir = folder.name
-
-    def path(self, name):
-        return os.path.join(self.dir, name)
-
+class Page(Workplace):
     def inspect(self, model, *args):
         out = self.path("page.html")
         p = subprocess.run([COMMAND, "inspect", model, "--html", out, *args], capture_output=True,

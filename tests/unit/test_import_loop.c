@@ -154,15 +154,21 @@ static void test_loop_over_a_shape(void **state) {
 
 /* ---- Scan ------------------------------------------------------------------------------------ */
 
-/* Sums of x[3,2] along its first axis, and each partial one. */
-static void assert_scan(Buf *attrs, const char *outputs, const char *type, const double *want) {
-    Buf g = with_x("3,2"), b = {0};
+/* Gives attrs the body of a Scan whose state is a sum of rows; it gathers each partial one. */
+static void with_sums(Buf *attrs) {
+    Buf b = {0};
     add_inputs(&b, "sum,row");
     add_node(&b, "Add", "sum,row", "next", NULL);
     add_node(&b, "Identity", "next", "partial", NULL);
     add_outputs(&b, "next,partial");
     with_graph(attrs, "body", &b);
     with_int(attrs, "num_scan_inputs", 1);
+}
+
+/* Sums of x[3,2] along its first axis, and each partial one. */
+static void assert_scan(Buf *attrs, const char *outputs, const char *type, const double *want) {
+    Buf g = with_x("3,2");
+    with_sums(attrs);
     add_floats(&g, "zero", "2", F(0, 0), 2);
     add_floats(&g, "zeros", "3", F(0, 0, 0), 3);
     add_node(&g, "Scan", strstr(type, "[3]") ? "zeros,x" : "zero,x", outputs, attrs);
@@ -228,13 +234,8 @@ static void test_bad_scans(void **state) {
 /* Of a batch: y = final sums and z = partial sums of x[2,2,1]. */
 static void assert_scan_8(Buf *attrs, const char *inputs, const char *outputs, const char *type,
                           const double *want) {
-    Buf g = with_x("2,2,1"), b = {0};
-    add_inputs(&b, "sum,row");
-    add_node(&b, "Add", "sum,row", "next", NULL);
-    add_node(&b, "Identity", "next", "partial", NULL);
-    add_outputs(&b, "next,partial");
-    with_graph(attrs, "body", &b);
-    with_int(attrs, "num_scan_inputs", 1);
+    Buf g = with_x("2,2,1");
+    with_sums(attrs);
     add_floats(&g, "start", "2,1", F(0, 10), 2);
     add_ints(&g, "lengths", "2,2");
     add_node(&g, "Scan", inputs, outputs, attrs);
