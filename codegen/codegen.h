@@ -89,6 +89,6 @@ void emit_json(Buf *out, const Module *m, const EmitInfo *info, const EmitFile *
 enum { WEIGHTS_VERSION = 1, WEIGHTS_HEADER = 64 };
 #define WEIGHTS_MAGIC 0x574354454e464645u /* "EFFNETCW", the lowest byte first */
 void seal_weights(Module *m);
-uint64_t weights_checksum(const void *weights, size_t size);
+uint64_t sealed_checksum(const Module *m); /* what seal_weights wrote; m has weights */
 
 #endif

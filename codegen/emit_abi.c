@@ -163,8 +163,7 @@ void c_put_step_hook(CPrinter *p, Buf *b) {
                up, up);
 }
 
-/* ---- NAME_check_weights
- * -------------------------------------------------------------------------- */
+/* ---- NAME_check_weights ---------------------------------------------------------------------- */
 
 static void put_checks(CPrinter *p, Buf *b, const char *name, const char *up) {
     buf_printf(b,
@@ -182,9 +181,7 @@ static void put_checks(CPrinter *p, Buf *b, const char *name, const char *up) {
                WEIGHTS_HEADER, name);
     buf_printf(b, "    if (%s_word(bytes + 24) != sum", name);
     if (p->m->weights)
-        buf_printf(
-            b, " || sum != 0x%016llxu",
-            (unsigned long long)weights_checksum(p->m->weights->data, (size_t)p->m->weights_bytes));
+        buf_printf(b, " || sum != 0x%016llxu", (unsigned long long)sealed_checksum(p->m));
     buf_printf(b, ")\n        return %s_ERROR_CHECKSUM;\n", up);
 }
 
@@ -193,15 +190,15 @@ static void put_check_weights(CPrinter *p, Buf *b) {
     bool any = p->m->weights_bytes > 0;
     ensure(p->m->weights_bytes % 8 == 0);
     if (any)
-        buf_printf(b,
-                   "/* Eight bytes, the lowest first. */\n"
-                   "static uint64_t %s_word(const unsigned char *p) {\n"
-                   "    uint64_t word = 0;\n"
-                   "    for (int i = 0; i < 8; i++)\n"
-                   "        word |= (uint64_t)p[i] << (8 * i);\n"
-                   "    return word;\n"
-                   "}\n\n",
-                   name);
+        buf_printf(
+            b,
+            "/* Eight bytes, the lowest first. */\n"
+            "static uint64_t %s_word(const unsigned char *p) {\n"
+            "    return (uint64_t)p[0] | (uint64_t)p[1] << 8 | (uint64_t)p[2] << 16 |\n"
+            "           (uint64_t)p[3] << 24 | (uint64_t)p[4] << 32 | (uint64_t)p[5] << 40 |\n"
+            "           (uint64_t)p[6] << 48 | (uint64_t)p[7] << 56;\n"
+            "}\n\n",
+            name);
     buf_printf(b, "int %s_check_weights(const void *weights, size_t size) {\n", name);
     if (!any) {
         buf_printf(b, "    (void)weights;\n    return size ? %s_ERROR_SIZE : %s_OK;\n}\n\n", up,

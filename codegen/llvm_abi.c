@@ -285,7 +285,7 @@ static void check_contents(LBuilder *x, LLVMValueRef weights, LLVMValueRef size)
     llvm_return_if(x, differ(x, header_word(x, weights, 3), sum), ERROR_CHECKSUM);
     if (!m->weights)
         return;
-    uint64_t wanted = weights_checksum(m->weights->data, (size_t)m->weights_bytes);
+    uint64_t wanted = sealed_checksum(m);
     llvm_return_if(x, differ(x, sum, llvm_size(x, (int64_t)wanted)), ERROR_CHECKSUM);
 }
 

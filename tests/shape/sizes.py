@@ -54,9 +54,15 @@ def timed(*command, **options):
     return usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
 
 
+def least(*command):
+    """Of three runs the least of each: what the system does for others is counted as ours, too."""
+    seconds, memory = zip(*(timed(*command) for _ in range(3)))
+    return min(seconds), min(memory)
+
+
 def measure(args, path, target, folder, gcc):
     """What Bound has, of one model."""
-    seconds, memory = timed(args.effnetc, path, "-o", folder, "--name", "net", "--target", target)
+    seconds, memory = least(args.effnetc, path, "-o", folder, "--name", "net", "--target", target)
     cc_seconds, _ = timed(gcc, "-O2", "-c", "net.c", "-o", "net.o", cwd=folder)
     sizes = toolchain.run("size", "net.o", cwd=folder).splitlines()[1].split()
     loop_ir = toolchain.run(args.effnetc, path, "-o", "-", "--emit=loop-ir", "--target", target)
