@@ -44,6 +44,7 @@ bool wire_varint(const uint8_t **p, const uint8_t *end, uint64_t *out);
 
 typedef struct OnnxNode OnnxNode;
 typedef struct Importer Importer;
+typedef struct NchwcChannels NchwcChannels;
 
 /* ---- import.c -------------------------------------------------------------------------------- */
 
@@ -125,6 +126,7 @@ struct Importer {
     int64_t recurrent_steps;               /* of all RNN, GRU and LSTM, which are unrolled */
     size_t inlined;                        /* what inlining took so far: see import_inline.c */
     bool inlined_too_much;                 /* which was reported */
+    NchwcChannels *nchwc;                  /* of import_nchwc.c; NULL before it is asked for */
 };
 
 enum {
@@ -234,6 +236,32 @@ void first_dims_find(Importer *im);
 /* Why the first dimension of an input can't be a batch, whose size may be chosen; NULL: it can.
  * `param` is what the model calls it, or NULL. */
 const char *first_dim_is_other(Importer *im, const char *input, const char *param);
+
+/* ---- import_nchwc.c: tensors in blocks of channels --------------------------------------------
+ */
+
+#define NCHWC_DOMAIN "com.microsoft.nchwc"
+
+/* What is known of them in n's graph. NULL after a complaint. */
+const NchwcChannels *nchwc_channels(OnnxNode *n);
+/* Channels of a block; 0 where nothing tells. */
+int64_t nchwc_block(const NchwcChannels *c);
+/* The channels to keep of a tensor that has `padded` of them in blocks. */
+int64_t nchwc_count(const NchwcChannels *c, const OnnxName *name, int64_t padded);
+
+/* The weights of a convolution, padded to whole blocks. */
+typedef struct NchwcFilter {
+    const float *data, *bias; /* bias may be NULL */
+    int64_t rows, columns, taps, group;
+    int64_t block; /* 0: not known */
+    bool is_depthwise, has_blocks_in;
+} NchwcFilter;
+
+/* False where they aren't constants of the form that they must have. */
+bool nchwc_filter(const NchwcChannels *c, OnnxNode *n, NchwcFilter *f);
+/* Are they whole blocks? */
+bool nchwc_fits(const NchwcFilter *f);
+float nchwc_weight(const NchwcFilter *f, int64_t row, int64_t column, int64_t tap);
 
 /* ---- import_io.c: initializers, graph inputs and outputs ------------------------------------- */
 
@@ -539,6 +567,10 @@ Value *onnx_sample(OnnxNode *n, Value *x, Value *const *at);
 /* Activations of a float x with parameters. */
 Value *onnx_hard_sigmoid(OnnxNode *n, Value *x, double alpha, double beta);
 Value *onnx_leaky_relu(OnnxNode *n, Value *x, double alpha);
+
+/* Output 0 is y + z (NULL: y) with what the attributes "activation" and "activation_params" name.
+ */
+void onnx_sum_and_act(OnnxNode *n, Value *y, Value *z);
 
 /* softmax(x) along an axis, and its logarithm without overflow. */
 Value *onnx_softmax(OnnxNode *n, const char *part, Value *x, int axis);

@@ -1,7 +1,7 @@
 /* op_fused.c: operators of the domain com.microsoft that ONNX Runtime's optimiser makes of several
  * of ONNX's (its extended level): FusedConv, FusedGemm. They are taken apart again, so that its
- * files become the graph that the original ones become. The layouts of its highest level, domain
- * com.microsoft.nchwc, are for one machine, and not imported. */
+ * files become the graph that the original ones become. op_nchwc.c has those of its highest level.
+ */
 #include "frontend/import.h"
 
 #include <string.h>
@@ -71,20 +71,23 @@ static Value *made(const OnnxNode *n) {
     return !n->failed && n->noutputs && n->outputs[0] ? n->outputs[0]->value : NULL;
 }
 
-/* FusedConv-1: activation(Conv(X, W, B) + Z). */
-void import_fused_conv(OnnxNode *n) {
+void onnx_sum_and_act(OnnxNode *n, Value *y, Value *z) {
     const float *params = NULL;
     int count = 0;
     const char *name = attr_string(n, "activation", "");
     attr_floats(n, "activation_params", &params, &count);
-    import_conv(n);
-    Value *y = made(n), *z = onnx_input(n, 3);
     if (y && z && !shape_equal(&y->type.shape, &z->type.shape))
-        onnx_bad(n, "input Z must have the shape of the output");
+        onnx_bad(n, "what it adds must have the shape of the output");
     if (y && z && !n->failed)
         y = onnx_binary(n, OP_add, "sum", y, z);
     FusedAct p = {count > 0 ? params[0] : 0, count > 1 ? params[1] : 0};
     finish(n, y, name, p, count);
+}
+
+/* FusedConv-1: activation(Conv(X, W, B) + Z). */
+void import_fused_conv(OnnxNode *n) {
+    import_conv(n);
+    onnx_sum_and_act(n, made(n), onnx_input(n, 3));
 }
 
 /* FusedGemm-1: activation(Gemm(A, B, C)). */

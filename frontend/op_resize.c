@@ -529,3 +529,21 @@ void import_upsample_7(OnnxNode *n) {
     if (!n->failed)
         import_by_scales(n, scales, count);
 }
+
+/* ONNX Runtime's Upsample-1 of tensors in blocks of channels: whole scales. */
+void import_nchwc_upsample(OnnxNode *n) {
+    ResizeMode m = {.mode = read_mode(n),
+                    .coordinates = attr_string(n, "coordinate_transformation_mode", "asymmetric"),
+                    .nearest = "floor"};
+    ResizeAxis a[MAX_RANK];
+    Ints scales;
+    if (!onnx_needs_2d(n))
+        return;
+    keep_axes(onnx_shape(n, 0), a);
+    if (!attr_ints(n, "scales", &scales) || scales.n != 4)
+        onnx_bad(n, "attribute \"scales\" must have four numbers");
+    for (int i = 2; i < 4 && !n->failed; i++)
+        set_scale(&a[i], (double)scales.v[i]);
+    if (!n->failed)
+        import_resized(n, &m, a, 0);
+}

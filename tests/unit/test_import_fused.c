@@ -82,7 +82,7 @@ static void test_bad_fused_convs(void **state) {
     assert_refused(&g, EXIT_UNSUPPORTED, "activation \"Sine\" is not supported");
     g = conv_model();
     add_fused(&g, "FusedConv", "x,w,b,b", &attrs);
-    assert_refused(&g, EXIT_BAD_MODEL, "input Z must have the shape of the output");
+    assert_refused(&g, EXIT_BAD_MODEL, "what it adds must have the shape of the output");
 }
 
 static void test_fused_gemm(void **state) {
