@@ -16,12 +16,7 @@
 
 /* ---- graphs ---------------------------------------------------------------------------------- */
 
-enum { SEED = 1 };
-static uint64_t rng_state = SEED;
-
-void uniform_restart(void) {
-    rng_state = SEED;
-}
+static uint64_t rng_state = 1;
 
 float uniform(void) {
     rng_state = rng_state * 6364136223846793005u + 1442695040888963407u;
@@ -128,6 +123,12 @@ void interpret(Fixture *f) {
         fail_with(&f->diag, "the loop interpreter failed");
 }
 
+void fixture_free(Fixture *f) {
+    program_free(&f->p);
+    diag_free(&f->diag);
+    arena_free(&f->arena);
+}
+
 /* The largest difference over the largest finite reference value; NaN and infinities must agree. */
 static void compare_with_oracle(Fixture *f, const char *target) {
     for (size_t i = 0; i < f->noutputs; i++) {
@@ -216,9 +217,7 @@ void check_fixture(Fixture *f, const char *target, const float *specials, size_t
         print_message("%s: neither this machine nor an emulator runs it; interpreted only\n",
                       target);
     }
-    program_free(&f->p);
-    diag_free(&f->diag);
-    arena_free(&f->arena);
+    fixture_free(f);
 }
 
 static void check(Graph *g, const char *target, const float *specials, size_t nspecials,

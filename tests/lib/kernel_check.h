@@ -13,8 +13,6 @@
 
 /* In [-1, 1), the same ones in each run. */
 float uniform(void);
-/* From here on the same numbers as at the start of the program. */
-void uniform_restart(void);
 Value *random_constant(Graph *g, const char *name, Shape shape, float scale);
 Value *new_input(Graph *g, const char *name, Shape shape);
 /* A copy of a graph input in channel blocks: a depthwise convolution that changes nothing. */
@@ -47,6 +45,7 @@ void make_inputs(Fixture *f, const float *specials, size_t nspecials);
 /* Special values come with kernels whose work is divided as finely as can be. */
 void lower_fixture(Fixture *f, const char *target, bool fine);
 void interpret(Fixture *f);
+void fixture_free(Fixture *f);
 
 /* Lowers a graph for a target; the loop interpreter must agree with the oracle, and compiled code
  * with the loop interpreter: by Clang where special values are among the inputs, else GCC, and by

@@ -153,9 +153,7 @@ static void test_floats(void **state) {
         for (int64_t k = 0; k < shape_elems(&f.expected[i]->shape); k++)
             assert_true(a[k] == b[k] || (isnan(a[k]) && isnan(b[k])));
     }
-    program_free(&f.p);
-    diag_free(&f.diag);
-    arena_free(&f.arena);
+    fixture_free(&f);
 }
 
 int main(void) {

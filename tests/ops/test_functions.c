@@ -77,9 +77,7 @@ static void check_sweep(const Sweep *s, const char *target) {
             fail_msg("%s: %s(%a, %a) is %a, not %a", target, op_info(s->op)->name, (double)x[i],
                      (double)e[i], (double)y[i], want);
     }
-    program_free(&f.p);
-    diag_free(&f.diag);
-    arena_free(&f.arena);
+    fixture_free(&f);
 }
 
 static void test_accuracy(void **state) {
@@ -177,9 +175,7 @@ static void test_special_pairs(void **state) {
                 fail_msg("%s(%g, %g) is %g, not %g", op_info(ops[k])->name, (double)x, (double)y,
                          (double)z, (double)want);
         }
-        program_free(&f.p);
-        diag_free(&f.diag);
-        arena_free(&f.arena);
+        fixture_free(&f);
     }
 }
 

@@ -88,9 +88,7 @@ static void indices_out_of_range_stay_in_memory(void **state) {
     interpret(&f); /* fails where an access is outside of its buffer */
     for (int i = 0; i < 9; i++)
         assert_true(((const float *)f.interpreted[0]->data)[i] == x[want[i]]);
-    program_free(&f.p);
-    diag_free(&f.diag);
-    arena_free(&f.arena);
+    fixture_free(&f);
 }
 
 static Value *number(Graph *g, DType dt, double x) {

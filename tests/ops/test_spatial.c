@@ -222,9 +222,7 @@ static void test_transposed_convolutions(void **state) {
         interpret(&f);
         for (int64_t k = 0; k < shape_elems(&out[0]->shape); k++)
             assert_true(fabs(tensor_f64(f.interpreted[0], k) - tensor_f64(out[0], k)) < 1e-5);
-        program_free(&f.p);
-        diag_free(&f.diag);
-        arena_free(&f.arena);
+        fixture_free(&f);
     }
 }
 
