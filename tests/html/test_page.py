@@ -132,6 +132,41 @@ class Page(Workplace):
         self.assertGreater(a["open"], 0)
         self.assertEqual(a["shut"], 0)
 
+    def test_keyboard_and_paper(self):
+        """Each box of the diagram and each buffer of the arena can be reached by keys; on paper the
+        diagram is cut between rows, and all is as before behind it."""
+        out = self.browse(self.inspect(LITE0, "--target=generic"), """
+            const press = (e, key) => e.dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true, cancelable: true}));
+            const opened = ["Enter", " "].map((key, i) => {
+                const node = document.querySelectorAll("#diagram .node")[i + 2];
+                node.focus();
+                press(node, key);
+                const row = document.activeElement.closest("tr");
+                return [row && row.id, row && row.hasAttribute("data-open")];
+            });
+            const arena = document.querySelector("#arena svg"), tip = document.getElementById("tip");
+            const regions = [...arena.querySelectorAll(".region")], at = () => regions.findIndex(r => r.matches(".on"));
+            const visited = ["ArrowRight", "ArrowRight", "ArrowLeft", "ArrowLeft"].map(key => (press(arena, key), at()));
+            const shown = !tip.hidden;
+            press(arena, "Escape");
+            const hidden = tip.hidden, screen = document.querySelectorAll("#diagram .node").length;
+            dispatchEvent(new Event("beforeprint"));
+            const pages = [...document.querySelectorAll("#diagram svg")].map(s => s.getAttribute("viewBox").split(" ").map(Number));
+            const boxes = [...document.querySelectorAll("#diagram svg:first-child .node")].map(n => {
+                const y = +n.getAttribute("transform").match(/[\\d.]+/g)[1];
+                return [y, y + +n.querySelector(".box").getAttribute("height")];
+            });
+            dispatchEvent(new Event("afterprint"));
+            return {opened, visited, shown, hidden, screen, pages, boxes,
+                after: document.querySelectorAll("#diagram .node").length};""")
+        a = out["answer"]
+        self.assertEqual(a["opened"], [["u2", True], ["u3", True]])
+        self.assertEqual((a["visited"], a["shown"], a["hidden"]), ([0, 1, 0, 0], True, True))
+        self.assertEqual((len(a["boxes"]), a["after"]), (a["screen"], a["screen"]))
+        self.assertGreater(len(a["pages"]), 1)
+        for top, bottom in a["boxes"]:
+            self.assertEqual(sum(y <= top and bottom <= y + h for _, y, _, h in a["pages"]), 1, (top, bottom))
+
     def test_names_are_text(self):
         model = onnx.model([onnx.node("Conv", ["x", "w"], [HOSTILE + "c"], HOSTILE + "/conv"),
                             onnx.node("Softmax", [HOSTILE + "c"], ["y"], HOSTILE)],
