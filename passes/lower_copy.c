@@ -77,30 +77,64 @@ static void copy_rows(Lower *lo, Rows from, Rows to, int64_t planes, int64_t row
     lower_parts_end(lo, &p);
 }
 
-/* ---- between plain and blocked --------------------------------------------------------------- */
+/* ---- between plain and blocked ---------------------------------------------------------------
+ *
+ * In tiles of LINE pixels of a channel: what lies apart, in blocks or in planes, comes from or goes
+ * to so few lines that they are still in the cache when the next channel needs them. Planes of a
+ * power of two would otherwise throw each other's lines out. */
+
+enum { LINE = 16 }; /* pixels: a line of a cache */
 
 typedef struct Lanes {
-    Reg *base, *block, *lane, *row, *pixel; /* pointer, and strides */
+    Reg *base, *block, *row; /* pointer, and strides */
+    Reg *lane;               /* NULL: 1, in blocks */
+    int pixel;
 } Lanes;
 
-static Lanes lanes_params(Kernel *k, char side) {
-    const char *base = side == 'a' ? "a" : "c";
+/* In blocks of `block` channels; 1: in planes. */
+static Lanes lanes_params(Kernel *k, const char *base, int block) {
     Arena *a = &k->module->arena;
-    Lanes l = {.base = kernel_param_ptr(k, base, DT_f32)};
+    Lanes l = {.base = kernel_param_ptr(k, base, DT_f32), .pixel = block};
     l.block = kernel_param_i64(k, arena_printf(a, "%s_block", base));
-    l.lane = kernel_param_i64(k, arena_printf(a, "%s_lane", base));
     l.row = kernel_param_i64(k, arena_printf(a, "%s_row", base));
-    l.pixel = kernel_param_i64(k, arena_printf(a, "%s_pixel", base));
+    if (block == 1)
+        l.lane = kernel_param_i64(k, arena_printf(a, "%s_lane", base));
     return l;
 }
 
-static Kernel *lanes_kernel(Lower *lo) {
-    Kernel *k = kernel_new(lo->m, "copy_lanes");
-    Lanes a = lanes_params(k, 'a'), c = lanes_params(k, 'c');
+static void next_lane(Builder *b, Reg *p, const Lanes *l) {
+    if (l->lane)
+        advance(b, p, l->lane);
+    else
+        advance_by(b, p, 1);
+}
+
+/* So many neighbouring pixels of `count` channels, from ax to cx, which move on behind them. */
+static void copy_pixels(Builder *b, Reg *ax, const Lanes *a, Reg *cx, const Lanes *c, int pixels,
+                        Reg *count) {
+    Reg *al = copy_pointer(b, "al", ax), *cl = copy_pointer(b, "cl", cx), *v[LINE];
+    build_for(b, "l", bound_const(0), bound_reg(count), 1);
+    for (int i = 0; i < pixels; i++)
+        v[i] = build_load(b, "v", 1, addr_of(al, i * a->pixel));
+    for (int i = 0; i < pixels; i++)
+        build_store(b, addr_of(cl, i * c->pixel), v[i]);
+    next_lane(b, al, a);
+    next_lane(b, cl, c);
+    build_close(b);
+    advance_by(b, ax, pixels * a->pixel);
+    advance_by(b, cx, pixels * c->pixel);
+}
+
+/* From blocks of `from` channels to such of `to`, one of which is 1. Of the columns, `whole` are in
+ * tiles. */
+static Kernel *lanes_kernel(Lower *lo, int from, int to) {
+    Kernel *k = kernel_new(lo->m, to == 1 ? "copy_to_planes" : "copy_to_blocks");
+    Lanes a = lanes_params(k, "a", from), c = lanes_params(k, "c", to);
     Reg *blocks = kernel_param_i64(k, "blocks"), *channels = kernel_param_i64(k, "channels");
-    Reg *rows = kernel_param_i64(k, "rows"), *columns = kernel_param_i64(k, "columns");
+    Reg *rows = kernel_param_i64(k, "rows"), *whole = kernel_param_i64(k, "whole");
+    Reg *columns = kernel_param_i64(k, "columns");
     Builder bb = build_begin(k), *b = &bb;
-    Reg *block = build_const_i(b, "block", ltype(DT_i64, 1), lower_lanes(lo));
+    Reg *block = build_const_i(b, "block", ltype(DT_i64, 1), from * to);
     Reg *left = build_op(b, INST_mov, "left", channels, NULL, NULL);
     Reg *ab = copy_pointer(b, "ab", a.base), *cb = copy_pointer(b, "cb", c.base);
     build_for(b, "n", bound_const(0), bound_reg(blocks), 1);
@@ -108,15 +142,11 @@ static Kernel *lanes_kernel(Lower *lo) {
     Reg *ar = copy_pointer(b, "ar", ab), *cr = copy_pointer(b, "cr", cb);
     build_for(b, "y", bound_const(0), bound_reg(rows), 1);
     Reg *ax = copy_pointer(b, "ax", ar), *cx = copy_pointer(b, "cx", cr);
-    build_for(b, "x", bound_const(0), bound_reg(columns), 1);
-    Reg *al = copy_pointer(b, "al", ax), *cl = copy_pointer(b, "cl", cx);
-    build_for(b, "l", bound_const(0), bound_reg(count), 1);
-    build_store(b, addr_of(cl, 0), build_load(b, "v", 1, addr_of(al, 0)));
-    advance(b, al, a.lane);
-    advance(b, cl, c.lane);
+    build_for(b, "t", bound_const(0), bound_reg(whole), LINE);
+    copy_pixels(b, ax, &a, cx, &c, LINE, count);
     build_close(b);
-    advance(b, ax, a.pixel);
-    advance(b, cx, c.pixel);
+    build_for(b, "x", bound_reg(whole), bound_reg(columns), 1);
+    copy_pixels(b, ax, &a, cx, &c, 1, count);
     build_close(b);
     advance(b, ar, a.row);
     advance(b, cr, c.row);
@@ -129,31 +159,58 @@ static Kernel *lanes_kernel(Lower *lo) {
     return k;
 }
 
-/* Address and strides of one side, in blocks of `lanes` channels. */
-static int push_side(Arg *args, Addr at, const View *v, int lanes) {
-    bool blocked = v->block == lanes;
+/* Address and strides of one side, in steps of `channels`. */
+static int push_side(Arg *args, Addr at, const View *v, int64_t channels) {
+    bool blocked = v->block == channels;
     args[0] = arg_addr(at);
-    args[1] = arg_i64(blocked ? v->plane : lanes * v->plane);
-    args[2] = arg_i64(blocked ? 1 : v->plane);
-    args[3] = arg_i64(v->row);
-    args[4] = arg_i64(v->block);
-    return 5;
+    args[1] = arg_i64(blocked ? v->plane : channels * v->plane);
+    args[2] = arg_i64(v->row);
+    args[3] = arg_i64(v->plane);
+    return blocked ? 3 : 4;
 }
 
 /* A part has some rows of all planes. */
 static void copy_lanes(Lower *lo, Addr from, const View *x, Addr to, const View *y) {
-    int lanes = lower_lanes(lo), n = 0;
+    int64_t channels = x->block * y->block;
+    int n = 0;
     double cycles = COPY_CYCLES * (double)(x->c * x->h * x->w);
     Parts p = lower_parts_begin(lo, x->h, lower_parts(lo->cx, cycles, x->h));
     Arg args[14];
-    n += push_side(args + n, parts_addr(&p, from, x->row), x, lanes);
-    n += push_side(args + n, parts_addr(&p, to, y->row), y, lanes);
-    args[n++] = arg_i64(ceil_div(x->c, lanes));
+    n += push_side(args + n, parts_addr(&p, from, x->row), x, channels);
+    n += push_side(args + n, parts_addr(&p, to, y->row), y, channels);
+    args[n++] = arg_i64(ceil_div(x->c, channels));
     args[n++] = arg_i64(x->c);
     args[n++] = arg_bound(parts_count(lo, &p));
+    args[n++] = arg_i64(x->w / LINE * LINE);
     args[n++] = arg_i64(x->w);
-    lower_call(lo, lanes_kernel(lo), args, n);
+    lower_call(lo, lanes_kernel(lo, (int)x->block, (int)y->block), args, n);
     lower_parts_end(lo, &p);
+}
+
+/* v's planes, whose rows follow each other, as rows of one tile each. */
+static View in_tiles(const View *v) {
+    View t = *v;
+    t.h = v->h * v->w / LINE;
+    t.w = LINE;
+    t.row = LINE * v->block;
+    return t;
+}
+
+static void copy_planes(Lower *lo, Addr from, const View *x, Addr to, const View *y) {
+    int64_t pixels = x->h * x->w, rest = pixels % LINE;
+    bool joined = x->row == x->w * x->block && y->row == y->w * y->block;
+    if (!joined || x->w % LINE == 0) {
+        copy_lanes(lo, from, x, to, y);
+        return;
+    }
+    View a = in_tiles(x), c = in_tiles(y);
+    if (a.h)
+        copy_lanes(lo, from, &a, to, &c);
+    a.h = c.h = 1;
+    a.w = c.w = rest;
+    if (rest)
+        copy_lanes(lo, addr_offset(from, (pixels - rest) * a.block), &a,
+                   addr_offset(to, (pixels - rest) * c.block), &c);
 }
 
 /* ---- ops ------------------------------------------------------------------------------------- */
@@ -178,6 +235,8 @@ bool lower_reorder(Lower *lo, Node *n) {
     if (rank != 2 && rank != 4)
         return lower_unsupported(lo, n, "only tensors of rank 2 and 4 have blocked layouts");
     View x = view_of(&from->type), y = view_of(&to->type);
+    if (x.block != y.block && x.block != 1 && y.block != 1)
+        return lower_unsupported(lo, n, "one of the two layouts must be plain");
     lower_batch_begin(lo, x.n);
     Addr a = lower_addr(lo, from), c = lower_addr(lo, to);
     if (x.block == y.block)
@@ -186,7 +245,7 @@ bool lower_reorder(Lower *lo, Node *n) {
     else if (x.h * x.w == 1 && !has_halo(&x) && !has_halo(&y))
         copy_rows(lo, (Rows){a, 0, 0}, (Rows){c, 0, 0}, 1, 1, x.c);
     else
-        copy_lanes(lo, a, &x, c, &y);
+        copy_planes(lo, a, &x, c, &y);
     lower_zero_spare(lo, to);
     lower_zero_halo(lo, to);
     lower_batch_end(lo);

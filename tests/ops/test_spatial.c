@@ -26,6 +26,10 @@ static const PoolCase pool_cases[] = {
     {{1, 16, 1, 1}, 1, 1, 1, 1, 1, 1, {0}, {0}},
     /* windows in the padding alone: -inf and 0 */
     {{1, 5, 3, 4}, 2, 2, 1, 1, 1, 1, {3, 0, 0, 2}, {0}},
+    /* to blocks and back in tiles of 16 pixels: rows joined, with a rest, and one by one */
+    {{2, 17, 4, 8}, 1, 1, 1, 1, 1, 1, {0}, {0}},
+    {{1, 35, 5, 7}, 1, 1, 1, 1, 1, 1, {0}, {0}},
+    {{1, 18, 2, 32}, 1, 1, 1, 1, 1, 1, {0}, {0}},
 };
 
 static void add_pool(Graph *g, Op op, const PoolCase *c) {
