@@ -11,6 +11,8 @@
  *   dense of [N,K,1,1] reshaped to [N,K]                     dense of [N,K,1,1]
  *   reduce_mean over height and width, or over the one dim
  *   that they were reshaped to                               global_avg_pool (and a reshape)
+ *   reduce_sum over the dim along which values were stacked,
+ *   each times a constant of its own or not                  adds (and muls)
  *
  * Needs: nothing. Leaves alone: everything else; in particular a channel multiplier over 1. */
 #include "passes/match.h"
@@ -186,6 +188,70 @@ static bool rewrite_reduce_mean(Graph *g, Node *n) {
     return true;
 }
 
+/* What a stack of values is summed of; zeroed: it isn't that. */
+typedef struct Stack {
+    Node *concat;
+    const float *by; /* factors, one for each value; NULL: none */
+    const Value *factors;
+} Stack;
+
+/* Whether c, which broadcasts to x, has one element for each of x's along an axis. */
+static bool is_along(const Value *c, const Shape *x, int64_t axis) {
+    const Shape *s = &c->type.shape;
+    int64_t own = axis - (x->rank - s->rank);
+    return s->rank <= x->rank && own >= 0 && s->dim[own] == x->dim[axis] &&
+           shape_elems(s) == x->dim[axis];
+}
+
+/* x as values that are one element thick along the axis, beside each other. */
+static Stack stack_of(const Value *x, int64_t axis) {
+    Stack none = {0}, s = {.concat = x->def};
+    if (!s.concat || !value_single_user(x))
+        return none;
+    for (int side = 0; s.concat->op == OP_mul && side < 2; side++) {
+        const Value *c = node_in(s.concat, side), *y = node_in(s.concat, 1 - side);
+        if (!constant_f32(c) || !is_along(c, &x->type.shape, axis) || !y->def ||
+            !shape_equal(&y->type.shape, &x->type.shape) || !value_single_user(y))
+            continue;
+        s = (Stack){.concat = y->def, .by = constant_f32(c), .factors = c};
+    }
+    if (s.concat->op != OP_concat || axis_attrs(s.concat)->axis != axis)
+        return none;
+    for (int i = 0; i < s.concat->noperands; i++)
+        if (node_in(s.concat, i)->type.shape.dim[axis] != 1)
+            return none;
+    return s;
+}
+
+/* Value i of the stack, times its factor, in the shape of the sum n. */
+static Value *stacked(Graph *g, Node *n, const Stack *s, int i) {
+    const Shape *shape = &node_out(n)->type.shape;
+    Value *v = node_in(s->concat, i);
+    while (v->def && v->def->op == OP_reshape)
+        v = node_in(v->def, 0);
+    if (!shape_equal(&v->type.shape, shape))
+        v = new_reshape(g, n, v, *shape);
+    if (!s->by)
+        return v;
+    float *factor;
+    Value *c = new_constant_f32(g, s->factors->name, (Shape){.rank = 0}, &factor);
+    *factor = s->by[i];
+    return node_out(new_before(g, OP_mul, n, (Value *[]){v, c}, 2));
+}
+
+/* How PyTorch's fusions of feature maps are written: torch.stack(...).sum(dim). */
+static bool rewrite_reduce_sum(Graph *g, Node *n) {
+    Ints axes = reduce_attrs(n)->axes;
+    Stack s = axes.n == 1 ? stack_of(node_in(n, 0), axes.v[0]) : (Stack){0};
+    if (!s.concat)
+        return false;
+    Value *sum = stacked(g, n, &s, 0);
+    for (int i = 1; i < s.concat->noperands; i++)
+        sum = node_out(new_before(g, OP_add, n, (Value *[]){sum, stacked(g, n, &s, i)}, 2));
+    replace_node(g, n, sum);
+    return true;
+}
+
 static Rewrite *const rewrites[OP_COUNT] = {
     [OP_identity] = drop,
     [OP_cast] = rewrite_cast,
@@ -199,6 +265,7 @@ static Rewrite *const rewrites[OP_COUNT] = {
     [OP_conv2d] = rewrite_conv2d,
     [OP_dense] = rewrite_dense,
     [OP_reduce_mean] = rewrite_reduce_mean,
+    [OP_reduce_sum] = rewrite_reduce_sum,
 };
 
 bool pass_canonicalise(Graph *g, PassContext *cx) {
