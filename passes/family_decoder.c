@@ -9,7 +9,10 @@ typedef struct Evidence {
     int rates[MAX_RANK], nrates; /* different dilations */
     int repeated, shrunk;        /* nodes that repeat pixels; max pools before sums */
     bool concatenated, added;    /* larger planes join features of the backbone */
+    bool linked;                 /* added, behind a convolution */
 } Evidence;
+
+enum { MAX_BETWEEN = 4 }; /* nodes between what makes planes larger and what joins them */
 
 static bool in_block(const Network *net, const Node *n) {
     return n->mark >= 0 && net->blocks.data[n->mark].kind != BLOCK_OTHER;
@@ -36,8 +39,35 @@ static bool is_conv(const Node *n) {
     return n && (n->op == OP_conv2d || n->op == OP_dwconv2d);
 }
 
+static bool is_elementwise(const Node *n) {
+    return n->op == OP_batch_norm || op_info(n->op)->flags & OPF_ELEMENTWISE;
+}
+
 static bool enlarges(const Node *n) {
-    return n && n->op != OP_pad && growth(n) > 0;
+    return n->op != OP_pad && !is_elementwise(n) && growth(n) > 0;
+}
+
+/* What n computes from, element by element or by a convolution that leaves none out; else NULL. */
+static const Value *of_same_planes(const Node *n) {
+    if (is_conv(n))
+        return conv_attrs(n)->stride.v[0] == 1 ? node_in(n, 0) : NULL;
+    for (int i = 0; is_elementwise(n) && i < n->noperands; i++)
+        if (node_in(n, i) && shape_equal(&node_in(n, i)->type.shape, &node_out(n)->type.shape))
+            return node_in(n, i);
+    return NULL;
+}
+
+/* How many convolutions lie between what made the planes of v larger and v, where at most
+ * activations and gates do else; -1: nothing made them larger. */
+static int convs_behind(const Value *v) {
+    int convs = 0;
+    for (int i = 0; i < MAX_BETWEEN && v && v->def; i++) {
+        if (enlarges(v->def))
+            return convs;
+        convs += is_conv(v->def);
+        v = of_same_planes(v->def);
+    }
+    return -1;
 }
 
 /* Do only sums and their weights read it? */
@@ -48,11 +78,20 @@ static bool feeds_no_conv(const Value *v) {
     return true;
 }
 
-static int enlarged_operands(const Node *n) {
-    int count = 0;
-    for (int i = 0; i < n->noperands; i++)
-        count += node_in(n, i) && enlarges(node_in(n, i)->def);
-    return count;
+/* Notes a node that joins one operand that was made larger, with no convolution in between or, in
+ * a sum, some, to others. */
+static void note_join(Evidence *e, const Node *n) {
+    int larger = 0, convs = 0;
+    for (int i = 0; i < n->noperands; i++) {
+        int behind = convs_behind(node_in(n, i));
+        larger += behind >= 0 && (behind == 0 || n->op == OP_add);
+        convs += behind > 0;
+    }
+    if (larger != 1)
+        return;
+    e->concatenated |= n->op == OP_concat;
+    e->added |= n->op == OP_add;
+    e->linked |= n->op == OP_add && convs > 0;
 }
 
 static void note_node(Evidence *e, const Node *n) {
@@ -61,13 +100,13 @@ static void note_node(Evidence *e, const Node *n) {
     e->shrunk +=
         n->op == OP_max_pool && pool_attrs(n)->stride.v[0] == 2 && feeds_no_conv(node_out(n));
     e->repeated += n->op == OP_resize && enlarges(n) && !node_in(n, node_slot(n, "row_weights"));
-    e->concatenated |= n->op == OP_concat && enlarged_operands(n) == 1;
-    e->added |= n->op == OP_add && enlarged_operands(n) == 1;
+    if (n->op == OP_concat || n->op == OP_add)
+        note_join(e, n);
 }
 
 /* The first that fits: atrous pooling at several rates (Chen et al. 2017), features that go up and
  * down again (Tan et al. 2020, BiFPN), that are joined as channels (Ronneberger et al. 2015) or as
- * a sum (Lin et al. 2017). */
+ * a sum behind convolutions (Chaurasia & Culurciello 2017), or as one (Lin et al. 2017). */
 const char *network_decoder(const Graph *g, const Network *net) {
     Evidence e = {0};
     FOR_EACH_NODE((Graph *)g, n) {
@@ -80,5 +119,5 @@ const char *network_decoder(const Graph *g, const Network *net) {
         return "BiFPN";
     if (e.concatenated)
         return "U-Net";
-    return e.added ? "FPN" : NULL;
+    return e.linked ? "LinkNet" : e.added ? "FPN" : NULL;
 }

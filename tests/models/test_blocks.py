@@ -11,6 +11,7 @@ they are missing the test says so and is no pass.
 import argparse
 import functools
 import json
+import math
 import os
 import pathlib
 import re
@@ -81,22 +82,41 @@ def tiny(name):
     return inspect(model) if model.exists() else None
 
 
-def with_pyramid(b0):
-    """The B0 of `effnetc new` with an FPN of two levels: outputs p5 and p4 of 8 channels."""
-    def weights(name, channels):
-        return onnx.tensor(name, [8, channels, 1, 1], [0.01 * (i % 7 - 3) for i in range(8 * channels)])
+def weights(name, *shape):
+    return onnx.tensor(name, shape, [0.01 * (i % 7 - 3) for i in range(math.prod(shape))])
 
+
+def with_nodes(b0, outputs, nodes, tensors):
+    """The B0 of `effnetc new` with more nodes, whose results are more outputs."""
+    more = b"".join(onnx.field(1, n) for n in nodes) + b"".join(onnx.field(5, t) for t in tensors)
+    more += b"".join(onnx.field(12, onnx.value_info(o, list("nchw"))) for o in outputs)
+    return b"".join(onnx.field(7, onnx_read.get(piece, 7) + more) if number == 7 else piece
+                    for number, piece in onnx_read.raw_fields(b0))
+
+
+def with_pyramid(b0):
+    """With an FPN of two levels: outputs p5 and p4 of 8 channels."""
     nodes = [
         onnx.node("Conv", ["blocks.6.0.project.bn", "w5"], ["p5"]),
         onnx.node("Conv", ["blocks.4.2.add", "w4"], ["lateral"]),
         onnx.node("Resize", ["p5", "", "twice"], ["up"]),
         onnx.node("Add", ["lateral", "up"], ["p4"]),
     ]
-    tensors = [weights("w5", 320), weights("w4", 112), onnx.tensor("twice", [4], [1, 1, 2, 2])]
-    more = b"".join(onnx.field(1, n) for n in nodes) + b"".join(onnx.field(5, t) for t in tensors)
-    more += b"".join(onnx.field(12, onnx.value_info(o, list("nchw"))) for o in ("p4", "p5"))
-    return b"".join(onnx.field(7, onnx_read.get(piece, 7) + more) if number == 7 else piece
-                    for number, piece in onnx_read.raw_fields(b0))
+    tensors = [weights("w5", 8, 320, 1, 1), weights("w4", 8, 112, 1, 1), onnx.tensor("twice", [4], [1, 1, 2, 2])]
+    return with_nodes(b0, ("p4", "p5"), nodes, tensors)
+
+
+def with_link(b0):
+    """With one step of a LinkNet: a transposed convolution, a 1x1 one, and the sum."""
+    nodes = [
+        onnx.node("Conv", ["blocks.6.0.project.bn", "down"], ["narrow"]),
+        onnx.node("ConvTranspose", ["narrow", "up"], ["large"], attributes=[onnx.ints("strides", [2, 2])]),
+        onnx.node("Relu", ["large"], ["act"]),
+        onnx.node("Conv", ["act", "wide"], ["joined"]),
+        onnx.node("Add", ["joined", "blocks.4.2.add"], ["sum"]),
+    ]
+    tensors = [weights("down", 8, 320, 1, 1), weights("up", 8, 8, 2, 2), weights("wide", 112, 8, 1, 1)]
+    return with_nodes(b0, ("sum",), nodes, tensors)
 
 
 def totals(ops):
@@ -173,14 +193,15 @@ class Blocks(unittest.TestCase):
                 network = full(skeleton)["network"]
                 self.assertEqual((network["name"], network["decoder"]), ("EfficientNet-B0", decoder))
 
-    def test_fpn(self):
+    def test_pyramids(self):
         """Features that are made larger and added, behind a B0: no model of the shared folder is so."""
-        with tempfile.TemporaryDirectory(prefix="effnetc-blocks-") as folder:
-            model = pathlib.Path(folder) / "fpn.onnx"
-            subprocess.run([TOOLS["effnetc"], "new", "b0", "-o", model], check=True, capture_output=True)
-            model.write_bytes(with_pyramid(model.read_bytes()))
-            network = inspect(model)["network"]
-        self.assertEqual((network["name"], network["decoder"]), ("EfficientNet-B0", "FPN"))
+        for decoder, add in (("FPN", with_pyramid), ("LinkNet", with_link)):
+            with self.subTest(decoder=decoder), tempfile.TemporaryDirectory(prefix="effnetc-blocks-") as folder:
+                model = pathlib.Path(folder) / "b0.onnx"
+                subprocess.run([TOOLS["effnetc"], "new", "b0", "-o", model], check=True, capture_output=True)
+                model.write_bytes(add(model.read_bytes()))
+                network = inspect(model)["network"]
+                self.assertEqual((network["name"], network["decoder"]), ("EfficientNet-B0", decoder))
 
     def test_strangers(self):
         """Of the family's blocks, but no published member."""
