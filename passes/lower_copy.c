@@ -83,7 +83,10 @@ static void copy_rows(Lower *lo, Rows from, Rows to, int64_t planes, int64_t row
  * to so few lines that they are still in the cache when the next channel needs them. Planes of a
  * power of two would otherwise throw each other's lines out. */
 
-enum { LINE = 16 }; /* pixels: a line of a cache */
+enum {
+    LINE = 16,      /* pixels: a line of a cache */
+    MANY_BLOCKS = 8 /* enough for threads; and each is a range of memory of its own */
+};
 
 typedef struct Lanes {
     Reg *base, *block, *row; /* pointer, and strides */
@@ -169,18 +172,33 @@ static int push_side(Arg *args, Addr at, const View *v, int64_t channels) {
     return blocked ? 3 : 4;
 }
 
-/* A part has some rows of all planes. */
+/* Channels from the part's first block on. */
+static Bound channels_from(Lower *lo, const Parts *p, int64_t all, int64_t block) {
+    if (!p->part)
+        return bound_const(all);
+    Builder *b = &lo->step;
+    Reg *each = build_const_i(b, "n", ltype(DT_i64, 1), block);
+    Reg *before = build_op(b, INST_mul, "before", p->first, each, NULL);
+    Reg *total = build_const_i(b, "n", ltype(DT_i64, 1), all);
+    return bound_reg(build_op(b, INST_sub, "left", total, before, NULL));
+}
+
+/* A part has some blocks or, where there are few, some rows of all. */
 static void copy_lanes(Lower *lo, Addr from, const View *x, Addr to, const View *y) {
-    int64_t channels = x->block * y->block;
-    int n = 0;
+    int64_t block = x->block * y->block, blocks = ceil_div(x->c, block);
     double cycles = COPY_CYCLES * (double)(x->c * x->h * x->w);
-    Parts p = lower_parts_begin(lo, x->h, lower_parts(lo->cx, cycles, x->h));
+    bool by_block = blocks >= MANY_BLOCKS || blocks >= x->h;
+    int64_t units = by_block ? blocks : x->h;
+    int64_t a_unit = by_block ? block / x->block * x->plane : x->row;
+    int64_t c_unit = by_block ? block / y->block * y->plane : y->row;
+    Parts p = lower_parts_begin(lo, units, lower_parts(lo->cx, cycles, units));
     Arg args[14];
-    n += push_side(args + n, parts_addr(&p, from, x->row), x, channels);
-    n += push_side(args + n, parts_addr(&p, to, y->row), y, channels);
-    args[n++] = arg_i64(ceil_div(x->c, channels));
-    args[n++] = arg_i64(x->c);
-    args[n++] = arg_bound(parts_count(lo, &p));
+    int n = 0;
+    n += push_side(args + n, parts_addr(&p, from, a_unit), x, block);
+    n += push_side(args + n, parts_addr(&p, to, c_unit), y, block);
+    args[n++] = arg_bound(by_block ? parts_count(lo, &p) : bound_const(blocks));
+    args[n++] = arg_bound(by_block ? channels_from(lo, &p, x->c, block) : bound_const(x->c));
+    args[n++] = arg_bound(by_block ? bound_const(x->h) : parts_count(lo, &p));
     args[n++] = arg_i64(x->w / LINE * LINE);
     args[n++] = arg_i64(x->w);
     lower_call(lo, lanes_kernel(lo, (int)x->block, (int)y->block), args, n);

@@ -30,6 +30,7 @@ static const PoolCase pool_cases[] = {
     {{2, 17, 4, 8}, 1, 1, 1, 1, 1, 1, {0}, {0}},
     {{1, 35, 5, 7}, 1, 1, 1, 1, 1, 1, {0}, {0}},
     {{1, 18, 2, 32}, 1, 1, 1, 1, 1, 1, {0}, {0}},
+    {{1, 135, 3, 6}, 1, 1, 1, 1, 1, 1, {0}, {0}}, /* parts of some blocks */
 };
 
 static void add_pool(Graph *g, Op op, const PoolCase *c) {
