@@ -44,8 +44,7 @@ typedef struct EmitInfo {
 void emit_c_source(Buf *out, const Module *m, const EmitInfo *info);
 void emit_c_header(Buf *out, const Module *m, const EmitInfo *info);
 
-/* ---- emit_selftest.c: NAME_selftest -----------------------------------------------------------
- */
+/* ---- emit_selftest.c: NAME_selftest ---------------------------------------------------------- */
 
 /* Fills an input as NAME_selftest does, whose state starts at SELFTEST_SEED and goes through all
  * inputs in order; and the hash of an output, of that which is there. */

@@ -178,8 +178,7 @@ const char *ir_constant_dir(const char *path, Arena *a);
 /* Whether a path is that of graph IR rather than of ONNX. */
 bool is_ir_path(const char *path);
 
-/* ---- input_type.c: what the compiled code takes -----------------------------------------------
- */
+/* ---- input_type.c: what the compiled code takes ---------------------------------------------- */
 
 #define INPUT_CHOICES "model|u8-rgb|u8-rgb-any"
 bool takes_any_size(const effnetc_model *m); /* "u8-rgb-any" */

@@ -114,8 +114,7 @@ void scale_learn(Scale *s) {
     s->cycles_per_ms = count ? sum / count : base;
 }
 
-/* ---- one alpha, beta, gamma -------------------------------------------------------------------
- */
+/* ---- one alpha, beta, gamma ------------------------------------------------------------------ */
 
 static bool within(double x, double budget) {
     return budget <= 0 || x <= budget;
@@ -191,8 +190,7 @@ static void fill_up(Scale *s, Candidate *c) {
     }
 }
 
-/* ---- all of them ------------------------------------------------------------------------------
- */
+/* ---- all of them ----------------------------------------------------------------------------- */
 
 const Compound *scale_grid(size_t *n, Arena *a) {
     static const double alphas[] = {1.1, 1.2, 1.3, 1.4}, betas[] = {1.05, 1.1, 1.15, 1.2};

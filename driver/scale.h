@@ -4,8 +4,7 @@
 
 #include "driver/member.h"
 
-/* ---- scale.c: what networks cost, and the search ----------------------------------------------
- */
+/* ---- scale.c: what networks cost, and the search --------------------------------------------- */
 
 /* What a network may take; 0: any. */
 typedef struct Budget {
@@ -58,8 +57,7 @@ bool scale_measure(Scale *s, Candidate *c, double *peak);
  * nothing else was. */
 void scale_learn(Scale *s);
 
-/* ---- scale_figure.c ---------------------------------------------------------------------------
- */
+/* ---- scale_figure.c -------------------------------------------------------------------------- */
 
 /* An SVG of the base network's costs when its width, its depth, its resolution or all of them grow.
  * False with errors. */

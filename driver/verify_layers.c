@@ -167,8 +167,7 @@ bool layers_eval(Layers *l, Tensor *const *in, Diag *d) {
     return graph_eval_with(l->graph, in, out, l->arena, d, node_seen, l);
 }
 
-/* ---- drift ------------------------------------------------------------------------------------
- */
+/* ---- drift ----------------------------------------------------------------------------------- */
 
 /* Every layer rounds, not the input alone, and in float32 where the reference has float64: what
  * they add up to is larger than what one last bit does. */

@@ -228,8 +228,7 @@ bool functions_collect(Importer *im);
 OnnxFunction *function_find(const OnnxNode *n);
 void import_call(OnnxNode *n, OnnxFunction *f);
 
-/* ---- import_batch.c: is the first dimension of an input a batch? ------------------------------
- */
+/* ---- import_batch.c: is the first dimension of an input a batch? ----------------------------- */
 
 /* Finds out what the nodes say; behind names_resolve and import_initializers. */
 void first_dims_find(Importer *im);
@@ -451,8 +450,7 @@ Value *onnx_from_small(OnnxNode *n, Value *x);
 /* Numbers x as a value that holds s, as n's attributes `saturate` and `round_mode` say. */
 Value *onnx_to_small(OnnxNode *n, const char *part, Value *x, const SmallType *s);
 
-/* ---- import_counts.c: sizes that depend on data -----------------------------------------------
- */
+/* ---- import_counts.c: sizes that depend on data ---------------------------------------------- */
 
 /* Says that of v only the first elements along axis are there: as many as count, an i64[]. */
 void onnx_set_count(OnnxNode *n, Value *v, int axis, Value *count);

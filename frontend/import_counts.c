@@ -21,8 +21,7 @@ void onnx_set_count(OnnxNode *n, Value *v, int axis, Value *count) {
     map_put(&n->im->arena, &n->im->counts, v->name, c);
 }
 
-/* ---- rules: the axis of the result that axis `axis` of the operand in `slot` becomes, or -1 ----
- */
+/* ---- rules: the axis of the result that axis `axis` of the operand in `slot` becomes, or -1 -- */
 
 typedef int Carry(const Node *x, int slot, int axis);
 

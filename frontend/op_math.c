@@ -38,8 +38,7 @@ void import_div(OnnxNode *n) {
     binary(n, OP_div);
 }
 
-/* ---- Min-6 to -13, Max-6 to -13, Sum-6 to -13, Mean-6 to -13: any number of inputs ------------
- */
+/* ---- Min-6 to -13, Max-6 to -13, Sum-6 to -13, Mean-6 to -13: any number of inputs ----------- */
 
 /* The result is called after the output where it is that, else after `part`. */
 static Value *reduce_inputs(OnnxNode *n, Op op, const char *part) {

@@ -42,8 +42,7 @@ static Value *per_channel(OnnxNode *n, int i, int rank) {
     return onnx_reshape(n, "channels", onnx_input(n, i), &s);
 }
 
-/* ---- BatchNormalization -----------------------------------------------------------------------
- */
+/* ---- BatchNormalization ---------------------------------------------------------------------- */
 
 /* The inference form: (x - mean) / sqrt(var + epsilon) * scale + b, per channel. */
 static void batch_norm(OnnxNode *n) {

@@ -1,8 +1,7 @@
 /* op_sequence.c: operators along the order of one axis: CumSum, CumProd, ReverseSequence. */
 #include "frontend/import.h"
 
-/* ---- CumSum, CumProd
- * ---------------------------------------------------------------------------------- */
+/* ---- CumSum, CumProd ------------------------------------------------------------------------- */
 
 /* x moved by `by` elements along the axis, and `fill` where it was; towards the front where `back`
  * is set. */

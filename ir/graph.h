@@ -354,8 +354,7 @@ Graph *graph_parse(const char *text, size_t size, const char *where, const char 
  * arena offsets. Reports all faults to d, as internal errors; true where there is none. */
 bool graph_verify(const Graph *g, const char *where, Diag *d);
 
-/* ---- graph_diff.c: are two graphs the same network? -------------------------------------------
- */
+/* ---- graph_diff.c: are two graphs the same network? ------------------------------------------ */
 
 typedef struct GraphDiffOptions {
     /* Names of attributes that may differ; "layout": transposes of inputs don't count;

@@ -185,8 +185,7 @@ int64_t row_offset(const Shape *s, int64_t row, const int64_t *stride);
 /* Product of the dims from `first` to before `last`. */
 int64_t dims_product(const Shape *s, int first, int last);
 
-/* ---- graph_eval_math.c: functions of two elements ---------------------------------------------
- */
+/* ---- graph_eval_math.c: functions of two elements -------------------------------------------- */
 
 typedef struct Binary {
     double (*on_floats)(double a, double b); /* NULL: the shape rule lets no floats in */

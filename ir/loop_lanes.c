@@ -49,8 +49,7 @@ static inline float narrow_flush(double x) {
     return tiny ? copysignf(0, r) : r;
 }
 
-/* ---- fract and scale2: what VREDUCEPS by floor and VSCALEFPS do -------------------------------
- */
+/* ---- fract and scale2: what VREDUCEPS by floor and VSCALEFPS do ------------------------------ */
 
 /* a - floor(a) loses bits only for a small negative a, where the sum with -1 is exact. */
 #define SCALE_OPS(T, S, FLOOR, NEXT, LDEXP, FABS, COPYSIGN, MIN, LIMIT)                            \

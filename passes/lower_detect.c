@@ -41,8 +41,7 @@ static void push_value(Lower *lo, Arg *args, int *n, const Value *v) {
         args[(*n)++] = arg_addr(lower_plain(lo, v));
 }
 
-/* ---- non_max_suppression ----------------------------------------------------------------------
- */
+/* ---- non_max_suppression --------------------------------------------------------------------- */
 
 typedef struct BoxRegs {
     Reg *top, *left, *bottom, *right, *area;
@@ -249,8 +248,7 @@ bool lower_non_max_suppression(Lower *lo, Node *n) {
     return true;
 }
 
-/* ---- non_zero, compress -----------------------------------------------------------------------
- */
+/* ---- non_zero, compress ---------------------------------------------------------------------- */
 
 /* Whether an element is zero, in a register. */
 static Reg *is_zero(Builder *b, Addr at) {

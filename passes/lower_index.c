@@ -78,8 +78,7 @@ static bool call(Lower *lo, const Node *n, Kernel *k, bool scatters) {
     return true;
 }
 
-/* ---- a slice for each tuple of indices --------------------------------------------------------
- */
+/* ---- a slice for each tuple of indices ------------------------------------------------------- */
 
 /* The indexed side is [outer][dims of a tuple][inner], the list is [outer][each][inner]. */
 typedef struct Slices {
@@ -162,8 +161,7 @@ bool lower_gather_nd(Lower *lo, Node *n) {
     return call(lo, n, slices_kernel(lo, n, &s, NULL), false);
 }
 
-/* ---- an element for each index ----------------------------------------------------------------
- */
+/* ---- an element for each index --------------------------------------------------------------- */
 
 /* Loops over the indices: the indexed side is at the element that has their place in all dims but
  * the axis. */
@@ -195,8 +193,7 @@ bool lower_gather_elements(Lower *lo, Node *n) {
     return call(lo, n, elements_kernel(lo, n, (int)axis_attrs(n)->axis, NULL), false);
 }
 
-/* ---- scatter ----------------------------------------------------------------------------------
- */
+/* ---- scatter --------------------------------------------------------------------------------- */
 
 static void copy_x(Lower *lo, const Node *n) {
     Kernel *k = kernel_new(lo->m, "copy");

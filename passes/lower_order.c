@@ -37,8 +37,7 @@ static Lines lines_of(const Shape *s, int64_t axis) {
     return l;
 }
 
-/* ---- arg_max, arg_min -------------------------------------------------------------------------
- */
+/* ---- arg_max, arg_min ------------------------------------------------------------------------ */
 
 static Kernel *arg_kernel(Lower *lo, const Node *n, const Lines *l) {
     Kernel *k = kernel_new(lo->m, op_info(n->op)->name);
@@ -80,8 +79,7 @@ bool lower_arg(Lower *lo, Node *n) {
     return true;
 }
 
-/* ---- top_k ------------------------------------------------------------------------------------
- */
+/* ---- top_k ----------------------------------------------------------------------------------- */
 
 /* The results are kept sorted while a line is read: an element that comes before the last one of k
  * moves up to its place. */

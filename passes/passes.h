@@ -87,8 +87,7 @@ typedef struct RunnerOptions {
 bool run_passes(Program *p, const char *const *names, int n, PassContext *cx,
                 const RunnerOptions *o);
 
-/* ---- picture_input.c: pictures as they are ----------------------------------------------------
- */
+/* ---- picture_input.c: pictures as they are --------------------------------------------------- */
 
 /* What is done with the channels of a picture: (x - mean) / std, in the model's order of them. */
 typedef struct PictureValues {

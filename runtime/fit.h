@@ -163,8 +163,7 @@ static void rt_scale(uint8_t *out, ptrdiff_t out_stride, const rt_pixels *in, co
     }
 }
 
-/* ---- what is scaled, and where it goes --------------------------------------------------------
- */
+/* ---- what is scaled, and where it goes ------------------------------------------------------- */
 
 typedef struct rt_geometry {
     ptrdiff_t width, height; /* of what comes out */

@@ -15,8 +15,7 @@
 extern "C" {
 #endif
 
-/* ---- error.c ----------------------------------------------------------------------------------
- */
+/* ---- error.c --------------------------------------------------------------------------------- */
 
 enum {
     RT_OK = 0,
@@ -40,8 +39,7 @@ int rt_fail(rt_error *err, int code, const char *fmt, ...);
 int rt_read_file(uint8_t **data, size_t *size, const char *path, rt_error *err);
 #define RT_MAX_FILE ((size_t)1 << 33)
 
-/* ---- npy.c: NumPy's array files ---------------------------------------------------------------
- */
+/* ---- npy.c: NumPy's array files -------------------------------------------------------------- */
 
 enum { RT_MAX_RANK = 8 };
 
@@ -66,8 +64,7 @@ int rt_npy_encode(uint8_t **data, size_t *size, const rt_array *a, rt_error *err
 int rt_npy_write(const char *path, const rt_array *a, rt_error *err);
 void rt_array_free(rt_array *a);
 
-/* ---- image.c, png.c, jpeg.c, ppm.c: pictures --------------------------------------------------
- */
+/* ---- image.c, png.c, jpeg.c, ppm.c: pictures ------------------------------------------------- */
 
 enum { RT_MAX_SIDE = 32767, RT_MAX_PIXELS = 1 << 26 };
 
@@ -94,8 +91,7 @@ int rt_png_decode(rt_image *out, const uint8_t *data, size_t size, rt_error *err
 int rt_jpeg_decode(rt_image *out, const uint8_t *data, size_t size, rt_error *err);
 int rt_ppm_decode(rt_image *out, const uint8_t *data, size_t size, rt_error *err);
 
-/* ---- resize.c, fit.h --------------------------------------------------------------------------
- */
+/* ---- resize.c, fit.h ------------------------------------------------------------------------- */
 
 typedef enum rt_filter { RT_BILINEAR, RT_BICUBIC, RT_BOX, RT_HAMMING, RT_LANCZOS } rt_filter;
 
@@ -136,16 +132,14 @@ void rt_fit_ground(const rt_preprocess *p, uint8_t ground[3]);
 /* The scratch memory that any picture of at most `side` pixels a side needs. */
 size_t rt_fit_bytes(const rt_preprocess *p, int side);
 
-/* ---- preprocess.c -----------------------------------------------------------------------------
- */
+/* ---- preprocess.c ---------------------------------------------------------------------------- */
 
 /* The values alone: out has 3 * in->height * in->width floats. */
 void rt_normalise(float *out, const rt_image *in, const rt_preprocess *p);
 /* Both: out has 3 * p->height * p->width floats. */
 int rt_preprocess_image(float *out, const rt_image *in, const rt_preprocess *p, rt_error *err);
 
-/* ---- draw.c: frames, names and masks in pictures ------------------------------------------------
- */
+/* ---- draw.c: frames, names and masks in pictures --------------------------------------------- */
 
 typedef struct rt_rgb {
     uint8_t v[3]; /* red, green, blue */
@@ -171,8 +165,7 @@ void rt_tint(rt_image *im, const uint8_t *mask, const rt_rgb *palette);
 int rt_png_encode_mask(uint8_t **data, size_t *size, const uint8_t *mask, int width, int height,
                        const rt_rgb *palette, rt_error *err);
 
-/* ---- labels.c ---------------------------------------------------------------------------------
- */
+/* ---- labels.c -------------------------------------------------------------------------------- */
 
 typedef struct rt_labels {
     char **name; /* name[class]; NULL where a class has none */

@@ -40,8 +40,7 @@ void control_flow_matches_the_interpreter(void **state) {
     each_target(*state, run_structure);
 }
 
-/* ---- the object file
- * ----------------------------------------------------------------------------- */
+/* ---- the object file ------------------------------------------------------------------------- */
 
 static void inspect_object(const Target *t, const char *compiler) {
     Module *m = structure_module(t);
@@ -64,8 +63,7 @@ void objects_need_and_keep_nothing(void **state) {
     each_target(*state, inspect_object);
 }
 
-/* ---- the public functions
- * ------------------------------------------------------------------------ */
+/* ---- the public functions -------------------------------------------------------------------- */
 
 void run_checks_its_arguments(void **state) {
     Module *m = structure_module(target_find("generic"));
@@ -222,8 +220,7 @@ void parts_run_on_the_pool(void **state) {
     module_free(m);
 }
 
-/* ---- the assembly of a kernel
- * -------------------------------------------------------------------- */
+/* ---- the assembly of a kernel ---------------------------------------------------------------- */
 
 /* A 1x1 convolution tile of rows x cols vectors, accumulators in registers. */
 static void put_tile(Buf *b, const Target *t, int rows, int cols) {

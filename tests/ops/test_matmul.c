@@ -47,8 +47,7 @@ static void test_products(void **state) {
     check_all(products_graph, NORMAL, 16);
 }
 
-/* ---- convolutions that become products --------------------------------------------------------
- */
+/* ---- convolutions that become products ------------------------------------------------------- */
 
 typedef struct ConvCase {
     Shape x, w;

@@ -103,8 +103,7 @@ static inline void assert_ops(const Imported *m, const char *want) {
     buf_free(&b);
 }
 
-/* ---- one operator ------------------------------------------------------------------------------
- */
+/* ---- one operator ---------------------------------------------------------------------------- */
 
 /* The one-node models here: input x of some dims (NULL: none), output y, constants a test adds. */
 static inline Buf with_x(const char *dims) {

@@ -92,8 +92,7 @@ static void lists_break_before_column_100(void **state) {
     arena_free(&a);
 }
 
-/* ---- literals
- * --------------------------------------------------------------------------------------- */
+/* ---- literals -------------------------------------------------------------------------------- */
 
 static void floats_read_back_to_the_same_bits(void **state) {
     (void)state;
@@ -132,8 +131,7 @@ static void literals_are_short(void **state) {
     arena_free(&p.arena);
 }
 
-/* ---- statements
- * -------------------------------------------------------------------------------------- */
+/* ---- statements ------------------------------------------------------------------------------ */
 
 typedef struct Text {
     Module *m;
@@ -418,8 +416,7 @@ static void json_is_the_contract(void **state) {
     text_free(&t);
 }
 
-/* ---- refusals
- * ---------------------------------------------------------------------------------------- */
+/* ---- refusals -------------------------------------------------------------------------------- */
 
 static size_t errors_of(const char *target, const char *body) {
     Buf b = {0};

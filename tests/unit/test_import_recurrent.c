@@ -15,8 +15,7 @@ static void assert_values(Buf *g, int opset, const float *v, const char *type, c
     imported_free(&m);
 }
 
-/* ---- RNN: y = 2 x + 3 h + 1.5, so that each step can be followed ------------------------------
- */
+/* ---- RNN: y = 2 x + 3 h + 1.5, so that each step can be followed ----------------------------- */
 
 static void with_affine(Buf *attrs) {
     enum { STRINGS = 8 };

@@ -42,8 +42,7 @@ static void assert_step(Buf *model, const char *type, const double *want) {
     imported_free(&m);
 }
 
-/* ---- Adagrad: h += g^2, x -= r / (1 + t decay) g / (sqrt(h) + epsilon) ------------------------
- */
+/* ---- Adagrad: h += g^2, x -= r / (1 + t decay) g / (sqrt(h) + epsilon) ----------------------- */
 
 static void adagrad_attributes(Buf *attrs) {
     with_float(attrs, "decay_factor", 0.5f);
@@ -72,8 +71,7 @@ static void test_adagrad(void **state) {
     assert_step(&m, "f32[1]", D(hw));
 }
 
-/* ---- Adam: v and h are running means of g and g^2 ---------------------------------------------
- */
+/* ---- Adam: v and h are running means of g and g^2 -------------------------------------------- */
 
 static void adam_attributes(Buf *attrs) {
     with_float(attrs, "alpha", 0.75f);
@@ -107,8 +105,7 @@ static void test_adam(void **state) {
     assert_step(&m, "f32[2]", D(0.75 * 0.5 + 0.25 * 6, 0.75 * 1 + 0.25 * 8));
 }
 
-/* ---- Momentum: v = alpha v + beta g, beta 1 in the first step ---------------------------------
- */
+/* ---- Momentum: v = alpha v + beta g, beta 1 in the first step -------------------------------- */
 
 static Buf momentum(const char *mode, int64_t t, const char *outputs) {
     Buf attrs = {0};
