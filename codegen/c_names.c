@@ -100,7 +100,8 @@ char *c_identifier(Arena *a, const char *text) {
     return s;
 }
 
-bool c_names_has(const CNames *n, const char *name) {
+/* Whether something is called so, here or in an outer scope. */
+static bool c_names_has(const CNames *n, const char *name) {
     for (; n; n = n->outer)
         if (map_get(&n->taken, name))
             return true;

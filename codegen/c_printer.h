@@ -14,7 +14,6 @@ typedef struct CNames {
 } CNames;
 
 void c_names_take(Arena *a, CNames *n, const char *name); /* which nothing else is called */
-bool c_names_has(const CNames *n, const char *name);
 /* c_identifier(text), with a number behind it where that is taken; taken from now on. */
 const char *c_names_add(Arena *a, CNames *n, const char *text);
 /* text, or what to call a function of that name: not as a library function is called. */

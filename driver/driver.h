@@ -456,8 +456,6 @@ EmitPictures preprocess_info(const rt_preprocess *p);
  * where generated code can't do that. */
 bool preprocess_fit(const rt_preprocess *p, int max_side, const char *where, EmitFit *out, Arena *a,
                     Diag *d);
-/* In words. */
-const char *preprocess_text(const rt_preprocess *p, Arena *a);
 
 /* ---- dims.c: symbolic dimensions ------------------------------------------------------------ */
 

@@ -3,6 +3,7 @@
 
 #include "codegen/emit_llvm.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 /* Runs the module on the inputs of NAME_selftest; hash[i] is that of output i. */
@@ -152,6 +153,17 @@ static bool check_any_size(effnetc_model *m, unsigned what) {
     return false;
 }
 
+/* LLVM counts the bytes of a constant in 32 bits. */
+static bool check_weights_inside(effnetc_model *m, const EmitInfo *info) {
+    int64_t bytes = m->program.module->weights_bytes;
+    if (!info->weights_inside || bytes <= UINT32_MAX)
+        return true;
+    diag_error(m->diag, EXIT_UNSUPPORTED, "effnetc",
+               "weights of %" PRId64 " bytes are too large to be inside of the code", bytes);
+    diag_note(m->diag, "help", "--weights=bin");
+    return false;
+}
+
 /* A text alone, on standard output, comes without companions. */
 static bool emit_code_files(effnetc_model *m, Outputs *out, const char *dir, unsigned what) {
     EmitFiles files = {0};
@@ -161,7 +173,7 @@ static bool emit_code_files(effnetc_model *m, Outputs *out, const char *dir, uns
         return false;
     info.selftest = m->options.selftest ? hashes : NULL;
     info.weights_inside = m->options.weights && !strcmp(m->options.weights, "obj");
-    if (!emit_code(m, &info, out, dir, what, &files))
+    if (!check_weights_inside(m, &info) || !emit_code(m, &info, out, dir, what, &files))
         return false;
     if (strcmp(dir, "-") != 0)
         emit_companions(m, &info, out, dir, &files);

@@ -381,7 +381,8 @@ static void fit_text(Buf *b, const rt_preprocess *p) {
                    p->height, filter);
 }
 
-const char *preprocess_text(const rt_preprocess *p, Arena *a) {
+/* In words. */
+static const char *preprocess_text(const rt_preprocess *p, Arena *a) {
     static const float none[3];
     Buf b = {0};
     fit_text(&b, p);

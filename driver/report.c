@@ -1,4 +1,5 @@
 /* report.c: what was found in pictures: text, a CSV file, JSON. */
+#include "driver/describe.h"
 #include "driver/pictures.h"
 
 #include <jansson.h>
@@ -96,23 +97,11 @@ static void set(json_t *object, const char *key, json_t *value) {
         die("no JSON for \"%s\"", key);
 }
 
-/* Paths and labels that are not UTF-8 lose what isn't. */
-static json_t *text(const char *s) {
-    json_t *j = json_string(s);
-    Buf b = {0};
-    if (j)
-        return j;
-    buf_put_escaped(&b, s);
-    j = json_string(buf_str(&b));
-    buf_free(&b);
-    return j;
-}
-
 static json_t *found_json(const Report *r, Task task, const Found *f) {
     json_t *o = json_object();
     set(o, "class", json_integer(f->class));
     if (*label(r->labels, f->class))
-        set(o, "label", text(label(r->labels, f->class)));
+        set(o, "label", json_text(label(r->labels, f->class)));
     set(o,
         task == TASK_CLASSES ? "value"
         : task == TASK_BOXES ? "score"
@@ -136,7 +125,7 @@ static void add_json(Report *r, const Result *result) {
     json_t *o = json_object(), *list = json_array();
     for (size_t i = 0; i < result->n; i++)
         append(list, found_json(r, result->task, &result->found[i]));
-    set(o, "picture", text(result->picture->path));
+    set(o, "picture", json_text(result->picture->path));
     if (result->task != TASK_OTHER)
         set(o, keys[result->task], list);
     else
@@ -175,8 +164,8 @@ void report_add_error(Report *r, const Loaded *of) {
     if (!r->json)
         return;
     json_t *o = json_object();
-    set(o, "picture", text(of->picture->path));
-    set(o, "error", text(of->err.text));
+    set(o, "picture", json_text(of->picture->path));
+    set(o, "error", json_text(of->err.text));
     append(r->json, o);
 }
 

@@ -27,7 +27,7 @@ static Places places_of(OnnxNode *n, const Shape *x, const Window *w) {
     for (int i = 0; i < w->space && !n->failed; i++) {
         const WindowAxis *a = &w->axis[i];
         p.in[i] = x->dim[2 + i];
-        p.out[i] = (p.in[i] + a->front + a->back - onnx_window_reach(a)) / a->stride + 1;
+        p.out[i] = onnx_window_places(a, p.in[i]);
         if (a->kernel > MOST_TAPS || p.taps > MOST_TAPS / a->kernel)
             onnx_unsupported(n,
                              "the indices of windows with more than %d elements are not supported",

@@ -288,9 +288,6 @@ bool value_is_scratch(const Value *v);
 #undef ATTRS_BEGIN
 #undef ATTR
 #undef ATTRS_END
-
-/* The windows of max_pool and avg_pool as those of a convolution. */
-ConvAttrs pool_window(const PoolAttrs *a);
 /* The taps of output row (axis 0) or column (1) `out` that are in [lo, hi), in coordinates of the
  * input: where the first one is, and how many there are. */
 typedef struct PoolTaps {

@@ -215,14 +215,6 @@ static bool field_equal(const AttrField *f, const void *a, const void *b) {
     return kinds[f->kind].equal(field_in(f, a), field_in(f, b));
 }
 
-bool attrs_equal(AttrSet set, const void *a, const void *b) {
-    const AttrSetInfo *info = attrset_info(set);
-    for (int i = 0; i < info->nfields; i++)
-        if (!field_equal(&info->fields[i], a, b))
-            return false;
-    return true;
-}
-
 void attr_print(Buf *b, const AttrField *f, const void *attrs) {
     kinds[f->kind].print(b, field_in(f, attrs));
 }

@@ -7,7 +7,8 @@ static DType dtype_x(const Node *n) {
     return node_in(n, 0)->type.dtype;
 }
 
-bool mark_axes(Ints axes, int rank, bool *reduced, Buf *why) {
+/* Marks the axes that are reduced. */
+static bool mark_axes(Ints axes, int rank, bool *reduced, Buf *why) {
     for (int i = 0; i < axes.n; i++) {
         int64_t axis = axes.v[i];
         if (!want_axis(axis, rank, why))

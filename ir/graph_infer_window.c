@@ -3,7 +3,8 @@
 
 #include <inttypes.h>
 
-ConvAttrs pool_window(const PoolAttrs *a) {
+/* The windows of max_pool and avg_pool as those of a convolution. */
+static ConvAttrs pool_window(const PoolAttrs *a) {
     return (ConvAttrs){.kernel = a->kernel,
                        .stride = a->stride,
                        .pad = a->pad,

@@ -69,14 +69,10 @@ void attrs_print(Buf *b, AttrSet set, const void *attrs);
 void attr_print(Buf *b, const AttrField *f, const void *attrs);
 /* What is between the braces, which are consumed too. */
 bool attrs_parse(Lexer *l, AttrSet set, void *attrs);
-bool attrs_equal(AttrSet set, const void *a, const void *b);
 
 /* ---- graph_print.c --------------------------------------------------------------------------- */
 
-void print_name(Buf *b, char sigil, const char *name); /* quoted where it has to be */
 bool name_char_is_bare(char c);
-/* Whether the constant's elements are in the text, rather than its hash. */
-bool constant_is_inline(const Tensor *t, ConstantForm form);
 
 /* ---- graph_parse_type.c ---------------------------------------------------------------------- */
 
@@ -109,7 +105,6 @@ typedef struct Parser {
     size_t errors; /* in d before this text */
 } Parser;
 
-bool parse_has_errors(const Parser *p);
 /* A name that is free, behind its sigil. */
 bool parse_new_name(Parser *p, char sigil, const char **name);
 /* A value that exists. After an error the cause of a missing one is probably known: then there is
@@ -196,10 +191,5 @@ typedef struct Binary {
 /* Both operands have one type, y has it or is bool; numpy's broadcasting. */
 bool binary_eval(const Binary *f, const Tensor *const *in, Tensor *y, Buf *why);
 bool bits_less(uint64_t a, uint64_t b, bool is_signed);
-
-/* ---- graph_infer_reduce.c -------------------------------------------------------------------- */
-
-/* Marks the axes that are reduced. */
-bool mark_axes(Ints axes, int rank, bool *reduced, Buf *why);
 
 #endif

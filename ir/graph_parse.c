@@ -4,7 +4,7 @@
  * of several statements. Nothing is nested, so nothing recurses. */
 #include "ir/graph_internal.h"
 
-bool parse_has_errors(const Parser *p) {
+static bool parse_has_errors(const Parser *p) {
     return p->lex.d->errors > p->errors;
 }
 

@@ -6,18 +6,12 @@
 
 enum { MAX_INLINE = 16 }; /* elements of a constant that are printed even where it is elided */
 
-void print_name(Buf *b, char sigil, const char *name) {
+/* Quoted where it has to be. */
+static void print_name(Buf *b, char sigil, const char *name) {
     bool bare = *name != '\0';
     for (const char *s = name; *s; s++)
         bare = bare && name_char_is_bare(*s);
-    buf_putc(b, sigil);
-    if (bare) {
-        buf_puts(b, name);
-        return;
-    }
-    buf_putc(b, '"');
-    buf_put_escaped(b, name);
-    buf_putc(b, '"');
+    buf_put_name(b, sigil, name, bare);
 }
 
 static void print_ref(Buf *b, const Value *v) {
@@ -29,7 +23,8 @@ static void print_ref(Buf *b, const Value *v) {
 
 /* ---- constants ------------------------------------------------------------------------------ */
 
-bool constant_is_inline(const Tensor *t, ConstantForm form) {
+/* Whether the constant's elements are in the text, rather than its hash. */
+static bool constant_is_inline(const Tensor *t, ConstantForm form) {
     return t->data && (form == CONSTANTS_INLINE || shape_elems(&t->shape) <= MAX_INLINE);
 }
 

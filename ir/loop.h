@@ -302,11 +302,9 @@ Reg *build_lea(Builder *b, const char *name, Addr a);
 void build_op_to(Builder *b, InstOp op, Reg *d, Reg *a, Reg *b2, Reg *c);
 void build_shift_to(Builder *b, InstOp op, Reg *d, Reg *a, int64_t by);
 void build_convert_to(Builder *b, InstOp op, Reg *d, Reg *a);
-void build_splat_to(Builder *b, Reg *d, Reg *a);
 void build_const_f_to(Builder *b, Reg *d, double value);
 void build_const_i_to(Builder *b, Reg *d, int64_t value);
 void build_load_to(Builder *b, Reg *d, Addr a);
-void build_splat_load_to(Builder *b, Reg *d, Addr a);
 void build_lea_to(Builder *b, Reg *d, Addr a);
 void build_store(Builder *b, Addr a, Reg *value);
 /* A hint that what is at `a`, which may be anywhere, will be read. */

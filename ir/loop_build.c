@@ -134,10 +134,6 @@ Reg *build_splat(Builder *b, const char *name, int lanes, Reg *x) {
     return define(b, operands(b, INST_splat, x, NULL, NULL), name, ltype(x->type.dtype, lanes));
 }
 
-void build_splat_to(Builder *b, Reg *d, Reg *x) {
-    assign(b, operands(b, INST_splat, x, NULL, NULL), d);
-}
-
 /* ---- memory --------------------------------------------------------------------------------- */
 
 static Inst *access(Builder *b, InstOp op, Addr a) {
@@ -156,10 +152,6 @@ void build_load_to(Builder *b, Reg *d, Addr a) {
 
 Reg *build_splat_load(Builder *b, const char *name, int lanes, Addr a) {
     return define(b, access(b, INST_splat_load, a), name, ltype(a.base->type.dtype, lanes));
-}
-
-void build_splat_load_to(Builder *b, Reg *d, Addr a) {
-    assign(b, access(b, INST_splat_load, a), d);
 }
 
 Reg *build_lea(Builder *b, const char *name, Addr a) {

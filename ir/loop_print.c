@@ -30,15 +30,7 @@ static bool is_bare_name(const char *s) {
 
 /* @name, or @"na me" with escapes where it has other characters than [A-Za-z0-9_.]. */
 static void name_print(Buf *b, char sigil, const char *name) {
-    bool bare = is_bare_name(name);
-    buf_putc(b, sigil);
-    if (bare) {
-        buf_puts(b, name);
-        return;
-    }
-    buf_putc(b, '"');
-    buf_put_escaped(b, name);
-    buf_putc(b, '"');
+    buf_put_name(b, sigil, name, is_bare_name(name));
 }
 
 void reg_type_print(Buf *b, RegKind kind, LType t) {

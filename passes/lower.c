@@ -265,7 +265,8 @@ static Buffer *constant_buffer(Lower *lo, const Value *v) {
     return b;
 }
 
-Addr lower_base(Lower *lo, const Value *v) {
+/* Address of the first element of v's memory. */
+static Addr lower_base(Lower *lo, const Value *v) {
     Buffer *b = map_get(&lo->buffers, v->name);
     if (!b && v->constant)
         b = constant_buffer(lo, v);

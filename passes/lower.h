@@ -60,9 +60,8 @@ static inline int lower_lanes(const Lower *lo) {
     return target_lanes(lo->cx->target);
 }
 
-/* Address of the first element of v's memory, and of logical element (0, 0, 0, 0) of the current
- * image: behind the halo. v is a value of the graph; constants are packed into the weights. */
-Addr lower_base(Lower *lo, const Value *v);
+/* Address of logical element (0, 0, 0, 0) of the current image: behind the halo. v is a value of
+ * the graph; constants are packed into the weights. */
 Addr lower_addr(Lower *lo, const Value *v);
 /* Address of a plain value; constants are packed as they are. */
 Addr lower_plain(Lower *lo, const Value *v);
@@ -228,8 +227,6 @@ typedef struct Bands {
     int64_t kept, fresh, buffer;
 } Bands;
 
-/* Bands of about `rows` rows, all alike but the first and the last one. */
-Bands bands_of(const ConvAttrs *dw, int64_t in_rows, int64_t out_rows, int64_t rows);
 /* Input rows (axis 0) or columns (1) that an output needs. */
 int64_t dw_reach(const ConvAttrs *dw, int axis);
 

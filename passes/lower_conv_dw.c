@@ -38,7 +38,8 @@ static int64_t last_fresh(const Bands *b, const ConvAttrs *dw, int64_t in_rows) 
     return inside < all ? inside : all;
 }
 
-Bands bands_of(const ConvAttrs *dw, int64_t in_rows, int64_t out_rows, int64_t rows) {
+/* Bands of about `rows` rows, all alike but the first and the last one. */
+static Bands bands_of(const ConvAttrs *dw, int64_t in_rows, int64_t out_rows, int64_t rows) {
     for (int64_t count = ceil_div(out_rows, rows); count > 1; count--) {
         Bands b = make_bands(dw, out_rows, ceil_div(out_rows, count));
         if (b.kept >= 0 && b.buffer > dw->pad.v[0] && last_fresh(&b, dw, in_rows) > 0)

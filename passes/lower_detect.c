@@ -41,6 +41,16 @@ static void push_value(Lower *lo, Arg *args, int *n, const Value *v) {
         args[(*n)++] = arg_addr(lower_plain(lo, v));
 }
 
+/* The operands that are there, the result, and the count where it is asked for; returns how many. */
+static int value_args(Lower *lo, const Node *n, Arg *args) {
+    int nargs = 0;
+    for (int i = 0; i < n->noperands; i++)
+        push_value(lo, args, &nargs, node_in(n, i));
+    push_value(lo, args, &nargs, node_out(n));
+    push_value(lo, args, &nargs, node_result(n, "count"));
+    return nargs;
+}
+
 /* ---- non_max_suppression --------------------------------------------------------------------- */
 
 typedef struct BoxRegs {
@@ -237,11 +247,7 @@ int64_t scratch_non_max_suppression(const Node *n, const PassContext *cx) {
 
 bool lower_non_max_suppression(Lower *lo, Node *n) {
     Arg args[8];
-    int nargs = 0;
-    for (int i = 0; i < 5; i++)
-        push_value(lo, args, &nargs, node_in(n, i));
-    push_value(lo, args, &nargs, node_out(n));
-    push_value(lo, args, &nargs, node_result(n, "count"));
+    int nargs = value_args(lo, n, args);
     args[nargs++] =
         arg_addr(node_result(n, "scratch") ? lower_scratch(lo, n) : lower_plain(lo, node_in(n, 1)));
     lower_call(lo, nms_kernel(lo, n), args, nargs);
@@ -288,10 +294,7 @@ static Kernel *non_zero_kernel(Lower *lo, const Node *n) {
 
 bool lower_non_zero(Lower *lo, Node *n) {
     Arg args[3];
-    int nargs = 0;
-    push_value(lo, args, &nargs, node_in(n, 0));
-    push_value(lo, args, &nargs, node_out(n));
-    push_value(lo, args, &nargs, node_result(n, "count"));
+    int nargs = value_args(lo, n, args);
     lower_call(lo, non_zero_kernel(lo, n), args, nargs);
     return true;
 }
@@ -336,11 +339,7 @@ static Kernel *compress_kernel(Lower *lo, const Node *n) {
 
 bool lower_compress(Lower *lo, Node *n) {
     Arg args[4];
-    int nargs = 0;
-    push_value(lo, args, &nargs, node_in(n, 0));
-    push_value(lo, args, &nargs, node_in(n, 1));
-    push_value(lo, args, &nargs, node_out(n));
-    push_value(lo, args, &nargs, node_result(n, "count"));
+    int nargs = value_args(lo, n, args);
     lower_call(lo, compress_kernel(lo, n), args, nargs);
     return true;
 }

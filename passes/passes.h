@@ -172,8 +172,7 @@ void schedule_book_set(ScheduleBook *book, const TileProblem *p, const Tile *til
                        const char *comment);
 /* Lines of problems that are not among these. */
 size_t schedule_book_unused(const ScheduleBook *book, const TileProblems *problems);
-/* "gemm 1x1 pixels=49 channels=1280 k=320 act=silu"; "mr=14 nv=2 half" */
-void tile_problem_print(Buf *b, const TileProblem *p);
+/* "mr=14 nv=2 half" */
 void tile_print(Buf *b, const TileProblem *p, const Tile *tile);
 
 /* Distinct problems, in the order in which they were added; a zeroed struct is empty. */

@@ -108,7 +108,8 @@ static void print_fields(Buf *b, const Field *rows, size_t n, TileKind kind, con
     }
 }
 
-void tile_problem_print(Buf *b, const TileProblem *p) {
+/* "gemm 1x1 pixels=49 channels=1280 k=320 act=silu" */
+static void tile_problem_print(Buf *b, const TileProblem *p) {
     buf_printf(b, "%s %" PRId64 "x%" PRId64, kind_names[p->kind], p->kh, p->kw);
     print_fields(b, problem_fields, NPROBLEM_FIELDS, p->kind, p);
 }

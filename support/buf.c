@@ -95,3 +95,14 @@ void buf_put_escaped(Buf *b, const char *s) {
             buf_putc(b, *s);
     }
 }
+
+void buf_put_name(Buf *b, char sigil, const char *name, bool bare) {
+    buf_putc(b, sigil);
+    if (bare) {
+        buf_puts(b, name);
+        return;
+    }
+    buf_putc(b, '"');
+    buf_put_escaped(b, name);
+    buf_putc(b, '"');
+}

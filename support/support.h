@@ -106,6 +106,8 @@ void buf_free(Buf *b);
 /* Writes s with control characters, quotes, backslashes and bytes over 126 escaped (\n, \", \xNN),
  * so that the result is safe inside "..." of an IR text. */
 void buf_put_escaped(Buf *b, const char *s);
+/* A name of an IR text: the sigil, and behind it the name, in quotes and escaped unless `bare`. */
+void buf_put_name(Buf *b, char sigil, const char *name, bool bare);
 
 /* ---- map.c: string -> pointer --------------------------------------------------------------- */
 

@@ -183,14 +183,12 @@ static Kernel *build_everything(Module *m) {
     build_convert_to(&b, INST_bitcast, y, bits);
     build_shift_to(&b, INST_shr, bits, bits, 1);
     build_op_to(&b, INST_act_silu, y, y, NULL, NULL);
-    build_splat_to(&b, y, build_load(&b, "one", 1, at));
     build_if(&b, build_op(&b, INST_eq, "c", i, two, NULL));
     build_store(&b, at, s);
     build_else(&b);
     build_const_f_to(&b, y, 3);
     build_close(&b);
     build_load_to(&b, y, at);
-    build_splat_load_to(&b, y, at);
     build_lea_to(&b, q, addr_of(q, 4));
     build_close(&b);
     build_par(&b, "j", bound_const(2), bound_reg(n));
@@ -221,8 +219,6 @@ static void builders_write_what_they_say(void **state) {
                           "    y_2 = bitcast.v4.f32 bits_2\n"
                           "    bits_2 = shr bits_2, 1\n"
                           "    y_2 = silu y_2\n"
-                          "    one_2 = load q[i - 1]\n"
-                          "    y_2 = splat.v4 one_2\n"
                           "    c = eq i, two\n"
                           "    if c {\n"
                           "      store.v4 q[i - 1], s\n"
@@ -230,7 +226,6 @@ static void builders_write_what_they_say(void **state) {
                           "      y_2 = const.v4.f32 3\n"
                           "    }\n"
                           "    y_2 = load.v4 q[i - 1]\n"
-                          "    y_2 = splat.v4 q[i - 1]\n"
                           "    q = lea q[4]\n"
                           "  }\n"
                           "  par j in 2..n {\n"
