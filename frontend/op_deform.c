@@ -60,7 +60,7 @@ static Value *columns(OnnxNode *n, const Deform *d) {
 /* The inputs fit each other. */
 static void check(OnnxNode *n, const Deform *d) {
     const Shape *x = onnx_shape(n, 0), *w = onnx_shape(n, 1);
-    if (d->group < 1 || d->offset_group < 1 || x->dim[1] % d->group ||
+    if (x->dim[1] < 1 || d->group < 1 || d->offset_group < 1 || x->dim[1] % d->group ||
         x->dim[1] % d->offset_group || w->dim[0] % d->group || w->dim[1] != x->dim[1] / d->group) {
         onnx_bad(n, "%lld groups and %lld of offsets do not fit its %lld channels and its weights",
                  (long long)d->group, (long long)d->offset_group, (long long)x->dim[1]);
