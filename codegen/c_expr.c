@@ -78,8 +78,8 @@ static const char *repeat(Arena *a, int lanes, const char *x) {
     return s;
 }
 
-/* The ends of an integer type. As a vector operand, the greatest unsigned value has all bits set.
- */
+/* The ends of an integer type. As a vector operand, the greatest unsigned value has all bits
+ * set. */
 static int64_t least(DType t) {
     return dtype_is_signed_int(t) ? -(INT64_C(1) << (8 * dtype_bytes(t) - 2)) * 2 : 0;
 }

@@ -79,8 +79,8 @@ LLVMValueRef llvm_condition(LBuilder *x, LLVMValueRef value);
 
 /* ---- llvm_block.c: addresses, control flow, functions ---------------------------------------- */
 
-/* Builds kernels, steps with their parts, and the body of run: those functions of CPrinter.funcs.
- */
+/* Builds kernels, steps with their parts, and the body of run: those functions of
+ * CPrinter.funcs. */
 void llvm_functions(LBuilder *x, size_t first, size_t end);
 
 /* ---- llvm_abi.c: the public functions -------------------------------------------------------- */

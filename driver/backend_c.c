@@ -16,8 +16,8 @@ typedef struct Build {
 
 /* ---- building ---- */
 
-/* What the macro NAME_STEP_DONE calls. There is one program in each loaded file: a static is its.
- */
+/* What the macro NAME_STEP_DONE calls. There is one program in each loaded file: a static is
+ * its. */
 static const char hook_text[] = "typedef void step_done(void *context, int step);\n"
                                 "void effnetc_watch(step_done *f, void *context);\n"
                                 "void effnetc_step_done(int step);\n"

@@ -38,8 +38,8 @@ typedef struct Candidates {
     size_t chosen;
 } Candidates;
 
-/* The costs of c->net, which it has by then; the flash where that is asked for. False with errors.
- */
+/* The costs of c->net, which it has by then; the flash where that is asked for. False with
+ * errors. */
 bool candidate_cost(Scale *s, Candidate *c, bool flash);
 /* Milliseconds of an inference, measured or else predicted; 0 where that isn't known. */
 double candidate_ms(const Scale *s, const Candidate *c);

@@ -33,8 +33,8 @@ size_t trace_spans(const Trace *t, const Span **spans, size_t *dropped);
 
 /* ---- trace_print.c: the trace-event format --------------------------------------------------- */
 
-/* Writes a file that Perfetto and chrome://tracing open; "-" is standard output. False with errors.
- */
+/* Writes a file that Perfetto and chrome://tracing open; "-" is standard output. False with
+ * errors. */
 bool trace_write(const Trace *t, const Structure *st, const char *path);
 
 #endif

@@ -104,8 +104,8 @@ static const char *model_name(Importer *im) {
                          dot && dot != name ? (size_t)(dot - name) : strlen(name));
 }
 
-/* Fills im->g; false with errors. Inputs and weights are looked at even where the other has faults.
- */
+/* Fills im->g; false with errors. Inputs and weights are looked at even where the other has
+ * faults. */
 static bool import_model(Importer *im) {
     size_t errors = im->d->errors;
     if (!model_load(im) || !functions_collect(im))

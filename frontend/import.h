@@ -236,8 +236,7 @@ void first_dims_find(Importer *im);
  * `param` is what the model calls it, or NULL. */
 const char *first_dim_is_other(Importer *im, const char *input, const char *param);
 
-/* ---- import_nchwc.c: tensors in blocks of channels --------------------------------------------
- */
+/* ---- import_nchwc.c: tensors in blocks of channels ------------------------------------------- */
 
 #define NCHWC_DOMAIN "com.microsoft.nchwc"
 
@@ -285,8 +284,8 @@ typedef struct OnnxOpRow {
 const OnnxOpRow *onnx_op_find(Arena *a, const char *domain, const char *name, int64_t opset,
                               const char **why);
 
-/* An attribute as a node has it: inside a function it may be the call's, under a name of its own.
- */
+/* An attribute as a node has it: inside a function it may be the call's, under a name of its
+ * own. */
 typedef struct OnnxAttr {
     const char *name;
     const Onnx__AttributeProto *value;
@@ -463,8 +462,8 @@ void counts_check(OnnxNode *n);
 /* Marks the graph outputs that have counts, and adds these as outputs. */
 void counts_of_outputs(Importer *im);
 
-/* The constant that was made of a message of the file, which may stand in several scopes; or NULL.
- */
+/* The constant that was made of a message of the file, which may stand in several scopes; or
+ * NULL. */
 Value *constant_known(Importer *im, const void *message);
 void constant_keep(Importer *im, const void *message, Value *v);
 
@@ -566,8 +565,8 @@ Value *onnx_sample(OnnxNode *n, Value *x, Value *const *at);
 Value *onnx_hard_sigmoid(OnnxNode *n, Value *x, double alpha, double beta);
 Value *onnx_leaky_relu(OnnxNode *n, Value *x, double alpha);
 
-/* Output 0 is y + z (NULL: y) with what the attributes "activation" and "activation_params" name.
- */
+/* Output 0 is y + z (NULL: y) with what the attributes "activation" and "activation_params"
+ * name. */
 void onnx_sum_and_act(OnnxNode *n, Value *y, Value *z);
 
 /* softmax(x) along an axis, and its logarithm without overflow. */

@@ -49,8 +49,8 @@ static const Onnx__AttributeProto *attribute(const OnnxNode *n, const char *name
     return NULL;
 }
 
-/* The few elements of a constant input, before any node is imported; NULL where they aren't known.
- */
+/* The few elements of a constant input, before any node is imported; NULL where they aren't
+ * known. */
 static const Tensor *early_constant(const OnnxNode *n, int i) {
     const OnnxName *name = i < n->ninputs ? n->inputs[i] : NULL;
     if (!name)

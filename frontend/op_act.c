@@ -64,8 +64,8 @@ void import_swiglu(OnnxNode *n) {
                         onnx_binary(n, OP_mul, NULL, swish(n, "gate", alpha), onnx_input(n, 1)));
 }
 
-/* com.microsoft.QuickGelu-1: what ONNX Runtime's optimiser makes of x sigmoid(alpha x), silu too.
- */
+/* com.microsoft.QuickGelu-1: what ONNX Runtime's optimiser makes of x sigmoid(alpha x), silu
+ * too. */
 void import_quick_gelu(OnnxNode *n) {
     onnx_set_output(n, 0, swish(n, NULL, attr_float(n, "alpha", 1.702)));
 }

@@ -46,8 +46,8 @@ static Value *depth_tap(OnnxNode *n, Value *x, const WindowAxis *a, int64_t k, i
     return onnx_reshape(n, "tap", x, &s);
 }
 
-/* x [N, C, D, ...] as images [N * out, C * kernel, ...]: the first dimension in space as channels.
- */
+/* x [N, C, D, ...] as images [N * out, C * kernel, ...]: the first dimension in space as
+ * channels. */
 static Value *taps_as_channels(OnnxNode *n, Value *x, const WindowAxis *a, int64_t out) {
     static const int64_t perm[MAX_RANK] = {0, 2, 1, 3, 4, 5, 6, 7};
     Value *taps[MOST_TAPS];

@@ -17,8 +17,8 @@ static void check_indices(OnnxNode *n, int64_t dim) {
     }
 }
 
-/* Operators whose graph op has the same operands, the first `count` inputs. NULL after a complaint.
- */
+/* Operators whose graph op has the same operands, the first `count` inputs. NULL after a
+ * complaint. */
 static Node *add_same(OnnxNode *n, Op op, int count) {
     Value *operands[3] = {NULL};
     for (int i = 0; i < count; i++)

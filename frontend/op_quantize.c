@@ -228,8 +228,8 @@ static Value *extreme(OnnxNode *n, Op reduce, Op with, const char *part, Value *
     return onnx_by_scalar(n, with, part, onnx_reshape(n, part, y, &(Shape){0}), 0);
 }
 
-/* DynamicQuantizeLinear-11: u8 with the scale that x takes. Where all of x is 0, so is the scale.
- */
+/* DynamicQuantizeLinear-11: u8 with the scale that x takes. Where all of x is 0, so is the
+ * scale. */
 void import_dynamic_quantize_linear(OnnxNode *n) {
     Value *x = onnx_input(n, 0);
     if (!onnx_needs_float(n, 1))

@@ -393,8 +393,8 @@ static int floats_input(OnnxNode *n, int i, const char *what, int count, double 
     return n->failed ? 0 : (int)elems;
 }
 
-/* keep_aspect_ratio_policy: one scale for all axes, so that none is larger, or smaller, than asked.
- */
+/* keep_aspect_ratio_policy: one scale for all axes, so that none is larger, or smaller, than
+ * asked. */
 static void keep_aspect(OnnxNode *n, const char *policy, ResizeAxis *a, const int *axes,
                         const Ints *sizes) {
     bool larger = strcmp(policy, "not_smaller") == 0;

@@ -272,8 +272,8 @@ int value_use_count(const Value *v);
 /* The only user of v, or NULL where it has several uses or is a graph output. */
 Node *value_single_user(const Value *v);
 bool value_is_graph_output(const Value *v);
-/* Whether v, a result, is memory for its node's kernel: of any type, and no shape rule says which.
- */
+/* Whether v, a result, is memory for its node's kernel: of any type, and no shape rule says
+ * which. */
 bool value_is_scratch(const Value *v);
 
 /* Typed access to attributes; dies on the wrong op. */

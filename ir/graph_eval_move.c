@@ -1,5 +1,5 @@
-/* graph_eval_move.c: evaluators of the ops that move elements, of any type, without a look at them.
- */
+/* graph_eval_move.c: evaluators of the ops that move elements, of any type, without a look at
+ * them. */
 #include "ir/graph_internal.h"
 
 #include <math.h>

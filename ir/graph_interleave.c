@@ -20,8 +20,8 @@ static bool joined_size(const Node *n, int axis, int64_t steps, int64_t stride, 
     return true;
 }
 
-/* Whether each operand has the rows of the first one beside it, and the columns of the first above.
- */
+/* Whether each operand has the rows of the first one beside it, and the columns of the first
+ * above. */
 static bool want_grid(const Node *n, const int64_t *steps, Buf *why) {
     for (int i = 0; i < n->noperands; i++) {
         const int64_t *d = shape_in(n, i)->dim, *first = shape_in(n, 0)->dim;

@@ -280,8 +280,8 @@ static bool takes_over(const Known *a, const Known *b) {
            a->value->arena_offset == b->value->arena_offset;
 }
 
-/* Walks the values in order of definition with those that live; a value dies behind its last use.
- */
+/* Walks the values in order of definition with those that live; a value dies behind its last
+ * use. */
 static void check_arena(Verifier *v) {
     VEC(const Known *) live = {0};
     for (size_t i = 0; i < v->list.len; i++) {

@@ -118,8 +118,8 @@ Code *compile_module(Arena *a, const Module *m, const Memory *memory, Diag *d);
 
 /* ---- loop_lanes.c --------------------------------------------------------------------------- */
 
-/* The function of an instruction whose operands (src[0], or dst without operands) are of type dt.
- */
+/* The function of an instruction whose operands (src[0], or dst without operands) are of type
+ * dt. */
 LaneFn *lane_function(InstOp op, DType dt, bool flush_to_zero);
 /* NULL where the loop IR has no such conversion. */
 LaneFn *lane_convert(DType from, DType to, bool flush_to_zero);

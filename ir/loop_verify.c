@@ -131,8 +131,8 @@ static void undefine_since(Verifier *v, size_t mark) {
         v->defined[v->log.data[--v->log.len]] = false;
 }
 
-/* The register that `in` assigns: of this kernel, of the right kind and type, and free to change.
- */
+/* The register that `in` assigns: of this kernel, of the right kind and type, and free to
+ * change. */
 static bool check_result(Verifier *v) {
     const Inst *in = v->in;
     const Reg *d = in->dst;

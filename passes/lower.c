@@ -391,8 +391,8 @@ static void build_run(Lower *lo) {
 
 /* ---- nodes ----------------------------------------------------------------------------------- */
 
-/* Whether v is data. Constants of other types are parameters of the op, as the indices of gather.
- */
+/* Whether v is data. Constants of other types are parameters of the op, as the indices of
+ * gather. */
 static bool is_data(const Value *v) {
     return v && (v->type.dtype == DT_f32 || !v->constant);
 }

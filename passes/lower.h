@@ -152,8 +152,8 @@ void lower_zero_spare(Lower *lo, const Value *v);
 
 /* ---- lower_pool.c ---------------------------------------------------------------------------- */
 
-/* The mean of each plane of one image, `from` on, to the vectors at `to`, `plane` elements apart.
- */
+/* The mean of each plane of one image, `from` on, to the vectors at `to`, `plane` elements
+ * apart. */
 void lower_pool_to(Lower *lo, Addr from, const View *v, Addr to, int64_t plane);
 /* Kernels may add what they store to sums, one vector a block of channels, `plane` elements apart:
  * the first call sets them to zero, the second makes them means of planes like `of`'s. */
@@ -406,8 +406,8 @@ Addr gemm_pack(Lower *lo, const Gemm *g, const ConvWeights *w);
 float spare_bias(Act act);
 /* Emits the calls (one or two: the panels, and a narrower last one). */
 void gemm_call(Lower *lo, const Gemm *g, Addr weights);
-/* The panels of output channels: `whole` of them that are alike, and one of its own for the rest.
- */
+/* The panels of output channels: `whole` of them that are alike, and one of its own for the
+ * rest. */
 typedef struct GemmPanels {
     int64_t channels; /* of a whole one */
     int64_t whole;

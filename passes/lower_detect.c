@@ -67,8 +67,8 @@ typedef struct Nms {
     Reg *best, *going;           /* the box that is next, -1: none; whether it is looked for */
 } Nms;
 
-/* Of two corners, or of [x, y, width, height] around a centre: as read_box in ir/graph_eval_nms.c.
- */
+/* Of two corners, or of [x, y, width, height] around a centre: as read_box in
+ * ir/graph_eval_nms.c. */
 static BoxRegs read_box(const Nms *k, Reg *at) {
     Builder *b = k->b;
     Reg *v[4];

@@ -75,8 +75,8 @@ static void finish_tile(DwKernel *k, Reg *weights, Addr ct, int mr) {
     }
 }
 
-/* The tile whose first output column is at ct, its first input column `from` columns behind `at`.
- */
+/* The tile whose first output column is at ct, its first input column `from` columns behind
+ * `at`. */
 static void tile(DwKernel *k, Reg *weights, const TapRows *taps, Reg *at, int64_t from, Addr ct,
                  int mr) {
     Builder *b = &k->b;

@@ -19,8 +19,8 @@ static Reg *load_index(Builder *b, Addr at, int64_t dim) {
     return build_op(b, INST_min, "i", i, last, NULL);
 }
 
-/* What becomes of an element that is there and the one that comes in its place, as attrs.def says.
- */
+/* What becomes of an element that is there and the one that comes in its place, as attrs.def
+ * says. */
 static Reg *combined(Builder *b, Op op, Reg *old, Reg *x) {
     static const InstOp insts[OP_COUNT] = {
         [OP_add] = INST_add, [OP_mul] = INST_mul, [OP_min] = INST_min, [OP_max] = INST_max};

@@ -7,8 +7,8 @@ enum {
     MAX_PARTS = 32
 };
 
-/* About so many, with equal shares of the units if that can be, for an even number of threads too.
- */
+/* About so many, with equal shares of the units if that can be, for an even number of threads
+ * too. */
 static int64_t even_parts(int64_t parts, int64_t units) {
     for (int64_t n = parts; n > parts / 2; n--)
         if (n % 2 == 0 && units % n == 0)

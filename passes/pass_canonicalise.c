@@ -164,8 +164,8 @@ static bool is_over_planes(const Value *x, Ints axes) {
            axes.v[0] * axes.v[1] == 6;
 }
 
-/* The value whose planes x has as its last dim: x is [N,C,H*W], that is [N,C,H,W]. NULL where none.
- */
+/* The value whose planes x has as its last dim: x is [N,C,H*W], that is [N,C,H,W]. NULL where
+ * none. */
 static Value *unflattened(const Value *x, Ints axes) {
     const Node *r = x->def;
     if (!r || r->op != OP_reshape || axes.n != 1 || axes.v[0] != 2 || x->type.shape.rank != 3)

@@ -18,7 +18,7 @@ static int factors_of(const Node *mul) {
 
 static bool only_quantized(const Value *v) {
     for (const Use *u = v->uses; u; u = u->next)
-        if (!u->user || (u->user->op != OP_fake_quant))
+        if (!u->user || u->user->op != OP_fake_quant)
             return false;
     return true;
 }

@@ -8,12 +8,11 @@
  *   pad; slice; concat (down); gather by a constant list; reductions with keepdims, of which a mean
  *   may become global_avg_pool
  *
- * A transpose that moves dims of 1 alone, next to a reshape, becomes part of that.
- *
- * and two in a row become one, or none. What was the preprocessing of an NHWC picture is then
- * behind its transpose, next to the convolution. Needs: fuse-silu (or x * sigmoid(x) is in the
- * way). Leaves alone: transposes with nothing to meet, so that ops stay with the convolution before
- * them; ops with another user; broadcasts to a larger shape; constants that can't be computed. */
+ * and two in a row become one, or none; one that moves dims of 1 alone, next to a reshape, becomes
+ * part of that. What was the preprocessing of an NHWC picture is then behind its transpose, next to
+ * the convolution. Needs: fuse-silu (or x * sigmoid(x) is in the way). Leaves alone: transposes with
+ * nothing to meet, so that ops stay with the convolution before them; ops with another user;
+ * broadcasts to a larger shape; constants that can't be computed. */
 #include "passes/match.h"
 
 #include <string.h>
@@ -256,7 +255,7 @@ static Ints inverse(Graph *g, Ints perm) {
 
 /* The transposes of p's operands become one of its result. */
 static void sink(Graph *g, Node *p, Ints perm) {
-    Node *at = p->next ? p->next : NULL;
+    Node *at = p->next;
     Value *y = node_out(p);
     Node *undo = node_new(g, OP_transpose, at, y->name, &y, 1);
     transpose_attrs(undo)->perm = inverse(g, perm);

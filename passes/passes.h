@@ -210,8 +210,8 @@ typedef struct MemoryPlan {
 MemoryPlan plan_summary(Graph *g);
 /* Bytes of the arena that plan-memory would make. Overwrites the nodes' marks. */
 int64_t plan_arena(Graph *g);
-/* Memory of the arena that a value has, or a chain of values each in the place of the one before.
- */
+/* Memory of the arena that a value has, or a chain of values each in the place of the one
+ * before. */
 typedef struct PlanRegion {
     const Value *value; /* the first one */
     int64_t offset, bytes;

@@ -270,8 +270,8 @@ static Reg *vector_constant(Tiles *t, const char *name, double value) {
     return build_const_f(&t->b, name, ltype(DT_f32, t->lanes), value);
 }
 
-/* Constants, and where tile `first` is: for each of the n tensors a row of tiles is m of its rows.
- */
+/* Constants, and where tile `first` is: for each of the n tensors a row of tiles is m of its
+ * rows. */
 static void begin_walk(Tiles *t, Reg *const *rows, int n) {
     Reg *m = integer(t, "m", t->m);
     t->one_i = integer(t, "one_i", 1);

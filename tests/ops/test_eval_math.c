@@ -259,8 +259,8 @@ static const char copying[] =
 
 /* ---- normalisation and reduction ------------------------------------------------------------ */
 
-/* Channel 0: (x - 1) * 2 / sqrt(3 + 1) + 10 = x + 9; channel 1: (x - 2) * 3 / sqrt(8 + 1) = x - 2.
- */
+/* Channel 0: (x - 1) * 2 / sqrt(3 + 1) + 10 = x + 9; channel 1: (x - 2) * 3 / sqrt(8 + 1) = x -
+ * 2. */
 static const char batch_norm[] =
     "graph @t() -> (f32[2,2,1,2], f32[2,2,1,2], f32[1,2], f32[1,2]) {\n"
     "  const @x : f32[2,2,1,2] = [1, 2, 3, 4, 5, 6, nan, -8]\n"

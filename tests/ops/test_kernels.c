@@ -75,8 +75,8 @@ static const ConvCase dw_cases[] = {
     {1, 16, 9, 9, 16, 3, 3, 1, 1, 2, 2, {2, 2, 2, 2}, ACT_relu, true, false, false},
     {1, 1, 1, 1, 1, 3, 3, 1, 1, 1, 1, {1, 1, 1, 1}, ACT_none, true, false, false},
     {1, 48, 10, 38, 48, 1, 5, 1, 3, 1, 1, {0, 2, 0, 1}, ACT_none, true, false, false},
-    /* small planes, clipped: padding as large as the kernel, strides, a kernel larger than they are
-     */
+    /* small planes, clipped: padding as large as the kernel, strides, a kernel larger than they
+     * are */
     {2, 20, 3, 5, 20, 5, 5, 1, 1, 1, 1, {4, 4, 5, 3}, ACT_silu, true, false, false},
     {1, 16, 14, 14, 16, 5, 5, 2, 2, 1, 1, {1, 1, 2, 2}, ACT_none, true, false, false},
     {1, 8, 2, 2, 8, 7, 7, 1, 1, 1, 1, {3, 3, 3, 3}, ACT_relu, true, false, false},

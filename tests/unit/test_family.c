@@ -192,8 +192,8 @@ static Tensor *noise(Arena *a, const Shape *s, double size) {
     return t;
 }
 
-/* No layer loses its values or makes them much larger, and images aren't all alike to the network.
- */
+/* No layer loses its values or makes them much larger, and images aren't all alike to the
+ * network. */
 static void test_values(void **state) {
     (void)state;
     for (int k = 0; k < NKINDS; k++) {

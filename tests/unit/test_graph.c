@@ -1,5 +1,5 @@
-/* Unit tests of ir/graph.c, graph_node.c, graph_ops.c, graph_walk.c: building and changing graphs.
- */
+/* Unit tests of ir/graph.c, graph_node.c, graph_ops.c, graph_walk.c: building and changing
+ * graphs. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

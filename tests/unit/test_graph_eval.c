@@ -1,5 +1,5 @@
-/* Unit tests of ir/graph_eval.c and ir/graph_fold.c: running graphs, and folding their constants.
- */
+/* Unit tests of ir/graph_eval.c and ir/graph_fold.c: running graphs, and folding their
+ * constants. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

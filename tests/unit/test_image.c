@@ -218,8 +218,8 @@ static void test_truncated_files_are_refused(void **state) {
     (void)state;
     expect_no_prefix("PNG", png_rgb, sizeof png_rgb);
     expect_no_prefix("palette PNG", png_palette, sizeof png_palette);
-    /* The decoder has all pixels once the end marker alone is missing, so the prefix ends before.
-     */
+    /* The decoder has all pixels once the end marker alone is missing, so the prefix ends
+     * before. */
     expect_no_prefix("JPEG", jpeg_rgb, sizeof jpeg_rgb - 8);
     expect_no_prefix("PPM", BYTES("P6 2 1 255\nabcdef"));
 }

@@ -1,5 +1,5 @@
-/* Unit tests of ir/loop_verify.c: every fault is found, and named with its kernel and instruction.
- */
+/* Unit tests of ir/loop_verify.c: every fault is found, and named with its kernel and
+ * instruction. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

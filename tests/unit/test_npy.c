@@ -1,5 +1,5 @@
-/* .npy files: what NumPy writes is read, what is written NumPy's reader takes, the rest is refused.
- */
+/* .npy files: what NumPy writes is read, what is written NumPy's reader takes, the rest is
+ * refused. */
 #include "runtime/runtime.h"
 
 #include <setjmp.h>
@@ -12,8 +12,8 @@
 
 #include <cmocka.h>
 
-/* A file of a given format version around a header text; `elements` bytes of 0, 1, 2, ... follow.
- */
+/* A file of a given format version around a header text; `elements` bytes of 0, 1, 2, ...
+ * follow. */
 typedef struct File {
     uint8_t bytes[1024];
     size_t size;

@@ -203,8 +203,8 @@ static void test_tiny_models(void **state) {
     json_decref(index);
 }
 
-/* Pretrained EfficientNet-Lite0: 17 chains of shape arithmetic become paddings, nothing else stays.
- */
+/* Pretrained EfficientNet-Lite0: 17 chains of shape arithmetic become paddings, nothing else
+ * stays. */
 static void test_lite0(void **state) {
     (void)state;
     json_decref(load_index("zoo.json"));

@@ -18,8 +18,8 @@ static int64_t below(int64_t n) {
     return (int64_t)(rng_state >> 33) % n;
 }
 
-/* A chain of ops over planes of random sizes; sums reach back to earlier values of the same shape.
- */
+/* A chain of ops over planes of random sizes; sums reach back to earlier values of the same
+ * shape. */
 static Graph *random_graph(int nodes) {
     Graph *g = graph_new("random");
     Value *v = graph_input(g, "x", type_plain(DT_f32, SHAPE(1, 1 + below(40), 4 + below(9), 5)));

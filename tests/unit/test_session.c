@@ -86,8 +86,8 @@ static void test_interface_of_a_model(void **state) {
     effnetc_free(m);
 }
 
-/* The same model on every backend, in an order that needs the source graph again after compiling.
- */
+/* The same model on every backend, in an order that needs the source graph again after
+ * compiling. */
 static void test_backends_agree(void **state) {
     (void)state;
     effnetc_model *m = loaded(NULL);

@@ -41,8 +41,8 @@ static const char *note(const Diag *d, const char *label) {
     return "";
 }
 
-/* The file is refused, for a reason with `why` in it, at a place with `at` in it. Frees the file.
- */
+/* The file is refused, for a reason with `why` in it, at a place with `at` in it. Frees the
+ * file. */
 static void assert_refused(Buf *file, const char *why, const char *at) {
     Scan s = scan(file);
     assert_false(s.ok);
