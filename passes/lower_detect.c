@@ -41,7 +41,8 @@ static void push_value(Lower *lo, Arg *args, int *n, const Value *v) {
         args[(*n)++] = arg_addr(lower_plain(lo, v));
 }
 
-/* The operands that are there, the result, and the count where it is asked for; returns how many. */
+/* The operands that are there, the result, and the count where it is asked for; returns how
+ * many. */
 static int value_args(Lower *lo, const Node *n, Arg *args) {
     int nargs = 0;
     for (int i = 0; i < n->noperands; i++)

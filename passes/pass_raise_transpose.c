@@ -10,8 +10,8 @@
  *
  * and two in a row become one, or none; one that moves dims of 1 alone, next to a reshape, becomes
  * part of that. What was the preprocessing of an NHWC picture is then behind its transpose, next to
- * the convolution. Needs: fuse-silu (or x * sigmoid(x) is in the way). Leaves alone: transposes with
- * nothing to meet, so that ops stay with the convolution before them; ops with another user;
+ * the convolution. Needs: fuse-silu (or x * sigmoid(x) is in the way). Leaves alone: transposes
+ * with nothing to meet, so that ops stay with the convolution before them; ops with another user;
  * broadcasts to a larger shape; constants that can't be computed. */
 #include "passes/match.h"
 
