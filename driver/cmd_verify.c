@@ -11,7 +11,7 @@ typedef struct VerifyOptions {
     InputOptions inputs;
     effnetc_strings expect;
     const char *backend, *against;
-    double tolerance, atol, rtol; /* negative: not given */
+    double tolerance, atol, rtol; /* NaN, which no option can be: not given */
     int seed;
     bool per_layer, bisect, json;
 } VerifyOptions;
@@ -56,8 +56,16 @@ static Tolerance tolerance(const VerifyOptions *o) {
     };
 }
 
+static void check_bound(const char *option, double x, Diag *d) {
+    if (x < 0)
+        diag_error(d, EXIT_USAGE, "effnetc", "%s takes a number from 0 on, not %g", option, x);
+}
+
 static bool check_options(const VerifyOptions *o, Diag *d) {
     bool inside = o->per_layer || o->bisect;
+    check_bound("--tolerance", o->tolerance, d);
+    check_bound("--atol", o->atol, d);
+    check_bound("--rtol", o->rtol, d);
     if (o->per_layer && o->bisect)
         diag_error(d, EXIT_USAGE, "effnetc", "--per-layer and --bisect-passes are two questions");
     if (inside && o->expect.count) {
@@ -302,7 +310,7 @@ static void run(Context *cx, const void *options) {
 static void defaults(void *options) {
     VerifyOptions *o = options;
     o->compiler = effnetc_default_options();
-    o->tolerance = o->atol = o->rtol = -1;
+    o->tolerance = o->atol = o->rtol = NAN;
     o->seed = 1;
 }
 

@@ -17,6 +17,7 @@ typedef enum OptionKind {
     OPT_INT,    /* int, min..max */
     OPT_SIZE,   /* int64_t, at least min */
     OPT_REAL,   /* double, not NaN */
+    OPT_PART,   /* double, above 0, up to 1 */
     OPT_LIST,   /* effnetc_strings: a,b,c; may be repeated */
     OPT_REPEAT  /* effnetc_strings: one value each time it is given */
 } OptionKind;

@@ -149,6 +149,14 @@ static void set_real(Parser *p, const char *as, double *slot, const char *value)
         usage_error(p, "%s takes a number, not \"%s\"", as, value);
 }
 
+static void set_part(Parser *p, const char *as, double *slot, const char *value) {
+    double x;
+    if (parse_f64(value, &x) && x > 0 && x <= 1)
+        *slot = x;
+    else
+        usage_error(p, "%s takes a part above 0, up to 1, not \"%s\"", as, value);
+}
+
 /* "a,b,c" appended word by word; empty words are errors. */
 static void set_list(Parser *p, const char *as, effnetc_strings *slot, const char *value) {
     for (;;) {
@@ -182,6 +190,9 @@ static void set_option(Parser *p, const Option *o, char *base, const char *as, c
         break;
     case OPT_REAL:
         set_real(p, as, slot, value);
+        break;
+    case OPT_PART:
+        set_part(p, as, slot, value);
         break;
     case OPT_LIST:
         set_list(p, as, slot, value);

@@ -6,6 +6,7 @@
 #include "passes/family.h"
 
 #include <jansson.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,7 +47,7 @@ static bool parse_channels(const char *option, effnetc_strings v, float out[3], 
     double x[3] = {0, 0, 0};
     bool ok = v.count == 0 || v.count == 1 || v.count == 3;
     for (size_t i = 0; ok && i < v.count; i++)
-        ok = parse_f64(v.items[i], &x[i]);
+        ok = parse_f64(v.items[i], &x[i]) && isfinite(x[i]);
     for (size_t i = 0; i < 3; i++)
         out[i] = (float)x[v.count == 1 ? 0 : i];
     if (!ok)
@@ -56,6 +57,22 @@ static bool parse_channels(const char *option, effnetc_strings v, float out[3], 
 
 static bool is_part(double x) {
     return x > 0 && x <= 1;
+}
+
+/* 0 would stand for 1, as where nothing is said. */
+static bool check_divisors(effnetc_strings v, const float std[3], Diag *d) {
+    bool ok = v.count == 0 || (std[0] != 0 && std[1] != 0 && std[2] != 0);
+    if (!ok)
+        diag_error(d, EXIT_USAGE, "effnetc", "--std is divided by, and can't be 0");
+    return ok;
+}
+
+/* Of a library's caller, too. */
+static bool check_part(const char *option, double x, Diag *d) {
+    bool ok = x == 0 || is_part(x);
+    if (!ok)
+        diag_error(d, EXIT_USAGE, "effnetc", "%s takes a part above 0, up to 1, not %g", option, x);
+    return ok;
 }
 
 static bool recipe_of_options(const InputOptions *o, Recipe *r, Diag *d) {
@@ -71,15 +88,12 @@ static bool recipe_of_options(const InputOptions *o, Recipe *r, Diag *d) {
     r->has_order = o->channels != NULL;
     r->bgr = o->channels && !strcmp(o->channels, "bgr");
     bool ok = parse_channels("--mean", o->mean, r->mean, d);
-    ok &= parse_channels("--std", o->std, r->std, d);
+    ok &= parse_channels("--std", o->std, r->std, d) && check_divisors(o->std, r->std, d);
+    ok &= check_part("--crop", o->crop, d);
+    ok &= check_part("--crop-pct", o->crop_pct, d);
     if (fits > 1) {
         diag_error(d, EXIT_USAGE, "effnetc",
                    "--fit, --crop, --crop-pct and --resize exclude each other");
-        ok = false;
-    }
-    if (o->crop_pct != 0 && !is_part(o->crop_pct)) {
-        diag_error(d, EXIT_USAGE, "effnetc", "--crop-pct takes a part above 0, up to 1, not %g",
-                   o->crop_pct);
         ok = false;
     }
     return ok;

@@ -237,7 +237,7 @@ static size_t choose(const Candidates *all) {
 
 static void note_excess(Diag *d, const char *what, double least, double budget, const char *unit) {
     if (!within(least, budget))
-        diag_note(d, what, "at least %.4g %s, the budget is %.4g", least, unit, budget);
+        diag_note(d, what, "at least %.4g %s, the budget is %.4g %s", least, unit, budget, unit);
 }
 
 static void too_small(Scale *s, const Compound *by) {

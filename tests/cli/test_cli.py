@@ -908,6 +908,7 @@ class Cli(Workplace):
         verify(OK, "bad.npy", "--atol=0.02")
         verify(VERIFY, "bad.npy", "--atol=0.001", says=["1 elements are outside"])
         verify(VERIFY, "bad.npy", "--atol=0.02", "--tolerance=1e-4")
+        verify(USAGE, "bad.npy", "--tolerance=-1")
         shape = self.write("shape.npy", onnx.npy([2, 2, 4, 2], good))
         self.check(
             USAGE,

@@ -398,7 +398,11 @@ class Pictures(Workplace):
         self.check(USAGE, model, picture, "--crop=0.5", "--resize=3", says=["exclude each other"])
         self.check(USAGE, model, picture, "--crop-pct=0.5", "--fit=stretch", says=["exclude each other"])
         self.check(USAGE, model, picture, "--crop-pct=1.5", says=["--crop-pct takes a part"])
-        self.check(USAGE, model, picture, "--crop=2", "--mean=0", says=["a crop of 2"])
+        self.check(USAGE, model, picture, "--crop=2", "--mean=0", says=["--crop takes a part"])
+        self.check(USAGE, model, picture, "--crop-pct=0", says=["--crop-pct takes a part"])
+        self.check(USAGE, model, picture, "--std=1,0,1", says=["--std", "can't be 0"])
+        self.check(USAGE, model, picture, "--mean=nan", says=["--mean"])
+        self.check(USAGE, model, picture, "--std=inf", says=["--std"])
         self.check(USAGE, model, picture, "--filter=cubic", says=["bicubic|bilinear"])
         two = self.write("two.ir", "graph @g(%a: f32[1], %b: f32[1]) -> f32[1] {\n"
                                    "  %y = add %a, %b : f32[1]\n  return %y\n}\n")
