@@ -108,7 +108,20 @@ static void load_labels(const RunOptions *o, rt_labels *labels, Context *cx) {
                                   : NULL;
     int code = path ? rt_labels_read(labels, path, &err) : RT_OK;
     if (code != RT_OK)
-        diag_error(&cx->diag, code == RT_ERROR_IO ? EXIT_IO : EXIT_BAD_MODEL, path, "%s", err.text);
+        file_error(&cx->diag, path, code, &err);
+}
+
+/* Labels of another model name the wrong classes. */
+static void check_labels(const effnetc_model *m, const rt_labels *labels, Diag *d) {
+    if (d->errors > 0 || labels->count == 0 || model_task(m) != TASK_CLASSES)
+        return;
+    long long classes = (long long)m->outputs.data[0].dims[1];
+    if ((long long)labels->count == classes)
+        return;
+    diag_warning(d, m->path, "the labels may be another model's");
+    diag_note(d, "wanted", "%lld, one for each class", classes);
+    diag_note(d, "found", "%zu", labels->count);
+    diag_note(d, "help", "--labels=FILE: JSON, or a line for each class from 0 on");
 }
 
 static void report(const RunOptions *o, effnetc_model *m, Tensor *const *out,
@@ -176,6 +189,7 @@ static void run(Context *cx, const void *options) {
         run_on_pictures(o, m, &labels, cx);
     else
         run_arrays(o, m, &labels, cx);
+    check_labels(m, &labels, &cx->diag);
     rt_labels_free(&labels);
     effnetc_free(m);
 }

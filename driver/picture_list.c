@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 /* Of folders in folders; it ends a circle of links. */
@@ -33,6 +34,16 @@ static bool looks_like_picture(const char *path) {
     return rt_image_is_known(first, n);
 }
 
+/* One that is called so and isn't one is an error, not passed over. */
+static bool is_called_picture(const char *path) {
+    static const char *const ends[] = {".png", ".jpg", ".jpeg", ".ppm", ".pgm"};
+    const char *dot = strrchr(base_name(path), '.');
+    for (size_t i = 0; dot && i < sizeof ends / sizeof *ends; i++)
+        if (!strcasecmp(dot, ends[i]))
+            return true;
+    return false;
+}
+
 static int by_text(const void *a, const void *b) {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
@@ -45,7 +56,7 @@ static void visit(Walk *w, const char *path, int depth) {
         return;
     if (S_ISDIR(s.st_mode))
         walk(w, path, depth + 1);
-    else if (S_ISREG(s.st_mode) && looks_like_picture(path))
+    else if (S_ISREG(s.st_mode) && (is_called_picture(path) || looks_like_picture(path)))
         add(w, path);
 }
 

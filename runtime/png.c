@@ -48,7 +48,7 @@ static void set_transforms(png_structp png) {
 
 /* Everything that may longjmp. */
 static void decode(PngReader *r) {
-    png_set_user_limits(r->png, RT_MAX_SIDE, RT_MAX_SIDE);
+    png_set_user_limits(r->png, PNG_UINT_31_MAX, PNG_UINT_31_MAX); /* rt_image_alloc has ours */
     png_set_read_fn(r->png, r, on_read);
     png_read_info(r->png, r->info);
     r->code = rt_image_alloc(r->out, png_get_image_width(r->png, r->info),

@@ -120,6 +120,11 @@ class Pictures(Workplace):
             self.assertEqual(len(lines), 4)
             self.assertEqual(blocks[1].splitlines()[2].split()[-1], "nothing")
 
+    def test_labels_of_another_model(self):
+        args = (self.write("m.ir", CLASSES), self.ppm("a.ppm", 8, 8), *self.interp)
+        self.check(OK, *args, "--labels", self.write("two.txt", "cat\ndog\n"), says=["wanted: 3", "found:  2"])
+        self.assertNotIn("warning", self.run_command(*args, "--labels", self.labels).stderr.decode())
+
     def test_csv_and_json(self):
         model = self.write("m.ir", CLASSES)
         odd = self.ppm('odd, "name".ppm', 8, 8, (1, 3, 2))
