@@ -61,10 +61,45 @@ static void print_wrapper(Buf *b, const effnetc_model *m) {
                 "}\n");
 }
 
+/* NAME_run_picture likewise, of pictures without gaps between their rows. */
+static void print_pictures(Buf *b, effnetc_model *m) {
+    long long images = (long long)m->inputs.data[0].dims[0];
+    buf_printf(
+        b,
+        "extern const size_t effnetc_pictures_arena;\n"
+        "const size_t effnetc_pictures_arena = %s_PICTURE_ARENA_BYTES;\n"
+        "int effnetc_pictures(const void *weights, const uint8_t *const *rgb, const int *width,\n"
+        "                     const int *height, void *const *out, void *arena, void *threads,\n"
+        "                     parallel_for *run);\n"
+        "int effnetc_pictures(const void *weights, const uint8_t *const *rgb, const int *width,\n"
+        "                     const int *height, void *const *out, void *arena, void *threads,\n"
+        "                     parallel_for *run) {\n",
+        c_upper(&m->arena, m->name));
+    buf_printf(b,
+               "    static %s_picture picture[%lld];\n"
+               "    %s_pool pool;\n"
+               "    pool.context = threads;\n"
+               "    pool.parallel_for = run;\n"
+               "    for (int i = 0; i < %lld; i++) {\n"
+               "        picture[i].rgb = rgb[i];\n"
+               "        picture[i].width = width[i];\n"
+               "        picture[i].height = height[i];\n"
+               "        picture[i].stride = 3 * (ptrdiff_t)width[i];\n"
+               "    }\n"
+               "    return %s_run_picture(weights, picture",
+               m->name, images, m->name, images, m->name);
+    for (size_t i = 0; i < m->outputs.len; i++)
+        buf_printf(b, ", out[%zu]", i);
+    buf_puts(b, ", arena, threads ? &pool : 0);\n"
+                "}\n");
+}
+
 static bool write_sources(const Build *w, effnetc_model *m) {
     Outputs out = {0};
     Buf wrapper = {0};
     print_wrapper(&wrapper, m);
+    if (m->pictures && m->pictures->any)
+        print_pictures(&wrapper, m);
     buf_puts(&wrapper, hook_text);
     outputs_add(&out, w->wrapper, wrapper.data, wrapper.len);
     bool ok = emit_c_files(m, &out, w->shop.dir) && outputs_commit(&out, m->diag);

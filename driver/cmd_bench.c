@@ -241,6 +241,7 @@ static void bench(const BenchOptions *o, effnetc_model *m, Arena *a) {
         return;
     if (!o->inputs.input.count)
         inputs_random(m, o->seed, in, a);
+    warn_unless_shown(m);
     bool graph = o->per_layer || o->trace; /* layers are the compiled graph's */
     bool cached = m->cached.memory && !graph;
     Trace *trace = o->trace ? trace_new(a) : NULL;

@@ -143,6 +143,8 @@ static void run_model(const RunOptions *o, effnetc_model *m, const rt_labels *la
     effnetc_backend backend = chosen_backend(o);
     bool ok = assign_paths("--output", o->output, m->outputs.data, n, path, &cx->diag);
     ok &= inputs_load(m, &o->inputs, in, a);
+    if (ok)
+        warn_unless_shown(m);
     if (ok && run_tensors(m, backend, in, out, a) && write_outputs(o, m, path, out, cx))
         report(o, m, out, labels, a);
 }

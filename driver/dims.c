@@ -93,15 +93,22 @@ static bool dims_from_inputs(effnetc_model *m, const char *path, const InputOpti
     return ok;
 }
 
-/* What code that normalises bytes needs to know of the options for pictures. */
-static void take_values(effnetc_model *m, const InputOptions *o) {
-    m->options.mean = o->mean;
-    m->options.std = o->std;
-    m->options.channels = o->channels;
+/* What code that takes bytes needs to know of the options for pictures. */
+static void take_pictures(effnetc_model *m, const InputOptions *o) {
+    effnetc_options *to = &m->options;
+    to->mean = o->mean;
+    to->std = o->std;
+    to->channels = o->channels;
+    to->crop = o->crop;
+    to->crop_pct = o->crop_pct;
+    to->resize = o->resize;
+    to->fit = o->fit;
+    to->filter = o->filter;
+    to->pillow = o->pillow;
 }
 
 bool load_for_inputs(effnetc_model *m, const char *path, const InputOptions *o) {
-    take_values(m, o);
+    take_pictures(m, o);
     if (o->input.count && !is_ir_path(path) && !dims_from_inputs(m, path, o))
         return false;
     return effnetc_load(m, path);
@@ -109,7 +116,7 @@ bool load_for_inputs(effnetc_model *m, const char *path, const InputOptions *o) 
 
 bool load_for_batch(effnetc_model *m, const char *path, int batch, const InputOptions *o) {
     OnnxInputs in;
-    take_values(m, o);
+    take_pictures(m, o);
     if (batch && !is_ir_path(path)) {
         if (!onnx_inputs(path, &m->arena, &in, m->diag) || !dims_from_options(m))
             return false;

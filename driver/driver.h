@@ -126,6 +126,12 @@ typedef struct CachedCode {
     size_t object_bytes, weights_bytes, arena_bytes;
 } CachedCode;
 
+/* Pictures as they were read, one for each image of a batch. */
+typedef struct Shown {
+    const uint8_t **rgb;
+    int *width, *height;
+} Shown;
+
 struct effnetc_model {
     effnetc_options options;
     Arena arena;
@@ -150,7 +156,10 @@ struct effnetc_model {
      * model does. */
     const rt_preprocess *pixels;
     const EmitPictures *pictures; /* the same, for the printers */
-    PassDone *pass_done;          /* of a compilation; NULL: nobody to call */
+    /* Of code that takes any size: the pictures that the bytes of the input were made of; NULL:
+     * they are all that there is. */
+    const Shown *shown;
+    PassDone *pass_done; /* of a compilation; NULL: nobody to call */
     void *pass_context;
 };
 
@@ -183,6 +192,11 @@ bool is_ir_path(const char *path);
 
 #define INPUT_CHOICES "model|u8-rgb|u8-rgb-any"
 bool takes_any_size(const effnetc_model *m); /* "u8-rgb-any" */
+/* Native code is shown n pictures from now on; they stay the caller's. Nothing where it takes no
+ * pictures of any size. */
+void show_pictures(effnetc_model *m, const rt_image *const *pictures, size_t n, Arena *a);
+/* A warning where code could take any size, but is given what has the network's. */
+void warn_unless_shown(const effnetc_model *m);
 
 /* Makes the graph, as loaded, take the bytes that m->pixels says. */
 bool load_bytes(const effnetc_model *m, Graph *g);
@@ -303,7 +317,15 @@ void *native_arena(const NativeProgram *p, size_t *bytes);
  *                       void *pool_context, ParallelFor *parallel_for);
  *
  * which is NAME_run_parallel with one signature for any number of arguments (without a pool where
- * the context is NULL), and, where steps are watched, effnetc_watch(StepDone *, void *context). */
+ * the context is NULL), and, where steps are watched, effnetc_watch(StepDone *, void *context).
+ * Where it takes pictures of any size, also
+ *
+ *     int effnetc_pictures(const void *weights, const uint8_t *const *rgb, const int *width,
+ *                          const int *height, void *const *out, void *arena, void *pool_context,
+ *                          ParallelFor *parallel_for);
+ *     const size_t effnetc_pictures_arena;
+ *
+ * NAME_run_picture, and the bytes that it wants. */
 typedef struct NativeCode {
     void *handle; /* NULL: none */
     /* Sets a pointer to a function, at `function`. False with an error. */

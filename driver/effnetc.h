@@ -61,7 +61,8 @@ typedef struct effnetc_options {
     bool tune;                /* measure tiles first; they go to the file `schedule`, if any */
     int tune_seconds;         /* how long that may take */
     const char *native;       /* "c" or "llvm": the native code that is tuned and timed; NULL: as
-                                 effnetc_native_backend says, but c where cc is given */
+                                 effnetc_native_backend says, but c where cc is given or input is
+                                 "u8-rgb-any" */
     const char *cc;           /* C compiler of EFFNETC_BACKEND_C; NULL: $CC, else cc */
     bool selftest;            /* generated code has NAME_selftest, too */
     int threads;              /* of native code; 0: as many as this process has CPUs */

@@ -7,6 +7,25 @@ bool takes_any_size(const effnetc_model *m) {
     return m->options.input && !strcmp(m->options.input, "u8-rgb-any");
 }
 
+void show_pictures(effnetc_model *m, const rt_image *const *pictures, size_t n, Arena *a) {
+    if (!takes_any_size(m))
+        return;
+    Shown s = {ARENA_ARRAY(a, n, const uint8_t *), ARENA_ARRAY(a, n, int), ARENA_ARRAY(a, n, int)};
+    for (size_t i = 0; i < n; i++) {
+        s.rgb[i] = pictures[i]->rgb;
+        s.width[i] = pictures[i]->width;
+        s.height[i] = pictures[i]->height;
+    }
+    m->shown = arena_copy(a, &s, sizeof s);
+}
+
+void warn_unless_shown(const effnetc_model *m) {
+    if (!takes_any_size(m) || m->shown)
+        return;
+    diag_warning(m->diag, m->path, "nothing is scaled: the input has the network's size");
+    diag_note(m->diag, "help", "--input=FILE.png gives it a picture");
+}
+
 bool load_bytes(const effnetc_model *m, Graph *g) {
     const rt_preprocess *p = m->pixels;
     PictureValues v = {.bgr = p->bgr};

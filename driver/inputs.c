@@ -89,6 +89,12 @@ int picture_fill(const PictureInput *in, const rt_image *im, void *out, rt_error
     return code;
 }
 
+static void show_copy(effnetc_model *m, const rt_image *im, Arena *a) {
+    rt_image *copy = arena_copy(a, im, sizeof *im);
+    copy->rgb = arena_copy(a, im->rgb, 3 * (size_t)im->width * (size_t)im->height);
+    show_pictures(m, &(const rt_image *){copy}, 1, a);
+}
+
 static Tensor *decode_picture(effnetc_model *m, const Source *s, const char *path,
                               const effnetc_tensor *want, const InputOptions *o, Arena *a) {
     PictureInput in;
@@ -106,6 +112,8 @@ static Tensor *decode_picture(effnetc_model *m, const Source *s, const char *pat
     int code = rt_image_decode(&im, s->data, s->size, &err);
     if (code == RT_OK)
         code = picture_fill(&in, &im, tensor_mutable(t), &err);
+    if (code == RT_OK && takes_any_size(m))
+        show_copy(m, &im, a);
     rt_image_free(&im);
     if (code != RT_OK)
         file_error(m->diag, path, code, &err);

@@ -6,12 +6,16 @@
 
 typedef int Entry(const void *weights, const void *const *in, void *const *out, void *arena,
                   void *pool, ParallelFor *parallel_for);
+typedef int Pictures(const void *weights, const uint8_t *const *rgb, const int *width,
+                     const int *height, void *const *out, void *arena, void *pool,
+                     ParallelFor *parallel_for);
 typedef int CheckWeights(const void *weights, size_t size);
 typedef void Watch(StepDone *f, void *context);
 
 struct NativeProgram {
     NativeCode code;
     Entry *entry;
+    Pictures *pictures;  /* NULL: it takes none of any size */
     const void *weights; /* the model's */
     void *arena;
     size_t weights_bytes, arena_bytes;
@@ -101,13 +105,38 @@ static bool watch(const NativeProgram *p, effnetc_model *m, const NativeOptions 
     return true;
 }
 
+/* Code for pictures of any size works in a larger arena. */
+static bool open_pictures(NativeProgram *p, effnetc_model *m) {
+    const size_t *bytes = NULL;
+    if (!m->pictures || !m->pictures->any)
+        return true;
+    if (!find(p, m, "effnetc_pictures", &p->pictures) ||
+        !find(p, m, "effnetc_pictures_arena", &bytes))
+        return false;
+    rt_memory_free(p->arena);
+    p->arena_bytes = *bytes;
+    p->arena = aligned(p->arena_bytes);
+    return true;
+}
+
+static bool makes_pictures(effnetc_model *m, effnetc_backend backend) {
+    if (!takes_any_size(m) || backend == EFFNETC_BACKEND_C)
+        return true;
+    diag_error(m->diag, EXIT_UNSUPPORTED, "effnetc",
+               "code of the %s backend doesn't take pictures of any size (u8-rgb-any)",
+               backend_name(backend));
+    diag_note(m->diag, "help",
+              "--backend=c; or --input-type=u8-rgb, for those of the network's size");
+    return false;
+}
+
 static bool open_program(NativeProgram *p, effnetc_model *m, const NativeOptions *o) {
     ensure((size_t)o->backend < sizeof makers / sizeof *makers && makers[o->backend]);
-    if (!runs_here(m) || !start_threads(p, m, o->threads_of) ||
+    if (!runs_here(m) || !makes_pictures(m, o->backend) || !start_threads(p, m, o->threads_of) ||
         !makers[o->backend](&p->code, m, o->step_done != NULL, p->pool))
         return false;
     allocate(p, m);
-    return find(p, m, "effnetc_entry", &p->entry) && check_weights(p, m) &&
+    return find(p, m, "effnetc_entry", &p->entry) && open_pictures(p, m) && check_weights(p, m) &&
            (!o->step_done || watch(p, m, o));
 }
 
@@ -123,7 +152,10 @@ NativeProgram *native_open(effnetc_model *m, const NativeOptions *o) {
 
 bool native_run_on(NativeProgram *p, effnetc_model *m, const void *const *in, void *const *out,
                    void *context, ParallelFor *parallel_for) {
-    int code = p->entry(p->weights, in, out, p->arena, context, parallel_for);
+    const Shown *s = p->pictures ? m->shown : NULL;
+    int code = s ? p->pictures(p->weights, s->rgb, s->width, s->height, out, p->arena, context,
+                               parallel_for)
+                 : p->entry(p->weights, in, out, p->arena, context, parallel_for);
     if (code != 0)
         diag_error(m->diag, EXIT_INTERNAL, m->path, "the generated code returned %d", code);
     return code == 0;

@@ -57,6 +57,16 @@ static void one_picture(Session *s, Loaded *l, Tensor *const *outputs, size_t im
         write_files(s, &r, &l->image, out, a);
 }
 
+/* What code that takes any size sees; nothing, of the network's size, for what can't be read. */
+static void show_batch(const Session *s, const Loaded *loaded, size_t n, Arena *a) {
+    size_t images = (size_t)s->batch->shape.dim[0];
+    const rt_image **shown = ARENA_ARRAY(a, images, const rt_image *);
+    rt_image none = {s->in.p.width, s->in.p.height, tensor_mutable(s->batch)};
+    for (size_t i = 0; i < images; i++)
+        shown[i] = i < n && loaded[i].code == RT_OK ? &loaded[i].image : &none;
+    show_pictures(s->m, shown, images, a);
+}
+
 /* False where the run failed; wrong pictures are reported and passed over. */
 static bool one_batch(Session *s, size_t at, size_t n) {
     Arena a = {0};
@@ -66,6 +76,7 @@ static bool one_batch(Session *s, size_t at, size_t n) {
     pictures_load(loaded, s->list.data + at, n, &s->in, s->batch, s->pool);
     for (size_t i = 0; i < n; i++)
         good += loaded[i].code == RT_OK;
+    show_batch(s, loaded, n, &a);
     bool ok = good == 0 || runner_run(&s->runner, &s->batch, out, &a);
     for (size_t i = 0; i < n; i++) {
         if (loaded[i].code != RT_OK) {
@@ -76,6 +87,7 @@ static bool one_batch(Session *s, size_t at, size_t n) {
         }
         rt_image_free(&loaded[i].image);
     }
+    s->m->shown = NULL;
     arena_free(&a);
     return ok;
 }
