@@ -39,8 +39,7 @@ typedef struct effnetc_options {
                              generated C also takes pictures of any size; NULL: the model's input */
     effnetc_strings mean; /* of "u8-rgb": one number or three; none, of both: the member's */
     effnetc_strings std;
-    const char
-        *channels; /* of "u8-rgb": the model's own order, "rgb" or "bgr"; NULL: the member's */
+    const char *channels; /* of "u8-rgb", the model's own: "rgb" or "bgr"; NULL: the member's */
     /* How pictures become the network's size, as of `effnetc run`; 0, NULL: as for the member. */
     double crop, crop_pct;
     int resize;

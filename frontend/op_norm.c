@@ -209,41 +209,59 @@ static bool is_narrow(DType dt) {
     return dt == DT_f16 || dt == DT_bf16;
 }
 
-/* LayerNormalization-17. Statistics of 16-bit floats are those of f32, as stash_type wants. */
-void import_layer_norm(OnnxNode *n) {
-    double epsilon = attr_float(n, "epsilon", (double)1e-5f);
-    int rank = onnx_shape(n, 0)->rank, axis = onnx_axis(n, attr_int(n, "axis", -1), rank);
-    check_stash_type(n);
-    if (n->failed || !onnx_needs_float(n, 3))
-        return;
+/* x, as f32 where it has 16-bit floats: their statistics are f32's, as stash_type wants. */
+static Value *wide_x(OnnxNode *n) {
+    Value *x = onnx_input(n, 0);
+    return is_narrow(x->type.dtype) ? onnx_cast(n, "wide", x, DT_f32) : x;
+}
+
+/* What was made of wide_x, in the type of x. */
+static Value *narrowed(OnnxNode *n, Value *y) {
     DType dt = onnx_input(n, 0)->type.dtype;
-    bool narrow = is_narrow(dt);
-    Value *x = narrow ? onnx_cast(n, "wide", onnx_input(n, 0), DT_f32) : onnx_input(n, 0);
-    Standardised s = standardise(n, x, axes_from(n, axis, rank), epsilon);
-    scale_and_shift(n, narrow ? onnx_cast(n, "narrow", s.y, dt) : s.y, onnx_input(n, 1),
-                    onnx_input(n, 2));
+    return is_narrow(dt) ? onnx_cast(n, "narrow", y, dt) : y;
+}
+
+/* What LayerNormalization and RMSNormalization normalise: x over all axes from `axis` on. */
+typedef struct NormOver {
+    Value *x;
+    Ints axes;
+    double epsilon;
+} NormOver;
+
+/* False after a complaint; the first `floats` inputs must be of floats. */
+static bool norm_over(OnnxNode *n, int floats, NormOver *o) {
+    int rank = onnx_shape(n, 0)->rank, axis = onnx_axis(n, attr_int(n, "axis", -1), rank);
+    double epsilon = attr_float(n, "epsilon", (double)1e-5f);
+    check_stash_type(n);
+    if (n->failed || !onnx_needs_float(n, floats))
+        return false;
+    *o = (NormOver){wide_x(n), axes_from(n, axis, rank), epsilon};
+    return !n->failed;
+}
+
+/* LayerNormalization-17. */
+void import_layer_norm(OnnxNode *n) {
+    NormOver o;
+    if (!norm_over(n, 3, &o))
+        return;
+    Standardised s = standardise(n, o.x, o.axes, o.epsilon);
+    scale_and_shift(n, narrowed(n, s.y), onnx_input(n, 1), onnx_input(n, 2));
     Value *more[] = {NULL, s.mean, s.inverse};
     for (int i = 1; i < n->noutputs; i++)
         if (n->outputs[i] && !n->failed)
             onnx_set_output(n, i, more[i]);
 }
 
-/* RMSNormalization-23: x / sqrt(mean(x^2) + epsilon) over the axes from `axis` on, times scale. */
+/* RMSNormalization-23: x / sqrt(mean(x^2) + epsilon) over the axes, times scale. */
 void import_rms_norm(OnnxNode *n) {
-    double epsilon = attr_float(n, "epsilon", (double)1e-5f);
-    int rank = onnx_shape(n, 0)->rank, axis = onnx_axis(n, attr_int(n, "axis", -1), rank);
-    check_stash_type(n);
-    if (n->failed || !onnx_needs_float(n, 1))
+    NormOver o;
+    if (!norm_over(n, 1, &o))
         return;
-    DType dt = onnx_input(n, 0)->type.dtype;
-    Value *x = is_narrow(dt) ? onnx_cast(n, "wide", onnx_input(n, 0), DT_f32) : onnx_input(n, 0);
-    Value *square = onnx_binary(n, OP_mul, "square", x, x);
-    Value *mean = onnx_reduce(n, OP_reduce_mean, "mean", square, axes_from(n, axis, rank));
-    Value *root = onnx_unary(n, OP_sqrt, "rms", onnx_by_scalar(n, OP_add, "sum", mean, epsilon));
-    Value *y = onnx_binary(n, OP_div, "normalised", x, root);
-    if (is_narrow(dt))
-        y = onnx_cast(n, "narrow", y, dt);
-    scale_and_shift(n, y, onnx_input(n, 1), NULL);
+    Value *square = onnx_binary(n, OP_mul, "square", o.x, o.x);
+    Value *mean = onnx_reduce(n, OP_reduce_mean, "mean", square, o.axes);
+    Value *root = onnx_unary(n, OP_sqrt, "rms", onnx_by_scalar(n, OP_add, "sum", mean, o.epsilon));
+    Value *y = onnx_binary(n, OP_div, "normalised", o.x, root);
+    scale_and_shift(n, narrowed(n, y), onnx_input(n, 1), NULL);
 }
 
 /* InstanceNormalization-6, -22: over the dimensions behind the channels. */
@@ -267,7 +285,7 @@ static void group_norm(OnnxNode *n, bool by_group) {
     check_stash_type(n);
     if (s.rank < 2)
         onnx_bad(n, "its input must have rank 2 or more, it has rank %d", s.rank);
-    else if (groups < 1 || s.dim[1] % groups != 0)
+    else if (groups < 1 || groups > s.dim[1] || s.dim[1] % groups != 0)
         onnx_bad(n, "%lld groups don't divide %lld channels", (long long)groups,
                  (long long)s.dim[1]);
     if (n->failed || !onnx_needs_float(n, 3))
@@ -282,12 +300,8 @@ static void group_norm(OnnxNode *n, bool by_group) {
     for (int i = 2; i < s.rank; i++)
         rest *= s.dim[i];
     grouped.dim[0] = s.dim[0], grouped.dim[1] = groups, grouped.dim[2] = channels * rest;
-    DType dt = onnx_input(n, 0)->type.dtype;
-    Value *x = is_narrow(dt) ? onnx_cast(n, "wide", onnx_input(n, 0), DT_f32) : onnx_input(n, 0);
-    Value *y =
-        standardise(n, onnx_reshape(n, "groups", x, &grouped), axes_from(n, 2, 3), epsilon).y;
-    if (is_narrow(dt))
-        y = onnx_cast(n, "narrow", y, dt);
+    Value *x = onnx_reshape(n, "groups", wide_x(n), &grouped);
+    Value *y = narrowed(n, standardise(n, x, axes_from(n, 2, 3), epsilon).y);
     Shape full = by_group ? grouped : s;
     Shape each = {.rank = full.rank - 1};
     for (int i = 0; i < each.rank; i++)

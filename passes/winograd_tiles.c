@@ -187,22 +187,34 @@ static int parts_at_once(const Tiles *t, const Transform *tr) {
     return t->lo->cx->target->vector_regs >= 32 ? tr->many : tr->few;
 }
 
-static void transform_input(Tiles *t, Addr at, Reg *row, Addr to) {
-    const Transform *tr = t->m == 4 ? &input4 : &input2;
+/* What becomes of result (i, j) of a tile. */
+typedef void Finish(Tiles *t, const void *context, Reg *y, int i, int j);
+
+/* A tile in both dimensions, to `size` rows and columns. */
+static void transform(Tiles *t, const Transform *tr, int size, Addr at, Reg *row, Finish *finish,
+                      const void *context) {
     int step = parts_at_once(t, tr);
     for (int p = 0; p < tr->count; p += step) {
         int end = p + step < tr->count ? p + step : tr->count;
         Matrix e = {{NULL}};
         transform_columns(t, tr, p, end, at, row, e);
-        for (int i = 0; i < t->n; i++) {
+        for (int i = 0; i < size; i++) {
             if (!(rows_written(tr, p, end) >> i & 1))
                 continue;
             Reg *y[WINOGRAD_MAX];
             emit_parts(t, tr, 0, tr->count, e[i], y);
-            for (int j = 0; j < t->n; j++)
-                build_store(&t->b, addr_offset(to, (i * t->n + j) * t->lanes), y[j]);
+            for (int j = 0; j < size; j++)
+                finish(t, context, y[j], i, j);
         }
     }
+}
+
+static void store_point(Tiles *t, const void *to, Reg *y, int i, int j) {
+    build_store(&t->b, addr_offset(*(const Addr *)to, (i * t->n + j) * t->lanes), y);
+}
+
+static void transform_input(Tiles *t, Addr at, Reg *row, Addr to) {
+    transform(t, t->m == 4 ? &input4 : &input2, t->n, at, row, store_point, &to);
 }
 
 typedef struct Epilogue {
@@ -216,7 +228,8 @@ static Addr output_at(const Tiles *t, Reg *base, Reg *row, int i, int j) {
     return i ? addr_plus(a, row, i) : a;
 }
 
-static void finish_element(Tiles *t, const Epilogue *ep, Reg *y, int i, int j) {
+static void finish_element(Tiles *t, const void *context, Reg *y, int i, int j) {
+    const Epilogue *ep = context;
     Builder *b = &t->b;
     y = add(t, y, ep->bias);
     if (ep->act != ACT_none)
@@ -227,21 +240,7 @@ static void finish_element(Tiles *t, const Epilogue *ep, Reg *y, int i, int j) {
 }
 
 static void transform_output(Tiles *t, Addr at, const Epilogue *ep) {
-    const Transform *tr = t->m == 4 ? &output4 : &output2;
-    int step = parts_at_once(t, tr);
-    for (int p = 0; p < tr->count; p += step) {
-        int end = p + step < tr->count ? p + step : tr->count;
-        Matrix e = {{NULL}};
-        transform_columns(t, tr, p, end, at, NULL, e);
-        for (int i = 0; i < t->m; i++) {
-            if (!(rows_written(tr, p, end) >> i & 1))
-                continue;
-            Reg *y[WINOGRAD_MAX];
-            emit_parts(t, tr, 0, tr->count, e[i], y);
-            for (int j = 0; j < t->m; j++)
-                finish_element(t, ep, y[j], i, j);
-        }
-    }
+    transform(t, t->m == 4 ? &output4 : &output2, t->m, at, NULL, finish_element, ep);
 }
 
 /* ---- walking over tiles ---------------------------------------------------------------------- */
