@@ -141,7 +141,8 @@ Value *onnx_integer_conv(OnnxNode *n, const IntegerFactor *x, const IntegerFacto
     const Shape *s = &w->v->type.shape, *in = &x->v->type.shape;
     int64_t groups = attr_int(n, "group", 1), taps = 1;
     Chunks c;
-    if (s->rank < 3 || s->rank != in->rank || groups < 1 || in->dim[1] != groups * s->dim[1])
+    if (s->rank < 3 || s->rank != in->rank || groups < 1 || groups > in->dim[1] ||
+        in->dim[1] != groups * s->dim[1])
         return onnx_conv(n, "sum", x->v, w->v, bias); /* which complains */
     for (int i = 2; i < s->rank; i++)
         taps *= s->dim[i];

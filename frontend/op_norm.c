@@ -90,9 +90,8 @@ static void batch_norm_in_training(OnnxNode *n) {
           *var = onnx_reshape(n, "var", y.var, &list);
     set_running(n, 1, onnx_input(n, 3), mean, momentum);
     set_running(n, 2, onnx_input(n, 4), var, momentum);
-    for (int i = 3; i < n->noutputs; i++)
-        if (n->outputs[i] && !n->failed)
-            onnx_set_output(n, i, i == 3 ? mean : var);
+    onnx_set_output(n, 3, mean);
+    onnx_set_output(n, 4, var);
 }
 
 /* BatchNormalization-7 (with `spatial`) and -9: more than one output means training. */
@@ -246,10 +245,8 @@ void import_layer_norm(OnnxNode *n) {
         return;
     Standardised s = standardise(n, o.x, o.axes, o.epsilon);
     scale_and_shift(n, narrowed(n, s.y), onnx_input(n, 1), onnx_input(n, 2));
-    Value *more[] = {NULL, s.mean, s.inverse};
-    for (int i = 1; i < n->noutputs; i++)
-        if (n->outputs[i] && !n->failed)
-            onnx_set_output(n, i, more[i]);
+    onnx_set_output(n, 1, s.mean);
+    onnx_set_output(n, 2, s.inverse);
 }
 
 /* RMSNormalization-23: x / sqrt(mean(x^2) + epsilon) over the axes, times scale. */
