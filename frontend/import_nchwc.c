@@ -216,8 +216,9 @@ static bool ends_in_half_block(const NchwcFilter *f) {
 
 /* The only size that fits `channels` in so many rows; 0 where both do, or none. */
 static int64_t block_of_padding(int64_t rows, int64_t channels) {
-    bool small = round_up(channels, SMALL_BLOCK) == rows;
-    bool large = round_up(channels, LARGE_BLOCK) == rows;
+    bool fits = channels <= rows; /* the number of channels may be anything in a file */
+    bool small = fits && round_up(channels, SMALL_BLOCK) == rows;
+    bool large = fits && round_up(channels, LARGE_BLOCK) == rows;
     return small == large ? 0 : small ? SMALL_BLOCK : LARGE_BLOCK;
 }
 
