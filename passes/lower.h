@@ -318,6 +318,12 @@ const char *elementwise_refusal(const Node *n);
  * vectors where operands and result are f32. */
 Reg *elementwise_result(Builder *b, const Node *n, Reg *const *x);
 
+/* ---- lower_channels_last.c ------------------------------------------------------------------- */
+
+/* Whether n transposes images to channels last: it can read them in blocks of channels. */
+bool is_to_channels_last(const Node *n);
+bool lower_channels_last(Lower *lo, Node *n);
+
 /* ---- lower_elementwise.c, lower_strided.c ---------------------------------------------------- */
 
 enum { MAX_ELEMENTWISE = 4 }; /* operands and result of an elementwise op */

@@ -202,6 +202,8 @@ static void copy(Lower *lo, const Node *n, const Shape *size, Addr from, const i
 }
 
 bool lower_transpose(Lower *lo, Node *n) {
+    if (node_in(n, 0)->type.layout.block)
+        return lower_channels_last(lo, n);
     Ints perm = transpose_attrs(n)->perm;
     const Shape *y = &node_out(n)->type.shape;
     int64_t own[MAX_RANK], stride[MAX_RANK] = {0};

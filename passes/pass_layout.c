@@ -4,6 +4,7 @@
  *   results of pixels          planes of single channels, for the stem
  *   results of blocked ops     nchwNc, N the target's vector width (lowerings.def says which ops)
  *   inputs of convolutions     a halo as wide as the padding of all that read them
+ *   inputs of transposes       to channels last: as what makes them has them
  *
  * A reorder is put where a value and its reader differ: in front of the stem, which reads single
  * channels (a block would be mostly spare lanes), and behind the last op. Needs: the fusions.
@@ -66,6 +67,8 @@ static int wanted_block(const Node *n, int slot, int lanes) {
     const Value *v = node_in(n, slot);
     LayoutRule rule = lowering_of(n->op)->layout;
     int block = node_out(n)->type.layout.block;
+    if (is_to_channels_last(n) && v->type.layout.block == lanes)
+        return lanes;
     if (rule == LAYOUT_FOLLOW)
         return block && is_one_number(n, slot) ? v->type.layout.block : block;
     if (rule != LAYOUT_BLOCKED || !can_block(v))

@@ -60,6 +60,39 @@ static void test_pools(void **state) {
     check_all(pool_graph, NSPECIALS, 4);
 }
 
+/* ---- to channels last ------------------------------------------------------------------------ */
+
+/* Of blocks, which a pool makes: with whole and other last blocks, fewer channels than one has; and
+ * with a halo, since a convolution reads them too. */
+static Graph *channels_last_graph(void) {
+    static const int64_t sizes[][4] = {{2, 35, 3, 40}, {1, 32, 4, 4}, {1, 3, 2, 7}, {1, 17, 1, 1}};
+    Graph *g = graph_new("last");
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        Value *x = new_input(g, "x", shape_of(4, sizes[i]));
+        Node *pool = node_new(g, OP_max_pool, NULL, "p", (Value *[]){x}, 1);
+        pool_attrs(pool)->kernel = pool_attrs(pool)->stride = pool_attrs(pool)->dilation =
+            (Dim2){{1, 1}};
+        node_infer_or_die(pool);
+        Value *w = random_constant(g, "w", SHAPE(sizes[i][1], 1, 3, 3), 1);
+        Node *dw = node_new(g, OP_dwconv2d, NULL, "d", (Value *[]){node_out(pool), w}, 2);
+        *conv_attrs(dw) = (ConvAttrs){.kernel = {{3, 3}},
+                                      .stride = {{1, 1}},
+                                      .dilation = {{1, 1}},
+                                      .pad = {{1, 1, 1, 1}},
+                                      .group = 1};
+        finish(g, dw);
+        Node *n = node_new(g, OP_transpose, NULL, "y", (Value *[]){node_out(pool)}, 1);
+        transpose_attrs(n)->perm = ints(g, SHAPE(0, 2, 3, 1));
+        finish(g, n);
+    }
+    return g;
+}
+
+static void test_channels_last(void **state) {
+    (void)state;
+    check_all(channels_last_graph, NSPECIALS, 4);
+}
+
 /* ---- resize ---------------------------------------------------------------------------------- */
 
 /* A table of `taps` elements of `in` for each of `out` outputs, and weights for it; with `gaps`
@@ -234,6 +267,7 @@ static void test_transposed_convolutions(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pools),
+        cmocka_unit_test(test_channels_last),
         cmocka_unit_test(test_resize),
         cmocka_unit_test(test_turns),
         cmocka_unit_test(test_transposed_convolutions),
