@@ -8,6 +8,8 @@
 #include "passes/passes.h"
 #include "runtime/runtime.h"
 
+#include <signal.h>
+
 /* ---- options.c: command lines from tables --------------------------------------------------- */
 
 typedef enum OptionKind {
@@ -269,9 +271,11 @@ typedef struct Workshop {
     Arena *arena;
     const char *dir, *log; /* log: for run_program */
     effnetc_strings files;
+    sigset_t before; /* the signals that this thread had held back already */
 } Workshop;
 
-/* A new folder under TMPDIR. False with an error. */
+/* A new folder under TMPDIR. What interrupts this process waits until it is closed. False with an
+ * error. */
 bool workshop_open(Workshop *w, Arena *a, Diag *d);
 /* The path of a file there, which is not made. */
 const char *workshop_file(Workshop *w, const char *name, const char *suffix);

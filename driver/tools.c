@@ -10,6 +10,9 @@
 
 /* In the child: standard input is empty, all output goes to the log. */
 _Noreturn static void child(const char *const *argv, const char *log) {
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL); /* what interrupts it ends it, and so the wait for it */
     int in = open("/dev/null", O_RDONLY);
     int out = open(log, O_WRONLY | O_CREAT | O_TRUNC, 0600);
     if (in >= 0 && out >= 0 && dup2(in, 0) >= 0 && dup2(out, 1) >= 0 && dup2(out, 2) >= 0)
@@ -50,15 +53,29 @@ void quote_log(const char *log, const char *label, Diag *d) {
         fclose(f);
 }
 
+/* Signals that end the process wait until the folder is gone; the terminal sends them to the
+ * program that runs in it, too. */
+static void hold_signals(Workshop *w) {
+    sigset_t ends;
+    sigemptyset(&ends);
+    sigaddset(&ends, SIGHUP);
+    sigaddset(&ends, SIGINT);
+    sigaddset(&ends, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &ends, &w->before);
+}
+
 bool workshop_open(Workshop *w, Arena *a, Diag *d) {
     const char *tmp = getenv("TMPDIR"); /* POSIX has the folder below on every system */
     char *dir = arena_printf(a, "%s/effnetc-XXXXXX", tmp && *tmp ? tmp : "/tmp");
     *w = (Workshop){.arena = a, .dir = dir};
+    hold_signals(w);
     if (mkdtemp(dir)) {
         w->log = workshop_file(w, "effnetc-log", "");
         return true;
     }
-    diag_error(d, EXIT_IO, dir, "no temporary folder can be made: %s", strerror(errno));
+    int code = errno;
+    pthread_sigmask(SIG_SETMASK, &w->before, NULL);
+    diag_error(d, EXIT_IO, dir, "no temporary folder can be made: %s", strerror(code));
     diag_note(d, "help", "TMPDIR says where they go");
     return false;
 }
@@ -73,4 +90,5 @@ void workshop_close(const Workshop *w) {
     for (size_t i = 0; i < w->files.count; i++)
         unlink(w->files.items[i]);
     rmdir(w->dir);
+    pthread_sigmask(SIG_SETMASK, &w->before, NULL);
 }
