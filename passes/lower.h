@@ -401,7 +401,7 @@ typedef struct Gemm {
     bool residual, gate;
     Steps steps; /* not with a gate */
     Addr a, c, r, g,
-        scratch; /* r, g: where residual, gate; scratch: where gate, as large as the weights */
+        scratch; /* r, g: where residual, gate; scratch: where gate, of gemm_scratch elements */
     const char *weight_name;
     const Value *halo_of; /* NULL, or c: whose halo is zeroed too */
 } Gemm;
@@ -427,10 +427,14 @@ void gemm_call_panels(Lower *lo, const Gemm *g, Addr weights, int64_t panels);
 void gemm_call_last(Lower *lo, const Gemm *g, Addr weights);
 /* f32 elements of g->scratch. */
 int64_t gemm_scratch(const Gemm *g, const PassContext *cx);
+/* f32 elements of the packed weights. */
+int64_t gemm_weights(const Gemm *g, const Target *t);
 
 /* ---- what lower_gemm_parts.c, where gemm_call is, needs of it ---- */
 
 Schedule gemm_tiling(const Gemm *g, const PassContext *cx);
+/* Whether g's parts have panels of weights each, and all read the whole input. */
+bool gemm_by_panels(const Gemm *g, const PassContext *cx);
 /* Elements of a panel of so many channels' weights. */
 int64_t gemm_panel_elems(const Gemm *g, int64_t width);
 /* What a call computes of g, besides its panels: some rows, and of each some tiles. */
@@ -470,6 +474,15 @@ void lower_scale_weights(Lower *lo, const ScaleWeights *s, Bound panels, Addr w,
 /* The same for the part's blocks of channels of all panels. */
 void lower_scale_slice(Lower *lo, const ScaleWeights *s, const Parts *p, Addr w, Addr gate,
                        Addr to);
+
+/* Rows of pixels in blocks of channels, each as many as a vector has lanes. */
+typedef struct ScalePixels {
+    int64_t blocks, x_plane, x_row, to_plane, to_row; /* strides of blocks and rows, in elements */
+} ScalePixels;
+
+/* Copies `pixels` pixels of each of `rows` rows at x to `to`, times the gate of their channel. */
+void lower_scale_pixels(Lower *lo, const ScalePixels *s, Bound rows, Bound pixels, Addr x,
+                        Addr gate, Addr to);
 
 /* ---- lower_winograd.c: as lower_gemm.c, for 3x3 taps, stride 1, ablock == lanes, no gate ---- */
 

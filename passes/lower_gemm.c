@@ -27,7 +27,7 @@ typedef struct GemmKernel {
     Reg *panels, *w_panel, *c_plane, *c_row, *c_panel, *r_plane, *r_row, *r_panel;
     Reg *rows, *tiles;
     Reg *tails;        /* 1 or 0: whether a row ends with a tile of mr_tail; NULL where none does */
-    bool far;          /* inputs come from beyond the second cache */
+    bool far;          /* inputs come from beyond the core's caches */
     Reg *block_size;   /* ablock as a register, where ablock > 1 */
     Reg *acc[MAX_ACC]; /* [pixel][vector] */
 } GemmKernel;
@@ -250,13 +250,16 @@ static void kernel_body(GemmKernel *gk, const Schedule *s) {
 
 /* ---- kernels and calls ----------------------------------------------------------------------- */
 
-/* Whether inputs are more than the second cache keeps, and of so many channels that looking ahead
- * pays. */
-static bool reads_far(const Gemm *g, const Target *t) {
-    enum { FEWEST = 64 };
+/* Whether inputs come from beyond the second cache, or, where threads share the panels, half of them
+ * from another core's: both pay for looking ahead, if channels are many. */
+static bool reads_far(const Gemm *g, const PassContext *cx) {
+    enum { FEW = 64, MANY = 256 };
+    const Target *t = cx->target;
     int64_t bytes = g->k * g->rows * g->length * (int64_t)sizeof(float);
-    return g->kh == 1 && g->kw == 1 && g->ablock > 1 && g->k >= FEWEST &&
-           bytes > t->l2_bytes * 3 / 4;
+    if (g->kh != 1 || g->kw != 1 || g->ablock == 1 || g->k < FEW)
+        return false;
+    return bytes > t->l2_bytes * 3 / 4 ||
+           (g->k >= MANY && bytes > t->l1_bytes && gemm_by_panels(g, cx));
 }
 
 static const char *kernel_name(Lower *lo, const GemmKernel *gk, const Schedule *s) {
@@ -306,7 +309,7 @@ static void declare_params(GemmKernel *gk, Kernel *k, const Schedule *s) {
 
 static Kernel *build_kernel(Lower *lo, const Gemm *g, const Schedule *s, int nv, bool half) {
     GemmKernel gk = {.g = g, .lanes = lower_lanes(lo), .nv = nv, .half = half};
-    gk.far = reads_far(g, lo->cx->target);
+    gk.far = reads_far(g, lo->cx);
     Kernel *k = kernel_new(lo->m, kernel_name(lo, &gk, s));
     declare_params(&gk, k, s);
     ensure(s->mr * nv <= MAX_ACC);
@@ -434,23 +437,19 @@ static float *pack_panel(const Gemm *g, const ConvWeights *gw, int64_t first, in
     return out;
 }
 
-static int64_t packed_elems(const Gemm *g, const Target *t) {
+int64_t gemm_weights(const Gemm *g, const Target *t) {
     return gemm_panel_elems(g, round_up(g->n, target_lanes(t)));
-}
-
-int64_t gemm_scratch(const Gemm *g, const PassContext *cx) {
-    return g->gate ? packed_elems(g, cx->target) : 0;
 }
 
 Addr gemm_pack(Lower *lo, const Gemm *g, const ConvWeights *gw) {
     int lanes = lower_lanes(lo);
     int64_t vectors = ceil_div(g->n, lanes);
     Schedule s = gemm_tiling(g, lo->cx);
-    float *packed = lower_weights_begin(lo, packed_elems(g, lo->cx->target)), *out = packed;
+    float *packed = lower_weights_begin(lo, gemm_weights(g, lo->cx->target)), *out = packed;
     for (int64_t v = 0; v < vectors; v += s.nv) {
         int64_t wide = v + s.nv <= vectors ? s.nv : s.nv_tail;
         out = pack_panel(g, gw, v * lanes, wide * lanes, out);
     }
-    ensure(out - packed == packed_elems(g, lo->cx->target));
+    ensure(out - packed == gemm_weights(g, lo->cx->target));
     return lower_weights_end(lo, g->weight_name);
 }

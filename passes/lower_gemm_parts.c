@@ -32,6 +32,45 @@ static Split gemm_split(const Gemm *g, const PassContext *cx) {
     return best;
 }
 
+bool gemm_by_panels(const Gemm *g, const PassContext *cx) {
+    Split split = gemm_split(g, cx);
+    return split.kind == SPLIT_PANELS && split.parts > 1;
+}
+
+/* What a vector costs to scale: a weight's is read from far away and met by all parts; a pixel's
+ * stays in the first cache until the part multiplies it. */
+enum { WEIGHT_CYCLES = 6, PIXEL_CYCLES = 3 };
+
+/* Whether each part scales the pixels that it reads, and not one after another all the weights:
+ * where that is less work. */
+static bool scales_pixels(const Gemm *g, const Split *split, const PassContext *cx) {
+    int lanes = target_lanes(cx->target);
+    if (!g->gate || split->kind == SPLIT_PANELS || split->parts == 1)
+        return false;
+    if (g->kh != 1 || g->kw != 1 || g->ablock != lanes || g->pixel_step != lanes)
+        return false;
+    double weights = (double)g->k * (double)ceil_div(g->n, lanes);
+    double pixels = (double)ceil_div(g->k, lanes) * (double)(g->rows * g->length);
+    return pixels * PIXEL_CYCLES < weights * WEIGHT_CYCLES;
+}
+
+/* Scaled pixels: [row][block][pixel][lane]. */
+static ScalePixels scaled_pixels(const Gemm *g) {
+    int64_t plane = g->length * g->ablock, blocks = ceil_div(g->k, g->ablock);
+    return (ScalePixels){.blocks = blocks,
+                         .x_plane = g->a_plane,
+                         .x_row = g->a_row,
+                         .to_plane = plane,
+                         .to_row = blocks * plane};
+}
+
+int64_t gemm_scratch(const Gemm *g, const PassContext *cx) {
+    Split split = gemm_split(g, cx);
+    if (scales_pixels(g, &split, cx))
+        return g->rows * scaled_pixels(g).to_row;
+    return g->gate ? gemm_weights(g, cx->target) : 0;
+}
+
 /* g with its output and residual from vector `first` on. */
 static Gemm from_vector(const Gemm *g, int64_t first) {
     Gemm rest = *g;
@@ -84,10 +123,9 @@ static ScaleWeights scale_of(const Gemm *g, int64_t panels, int nv, int lanes) {
 /* All weights times the gate, in scratch: a part has some of the channels. */
 static Addr scale_all(Lower *lo, const Gemm *g, Addr weights, const Schedule *s,
                       const GemmPanels *p) {
-    enum { VECTOR_CYCLES = 6 }; /* to read it from far away, and to write it */
     int lanes = lower_lanes(lo);
     int64_t rows = g->k * g->kh * g->kw, blocks = ceil_div(g->k, g->ablock);
-    double cycles = VECTOR_CYCLES * (double)(rows * ceil_div(g->n, lanes));
+    double cycles = WEIGHT_CYCLES * (double)(rows * ceil_div(g->n, lanes));
     ScaleWeights whole = scale_of(g, p->whole, s->nv, lanes);
     ScaleWeights last = scale_of(g, 1, schedule_last(s), lanes);
     int64_t behind = p->whole * p->weights;
@@ -166,9 +204,34 @@ static void call_all(Lower *lo, const Gemm *g, const Schedule *s, const GemmExte
         call_last_after(lo, g, s, e, weights, p);
 }
 
+/* Its pixels times the gate, in scratch, are what the part multiplies. */
+static void scale_part(Lower *lo, Gemm *mine, int64_t mr, const Parts *parts, SplitKind kind) {
+    Builder *b = &lo->step;
+    LType i64 = ltype(DT_i64, 1);
+    ScalePixels s = scaled_pixels(mine);
+    Bound rows = bound_const(mine->rows), pixels = bound_const(mine->length);
+    Addr to = parts_addr(parts, mine->scratch, kind == SPLIT_ROWS ? s.to_row : mr * mine->ablock);
+    if (kind == SPLIT_ROWS) {
+        rows = parts_count(lo, parts);
+    } else {
+        Reg *all = build_const_i(b, "pixels", i64, mine->length);
+        Reg *width = build_const_i(b, "width", i64, mr);
+        Reg *first = build_op(b, INST_mul, "first_pixel", parts->first, width, NULL);
+        Reg *end = parts_end(lo, parts), *units = build_const_i(b, "tiles", i64, parts->units);
+        Reg *ends = build_op(b, INST_eq, "ends", end, units, NULL);
+        Reg *stop = build_op(b, INST_mul, "end_pixel", end, width, NULL);
+        stop = build_op(b, INST_select, "end_pixel", ends, all, stop);
+        pixels = bound_reg(build_op(b, INST_sub, "count", stop, first, NULL));
+    }
+    lower_scale_pixels(lo, &s, rows, pixels, mine->a, mine->g, to);
+    mine->a = to;
+    mine->a_plane = s.to_plane;
+    mine->a_row = s.to_row;
+}
+
 /* All panels for the part's rows or tiles. */
 static void call_part_pixels(Lower *lo, const Gemm *g, const Schedule *s, Addr weights,
-                             const GemmPanels *p, const Parts *parts, SplitKind kind) {
+                             const GemmPanels *p, const Parts *parts, SplitKind kind, bool scaled) {
     bool rows = kind == SPLIT_ROWS;
     GemmExtent e = gemm_whole(g, s);
     if (rows)
@@ -180,6 +243,8 @@ static void call_part_pixels(Lower *lo, const Gemm *g, const Schedule *s, Addr w
     mine.c = parts_addr(parts, g->c, rows ? g->c_row : s->mr * g->c_pixel);
     if (g->residual)
         mine.r = parts_addr(parts, g->r, rows ? g->r_row : s->mr * g->c_pixel);
+    if (scaled)
+        scale_part(lo, &mine, s->mr, parts, kind);
     call_all(lo, &mine, s, &e, weights, p);
 }
 
@@ -187,8 +252,9 @@ void gemm_call(Lower *lo, const Gemm *g, Addr weights) {
     GemmPanels p = gemm_panels(g, lo->cx);
     Schedule s = gemm_tiling(g, lo->cx);
     Split split = gemm_split(g, lo->cx);
-    bool by_panels = split.kind == SPLIT_PANELS && split.parts > 1;
-    if (g->gate && !by_panels)
+    bool by_panels = gemm_by_panels(g, lo->cx);
+    bool pixels = scales_pixels(g, &split, lo->cx);
+    if (g->gate && !by_panels && !pixels)
         weights = scale_all(lo, g, weights, &s, &p);
     bool halo = g->halo_of && has_halo(g->halo_of);
     Parts parts = lower_parts_begin(lo, split.units, split.parts);
@@ -200,7 +266,7 @@ void gemm_call(Lower *lo, const Gemm *g, Addr weights) {
         if (halo)
             zero_part_halo(lo, g, s.nv, &parts);
     } else {
-        call_part_pixels(lo, g, &s, weights, &p, &parts, split.kind);
+        call_part_pixels(lo, g, &s, weights, &p, &parts, split.kind, pixels);
     }
     lower_parts_end(lo, &parts);
     if (halo && !by_panels)
