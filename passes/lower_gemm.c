@@ -250,8 +250,8 @@ static void kernel_body(GemmKernel *gk, const Schedule *s) {
 
 /* ---- kernels and calls ----------------------------------------------------------------------- */
 
-/* Whether inputs come from beyond the second cache, or, where threads share the panels, half of them
- * from another core's: both pay for looking ahead, if channels are many. */
+/* Whether inputs come from beyond the second cache, or, where threads share the panels, half of
+ * them from another core's: both pay for looking ahead, if channels are many. */
 static bool reads_far(const Gemm *g, const PassContext *cx) {
     enum { FEW = 64, MANY = 256 };
     const Target *t = cx->target;
