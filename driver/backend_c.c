@@ -108,11 +108,21 @@ static bool write_sources(const Build *w, effnetc_model *m) {
     return ok;
 }
 
+/* Whether the compiler was given with an optimisation level of its own. */
+static bool has_level(const effnetc_strings *argv) {
+    for (size_t i = 0; i < argv->count; i++)
+        if (!strncmp(argv->items[i], "-O", 2))
+            return true;
+    return false;
+}
+
 static bool build(const Build *w, effnetc_model *m, bool watched) {
     const char *cc = m->options.cc ? m->options.cc : getenv("CC");
     effnetc_strings argv = {0};
     push_words(w->shop.arena, &argv, cc && *cc ? cc : "cc");
-    push_words(w->shop.arena, &argv, "-O2 -fPIC -shared");
+    if (!has_level(&argv))
+        strings_push(w->shop.arena, &argv, "-O2");
+    push_words(w->shop.arena, &argv, "-fPIC -shared");
     push_words(w->shop.arena, &argv, m->target->c_flags);
     if (watched)
         strings_push(w->shop.arena, &argv, hook_flag(w->shop.arena, m->name));
