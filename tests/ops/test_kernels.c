@@ -163,10 +163,24 @@ static void add_pad(Graph *g) {
 
 /* ---- graphs ---------------------------------------------------------------------------------- */
 
+/* Parts scale their own pixels: tiles of one long row, and rows with a halo that dw reads. */
+static const ConvCase gate_case = {1, 40, 9, 13,  100,      1,    1,    1,
+                                   1, 1,  1, {0}, ACT_none, true, true, true};
+
+static void add_gates(Graph *g) {
+    ConvCase dw = {1, 100, 9, 13,           100,      3,    3,     1,
+                   1, 1,   1, {1, 1, 1, 1}, ACT_none, true, false, false};
+    Node *n = new_conv(g, new_input(g, "x", SHAPE(1, 40, 9, 13)), &gate_case, OP_conv2d);
+    node_set_operand(n, node_slot(n, "scale"), new_input(g, "scale", SHAPE(1, 40, 1, 1)));
+    graph_output(g, chain_conv(g, node_out(n), &dw, OP_dwconv2d), "rows");
+    add_conv(g, &gate_case, OP_conv2d, false);
+}
+
 static Graph *conv_graph(void) {
     Graph *g = graph_new("convs");
     for (size_t i = 0; i < sizeof conv_cases / sizeof *conv_cases; i++)
         add_conv(g, &conv_cases[i], OP_conv2d, false);
+    add_gates(g);
     return g;
 }
 
@@ -559,6 +573,16 @@ static void test_winograd(void **state) {
 }
 
 /* Both forms, and the option that asks for neither. */
+static void test_parts_scale_pixels(void **state) {
+    (void)state;
+    Fixture f = {.p.graph = graph_new("gates")};
+    add_gates(f.p.graph);
+    lower_fixture(&f, "x86-64-v3", true);
+    assert_int_equal(count_kernels(f.p.module, "scale_pixels"), 1);
+    assert_int_equal(count_kernels(f.p.module, "scale_weights"), 0);
+    fixture_free(&f);
+}
+
 static void test_winograd_is_chosen(void **state) {
     (void)state;
     for (size_t i = 0; i < target_count(); i++) {
@@ -700,6 +724,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_equal_weights_are_kept_once),
         cmocka_unit_test(test_conv2d),
+        cmocka_unit_test(test_parts_scale_pixels),
         cmocka_unit_test(test_winograd),
         cmocka_unit_test(test_winograd_is_chosen),
         cmocka_unit_test(test_winograd_keeps_nan_in_its_tile),
