@@ -318,6 +318,19 @@ const char *elementwise_refusal(const Node *n);
  * vectors where operands and result are f32. */
 Reg *elementwise_result(Builder *b, const Node *n, Reg *const *x);
 
+/* ---- lower_interleave.c ---------------------------------------------------------------------- */
+
+/* Pixels, a vector each, of planes of rows: neighbours at `a` go to every c_pixel elements at `c`,
+ * times the vector that `gate` has for their plane, where it isn't NULL. Strides in elements. */
+typedef struct PixelCopy {
+    Addr a, c;
+    const Addr *gate;
+    Bound planes, rows, columns;
+    int64_t a_plane, a_row, c_plane, c_row, c_pixel;
+} PixelCopy;
+
+void lower_copy_pixels(Lower *lo, const PixelCopy *p);
+
 /* ---- lower_channels_last.c ------------------------------------------------------------------- */
 
 /* Whether n transposes images to channels last: it can read them in blocks of channels. */
@@ -474,15 +487,6 @@ void lower_scale_weights(Lower *lo, const ScaleWeights *s, Bound panels, Addr w,
 /* The same for the part's blocks of channels of all panels. */
 void lower_scale_slice(Lower *lo, const ScaleWeights *s, const Parts *p, Addr w, Addr gate,
                        Addr to);
-
-/* Rows of pixels in blocks of channels, each as many as a vector has lanes. */
-typedef struct ScalePixels {
-    int64_t blocks, x_plane, x_row, to_plane, to_row; /* strides of blocks and rows, in elements */
-} ScalePixels;
-
-/* Copies `pixels` pixels of each of `rows` rows at x to `to`, times the gate of their channel. */
-void lower_scale_pixels(Lower *lo, const ScalePixels *s, Bound rows, Bound pixels, Addr x,
-                        Addr gate, Addr to);
 
 /* ---- lower_winograd.c: as lower_gemm.c, for 3x3 taps, stride 1, ablock == lanes, no gate ---- */
 

@@ -32,16 +32,20 @@ static Split gemm_split(const Gemm *g, const PassContext *cx) {
     return best;
 }
 
+static bool is_by_panels(const Split *s) {
+    return s->kind == SPLIT_PANELS && s->parts > 1;
+}
+
 bool gemm_by_panels(const Gemm *g, const PassContext *cx) {
     Split split = gemm_split(g, cx);
-    return split.kind == SPLIT_PANELS && split.parts > 1;
+    return is_by_panels(&split);
 }
 
 /* What a vector costs to scale: a weight's is read from far away and met by all parts; a pixel's
  * stays in the first cache until the part multiplies it. */
 enum { WEIGHT_CYCLES = 6, PIXEL_CYCLES = 3 };
 
-/* Whether each part scales the pixels that it reads, and not one after another all the weights:
+/* Whether each part scales the pixels that it reads, rather than all parts the weights before:
  * where that is less work. */
 static bool scales_pixels(const Gemm *g, const Split *split, const PassContext *cx) {
     int lanes = target_lanes(cx->target);
@@ -54,20 +58,19 @@ static bool scales_pixels(const Gemm *g, const Split *split, const PassContext *
     return pixels * PIXEL_CYCLES < weights * WEIGHT_CYCLES;
 }
 
-/* Scaled pixels: [row][block][pixel][lane]. */
-static ScalePixels scaled_pixels(const Gemm *g) {
-    int64_t plane = g->length * g->ablock, blocks = ceil_div(g->k, g->ablock);
-    return (ScalePixels){.blocks = blocks,
-                         .x_plane = g->a_plane,
-                         .x_row = g->a_row,
-                         .to_plane = plane,
-                         .to_row = blocks * plane};
+/* Scaled pixels: [row][block][pixel][lane]; elements of a block of a row, and of a row. */
+static int64_t scaled_plane(const Gemm *g) {
+    return g->length * g->ablock;
+}
+
+static int64_t scaled_row(const Gemm *g) {
+    return ceil_div(g->k, g->ablock) * scaled_plane(g);
 }
 
 int64_t gemm_scratch(const Gemm *g, const PassContext *cx) {
     Split split = gemm_split(g, cx);
     if (scales_pixels(g, &split, cx))
-        return g->rows * scaled_pixels(g).to_row;
+        return g->rows * scaled_row(g);
     return g->gate ? gemm_weights(g, cx->target) : 0;
 }
 
@@ -185,15 +188,32 @@ static void call_part_panels(Lower *lo, const Gemm *g, const Schedule *s, Addr w
     build_close(b);
 }
 
-/* The end of a row belongs to the last part. */
+/* Whether the part's tiles, before `end`, are the last ones: the end of a row belongs to them. */
+static Reg *ends_row(Lower *lo, const Parts *parts, Reg *end) {
+    Reg *all = build_const_i(&lo->step, "tiles", ltype(DT_i64, 1), parts->units);
+    return build_op(&lo->step, INST_eq, "ends", end, all, NULL);
+}
+
 static GemmExtent part_of_row(Lower *lo, const Gemm *g, const Parts *parts) {
     Builder *b = &lo->step;
     LType i64 = ltype(DT_i64, 1);
-    Reg *all = build_const_i(b, "tiles", i64, parts->units);
-    Reg *ends = build_op(b, INST_eq, "ends", parts_end(lo, parts), all, NULL);
+    Reg *ends = ends_row(lo, parts, parts_end(lo, parts));
     Reg *tails = build_op(b, INST_select, "tails", ends, build_const_i(b, "one", i64, 1),
                           build_const_i(b, "zero", i64, 0));
     return (GemmExtent){bound_const(g->rows), parts_count(lo, parts), bound_reg(tails)};
+}
+
+/* How many pixels the part's tiles have, with the end of the row. */
+static Bound part_pixels(Lower *lo, const Gemm *g, int64_t mr, const Parts *parts) {
+    Builder *b = &lo->step;
+    LType i64 = ltype(DT_i64, 1);
+    Reg *width = build_const_i(b, "width", i64, mr),
+        *all = build_const_i(b, "pixels", i64, g->length);
+    Reg *first = build_op(b, INST_mul, "first_pixel", parts->first, width, NULL);
+    Reg *end = parts_end(lo, parts), *ends = ends_row(lo, parts, end);
+    Reg *stop = build_op(b, INST_mul, "end_pixel", end, width, NULL);
+    stop = build_op(b, INST_select, "end_pixel", ends, all, stop);
+    return bound_reg(build_op(b, INST_sub, "count", stop, first, NULL));
 }
 
 static void call_all(Lower *lo, const Gemm *g, const Schedule *s, const GemmExtent *e, Addr weights,
@@ -206,27 +226,24 @@ static void call_all(Lower *lo, const Gemm *g, const Schedule *s, const GemmExte
 
 /* Its pixels times the gate, in scratch, are what the part multiplies. */
 static void scale_part(Lower *lo, Gemm *mine, int64_t mr, const Parts *parts, SplitKind kind) {
-    Builder *b = &lo->step;
-    LType i64 = ltype(DT_i64, 1);
-    ScalePixels s = scaled_pixels(mine);
-    Bound rows = bound_const(mine->rows), pixels = bound_const(mine->length);
-    Addr to = parts_addr(parts, mine->scratch, kind == SPLIT_ROWS ? s.to_row : mr * mine->ablock);
-    if (kind == SPLIT_ROWS) {
-        rows = parts_count(lo, parts);
-    } else {
-        Reg *all = build_const_i(b, "pixels", i64, mine->length);
-        Reg *width = build_const_i(b, "width", i64, mr);
-        Reg *first = build_op(b, INST_mul, "first_pixel", parts->first, width, NULL);
-        Reg *end = parts_end(lo, parts), *units = build_const_i(b, "tiles", i64, parts->units);
-        Reg *ends = build_op(b, INST_eq, "ends", end, units, NULL);
-        Reg *stop = build_op(b, INST_mul, "end_pixel", end, width, NULL);
-        stop = build_op(b, INST_select, "end_pixel", ends, all, stop);
-        pixels = bound_reg(build_op(b, INST_sub, "count", stop, first, NULL));
-    }
-    lower_scale_pixels(lo, &s, rows, pixels, mine->a, mine->g, to);
-    mine->a = to;
-    mine->a_plane = s.to_plane;
-    mine->a_row = s.to_row;
+    bool rows = kind == SPLIT_ROWS;
+    int64_t plane = scaled_plane(mine), row = scaled_row(mine);
+    PixelCopy copy = {.a = mine->a,
+                      .c = parts_addr(parts, mine->scratch, rows ? row : mr * mine->ablock),
+                      .gate = &mine->g,
+                      .planes = bound_const(ceil_div(mine->k, mine->ablock)),
+                      .rows = rows ? parts_count(lo, parts) : bound_const(mine->rows),
+                      .columns =
+                          rows ? bound_const(mine->length) : part_pixels(lo, mine, mr, parts),
+                      .a_plane = mine->a_plane,
+                      .a_row = mine->a_row,
+                      .c_plane = plane,
+                      .c_row = row,
+                      .c_pixel = mine->ablock};
+    lower_copy_pixels(lo, &copy);
+    mine->a = copy.c;
+    mine->a_plane = plane;
+    mine->a_row = row;
 }
 
 /* All panels for the part's rows or tiles. */
@@ -252,7 +269,7 @@ void gemm_call(Lower *lo, const Gemm *g, Addr weights) {
     GemmPanels p = gemm_panels(g, lo->cx);
     Schedule s = gemm_tiling(g, lo->cx);
     Split split = gemm_split(g, lo->cx);
-    bool by_panels = gemm_by_panels(g, lo->cx);
+    bool by_panels = is_by_panels(&split);
     bool pixels = scales_pixels(g, &split, lo->cx);
     if (g->gate && !by_panels && !pixels)
         weights = scale_all(lo, g, weights, &s, &p);

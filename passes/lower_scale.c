@@ -1,5 +1,5 @@
-/* lower_scale.c: a gate per input channel times packed weights, or times the pixels that a part of
- * a convolution reads. */
+/* lower_scale.c: packed weights times a gate per input channel. There are fewer weights than pixels
+ * where this is used (see fuse-scale), so that it costs little. */
 #include "passes/lower.h"
 
 typedef struct ScaleKernel {
@@ -122,47 +122,4 @@ void lower_scale_slice(Lower *lo, const ScaleWeights *s, const Parts *p, Addr w,
                         arg_bound(bound_reg(biases)),
                         arg_bound(bound_reg(skip))};
     lower_call(lo, build_kernel(lo, s), args, sizeof args / sizeof *args);
-}
-
-/* ---- pixels ---------------------------------------------------------------------------------- */
-
-/* Parameters: x, g, to, blocks, rows, pixels, x_plane, x_row, to_plane, to_row. */
-static Kernel *build_pixels(Lower *lo) {
-    int lanes = lower_lanes(lo);
-    Kernel *k = kernel_new(lo->m, "scale_pixels");
-    Reg *x = kernel_param_ptr(k, "x", DT_f32), *g = kernel_param_ptr(k, "g", DT_f32);
-    Reg *to = kernel_param_ptr(k, "to", DT_f32), *blocks = kernel_param_i64(k, "blocks");
-    Reg *rows = kernel_param_i64(k, "rows"), *pixels = kernel_param_i64(k, "pixels");
-    Reg *x_plane = kernel_param_i64(k, "x_plane"), *x_row = kernel_param_i64(k, "x_row");
-    Reg *to_plane = kernel_param_i64(k, "to_plane"), *to_row = kernel_param_i64(k, "to_row");
-    Builder b = build_begin(k);
-    Reg *gate = copy_pointer(&b, "gp", g);
-    Reg *xp = copy_pointer(&b, "xp", x), *tp = copy_pointer(&b, "tp", to);
-    build_for(&b, "cb", bound_const(0), bound_reg(blocks), 1);
-    Reg *by = build_load(&b, "by", lanes, addr_of(gate, 0));
-    Reg *xr = copy_pointer(&b, "xr", xp), *tr = copy_pointer(&b, "tr", tp);
-    build_for(&b, "y", bound_const(0), bound_reg(rows), 1);
-    Reg *p = build_for(&b, "p", bound_const(0), bound_reg(pixels), 1);
-    Reg *v = build_load(&b, "v", lanes, addr_plus(addr_of(xr, 0), p, lanes));
-    build_op_to(&b, INST_mul, v, v, by, NULL);
-    build_store(&b, addr_plus(addr_of(tr, 0), p, lanes), v);
-    build_close(&b);
-    advance(&b, xr, x_row);
-    advance(&b, tr, to_row);
-    build_close(&b);
-    advance_by(&b, gate, lanes);
-    advance(&b, xp, x_plane);
-    advance(&b, tp, to_plane);
-    build_close(&b);
-    build_end(&b);
-    return k;
-}
-
-void lower_scale_pixels(Lower *lo, const ScalePixels *s, Bound rows, Bound pixels, Addr x,
-                        Addr gate, Addr to) {
-    const Arg args[] = {arg_addr(x),         arg_addr(gate),    arg_addr(to),
-                        arg_i64(s->blocks),  arg_bound(rows),   arg_bound(pixels),
-                        arg_i64(s->x_plane), arg_i64(s->x_row), arg_i64(s->to_plane),
-                        arg_i64(s->to_row)};
-    lower_call(lo, build_pixels(lo), args, sizeof args / sizeof *args);
 }
