@@ -193,7 +193,7 @@ bool is_ir_path(const char *path);
 /* ---- input_type.c: what the compiled code takes ---------------------------------------------- */
 
 #define INPUT_CHOICES "model|u8-rgb|u8-rgb-any"
-bool takes_any_size(const effnetc_model *m); /* "u8-rgb-any" */
+bool takes_any_size(const effnetc_options *o); /* "u8-rgb-any" */
 /* Native code is shown n pictures from now on; they stay the caller's. Nothing where it takes no
  * pictures of any size. */
 void show_pictures(effnetc_model *m, const rt_image *const *pictures, size_t n, Arena *a);

@@ -144,7 +144,7 @@ bool emit_c_files(effnetc_model *m, Outputs *out, const char *dir) {
 
 /* Scaling is C that is printed as it is. */
 static bool check_any_size(effnetc_model *m, unsigned what) {
-    if (!takes_any_size(m) || !(what & EFFNETC_NATIVE))
+    if (!takes_any_size(&m->options) || !(what & EFFNETC_NATIVE))
         return true;
     diag_error(m->diag, EXIT_UNSUPPORTED, "effnetc",
                "native code doesn't take pictures of any size (u8-rgb-any)");

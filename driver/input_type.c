@@ -3,12 +3,12 @@
 
 #include <string.h>
 
-bool takes_any_size(const effnetc_model *m) {
-    return m->options.input && !strcmp(m->options.input, "u8-rgb-any");
+bool takes_any_size(const effnetc_options *o) {
+    return o->input && !strcmp(o->input, "u8-rgb-any");
 }
 
 void show_pictures(effnetc_model *m, const rt_image *const *pictures, size_t n, Arena *a) {
-    if (!takes_any_size(m))
+    if (!takes_any_size(&m->options))
         return;
     Shown s = {ARENA_ARRAY(a, n, const uint8_t *), ARENA_ARRAY(a, n, int), ARENA_ARRAY(a, n, int)};
     for (size_t i = 0; i < n; i++) {
@@ -20,7 +20,7 @@ void show_pictures(effnetc_model *m, const rt_image *const *pictures, size_t n, 
 }
 
 void warn_unless_shown(const effnetc_model *m) {
-    if (!takes_any_size(m) || m->shown)
+    if (!takes_any_size(&m->options) || m->shown)
         return;
     diag_warning(m->diag, m->path, "nothing is scaled: the input has the network's size");
     diag_note(m->diag, "help", "--input=FILE.png gives it a picture");
@@ -61,7 +61,7 @@ bool take_bytes(effnetc_model *m) {
     EmitPictures pictures = preprocess_info(&in.p);
     EmitFit any;
     int side = o->max_side ? o->max_side : RT_MAX_SIDE;
-    if (takes_any_size(m)) {
+    if (takes_any_size(&m->options)) {
         if (!preprocess_fit(&in.p, side, m->path, &any, &m->arena, m->diag))
             return false;
         pictures.any = arena_copy(&m->arena, &any, sizeof any);

@@ -112,7 +112,7 @@ static Tensor *decode_picture(effnetc_model *m, const Source *s, const char *pat
     int code = rt_image_decode(&im, s->data, s->size, &err);
     if (code == RT_OK)
         code = picture_fill(&in, &im, tensor_mutable(t), &err);
-    if (code == RT_OK && takes_any_size(m))
+    if (code == RT_OK && takes_any_size(&m->options))
         show_copy(m, &im, a);
     rt_image_free(&im);
     if (code != RT_OK)

@@ -120,7 +120,7 @@ static bool open_pictures(NativeProgram *p, effnetc_model *m) {
 }
 
 static bool makes_pictures(effnetc_model *m, effnetc_backend backend) {
-    if (!takes_any_size(m) || backend == EFFNETC_BACKEND_C)
+    if (!takes_any_size(&m->options) || backend == EFFNETC_BACKEND_C)
         return true;
     diag_error(m->diag, EXIT_UNSUPPORTED, "effnetc",
                "code of the %s backend doesn't take pictures of any size (u8-rgb-any)",
