@@ -18,38 +18,6 @@ static const Option rows[] = {
      "what is written (default: c); obj, shared, asm and llvm need a build with LLVM", 0, 0},
     {"input", 0, OPT_CHOICE, offsetof(CompileOptions, compiler.input), INPUT_CHOICES,
      "as --input-type", 0, 0},
-    {"mean", 0, OPT_LIST, offsetof(CompileOptions, compiler.mean), "M|R,G,B",
-     "u8-rgb: subtracted from channel values 0..255 (default: the member's)", 0, 0},
-    {"std", 0, OPT_LIST, offsetof(CompileOptions, compiler.std), "S|R,G,B",
-     "u8-rgb: what the difference is divided by", 0, 0},
-    {"channels", 0, OPT_CHOICE, offsetof(CompileOptions, compiler.channels), "rgb|bgr",
-     "u8-rgb: the order in which the model wants them", 0, 0},
-    {"crop", 0, OPT_PART, offsetof(CompileOptions, compiler.crop), "F",
-     "u8-rgb-any, as this and the next ones of `effnetc run`: cut out a centred square", 0, 0},
-    {"crop-pct", 0, OPT_PART, offsetof(CompileOptions, compiler.crop_pct), "F",
-     "scale the shorter side to the input's size / F, then cut out the centre", 0, 0},
-    {"resize", 0, OPT_INT, offsetof(CompileOptions, compiler.resize), "N",
-     "scale the shorter side to N, then cut out the centre", 1, RT_MAX_SIDE},
-    {"fit", 0, OPT_CHOICE, offsetof(CompileOptions, compiler.fit), "stretch|letterbox",
-     "take all of a picture (default of all four: the member's)", 0, 0},
-    {"filter", 0, OPT_CHOICE, offsetof(CompileOptions, compiler.filter), FILTER_CHOICES,
-     "how pictures are scaled; hamming and lanczos are not in generated code", 0, 0},
-    {"pillow", 0, OPT_INT, offsetof(CompileOptions, compiler.pillow), "VERSION",
-     "to the bit as by this version of Pillow (default: 12)", 1, 99},
-    {"max-side", 0, OPT_INT, offsetof(CompileOptions, compiler.max_side), "PIXELS",
-     "u8-rgb-any: of a picture's rows and columns, which scratch memory is for (default: 32767)", 1,
-     RT_MAX_SIDE},
-    {"name", 0, OPT_TEXT, offsetof(CompileOptions, compiler.name), "NAME",
-     "prefix of files and of C names (default: from MODEL)", 0, 0},
-    {"weights", 0, OPT_CHOICE, offsetof(CompileOptions, compiler.weights), "bin|obj",
-     "NAME.weights.bin, or the constant NAME_weights of native code (default: bin)", 0, 0},
-    {NULL, 'g', OPT_FLAG, offsetof(CompileOptions, compiler.debug), NULL,
-     "native code has debug information: ONNX names, and lines of --emit=loop-ir", 0, 0},
-    {"threads", 0, OPT_INT, offsetof(CompileOptions, compiler.threads), "N",
-     "threads that make native code, the same one; 0: as many as CPUs (default: 1)", 0,
-     RT_MAX_THREADS},
-    {"selftest", 0, OPT_FLAG, offsetof(CompileOptions, compiler.selftest), NULL,
-     "add NAME_selftest, which checks the code where it runs; takes an interpreted run", 0, 0},
 };
 static const OptionGroup own = OPTION_GROUP(rows);
 
@@ -115,14 +83,6 @@ static void check_selftest(const CompileOptions *o, unsigned what, Diag *d) {
     diag_note(d, "help", "--emit=c or --emit=obj");
 }
 
-static void check_weights_inside(const CompileOptions *o, unsigned what, Diag *d) {
-    bool inside = o->compiler.weights && !strcmp(o->compiler.weights, "obj");
-    if (!inside || !what || (!(what & EFFNETC_C) && (what & EFFNETC_NATIVE)))
-        return;
-    diag_error(d, EXIT_USAGE, "effnetc", "--weights=obj is for native code alone");
-    diag_note(d, "help", "--emit=obj");
-}
-
 /* Tiles are measured in what is to run: code of a C compiler, or of LLVM. */
 static effnetc_options compiler_options_for(const CompileOptions *o, unsigned what) {
     effnetc_options c = o->compiler;
@@ -135,7 +95,7 @@ static void run(Context *cx, const void *options) {
     unsigned what = emit_bits(o->emit, &cx->diag);
     const char *dir = output_folder(o, what, &cx->diag);
     check_selftest(o, what, &cx->diag);
-    check_weights_inside(o, what, &cx->diag);
+    check_weights_place(&o->compiler, what, &cx->diag);
     if (cx->diag.errors)
         return;
     effnetc_options compiler = compiler_options_for(o, what);
@@ -157,6 +117,7 @@ const Command command_compile = {
              "takes\n"
              "the place of NAME.c.",
     .groups = {{&own, 0},
+               {&code_options, offsetof(CompileOptions, compiler)},
                {&compiler_options, offsetof(CompileOptions, compiler)},
                {&tune_options, offsetof(CompileOptions, compiler)},
                {&pass_options, offsetof(CompileOptions, compiler)}},

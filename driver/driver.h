@@ -82,6 +82,9 @@ struct Context {
 /* Reads argv into *options (of c->size, with its defaults set). All errors go to d (usage). */
 bool options_parse(const Command *c, void *options, int argc, char *const *argv, Arena *a, Diag *d);
 void options_help(FILE *f, const Command *c);
+/* Whether a struct that no command line was read into is as if one had been; zero is always right.
+ * False with an error (usage) for each row that isn't. */
+bool options_check(const OptionGroup *g, const void *base, Diag *d);
 /* Appends to a list that is built in an arena. */
 void strings_push(Arena *a, effnetc_strings *list, const char *s);
 /* The diagnostics' note "did you mean X?" where a known name is near. */
@@ -247,6 +250,11 @@ bool tune(effnetc_model *m, const TileProblems *problems, ScheduleBook *book);
 
 /* ---- emit.c, link.c ------------------------------------------------------------------------- */
 
+/* Of effnetc_options: what generated code is to be like. */
+extern const OptionGroup code_options;
+/* Whether code of these kinds (of effnetc_emit; 0: none) can have its weights where the
+ * options want them; false with an error. */
+bool check_weights_place(const effnetc_options *o, unsigned what, Diag *d);
 /* Adds NAME.c and NAME.h of a compiled model, which live in its arena. False with errors where the
  * C printer lacks something. */
 bool emit_c_files(effnetc_model *m, Outputs *out, const char *dir);

@@ -30,7 +30,8 @@ typedef struct effnetc_strings {
     size_t count;
 } effnetc_strings;
 
-/* A zeroed struct asks for the defaults, but for numbers: start from effnetc_default_options. */
+/* A zeroed struct asks for the defaults, but for numbers: start from effnetc_default_options.
+ * effnetc_load checks them all. */
 typedef struct effnetc_options {
     const char *target;   /* a row of `effnetc targets`; NULL or "native": this machine */
     const char *name;     /* prefix of generated names and files; NULL: from the file's name */
@@ -70,7 +71,8 @@ typedef struct effnetc_options {
     int64_t cache_limit;      /* bytes of that folder: beyond them, what was used longest ago is
                                  removed; 0: any */
     bool debug;               /* native code has debug information: lines of NAME.loop.ir */
-    const char *weights;      /* "bin" (NULL): in a file; "obj": NAME_weights of native code */
+    const char *weights;      /* "bin" (NULL): in a file; "obj": NAME_weights of native code,
+                             which is emitted without C then */
     bool perf_map;            /* EFFNETC_BACKEND_LLVM writes /tmp/perf-PID.map */
     FILE *log;                /* where passes are printed; NULL: stderr */
 } effnetc_options;

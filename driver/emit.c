@@ -6,6 +6,42 @@
 #include <inttypes.h>
 #include <string.h>
 
+static const Option code_rows[] = {
+    {"mean", 0, OPT_LIST, offsetof(effnetc_options, mean), "M|R,G,B",
+     "u8-rgb: subtracted from channel values 0..255 (default: the member's)", 0, 0},
+    {"std", 0, OPT_LIST, offsetof(effnetc_options, std), "S|R,G,B",
+     "u8-rgb: what the difference is divided by", 0, 0},
+    {"channels", 0, OPT_CHOICE, offsetof(effnetc_options, channels), "rgb|bgr",
+     "u8-rgb: the order in which the model wants them", 0, 0},
+    {"crop", 0, OPT_PART, offsetof(effnetc_options, crop), "F",
+     "u8-rgb-any, as this and the next ones of `effnetc run`: cut out a centred square", 0, 0},
+    {"crop-pct", 0, OPT_PART, offsetof(effnetc_options, crop_pct), "F",
+     "scale the shorter side to the input's size / F, then cut out the centre", 0, 0},
+    {"resize", 0, OPT_INT, offsetof(effnetc_options, resize), "N",
+     "scale the shorter side to N, then cut out the centre", 1, RT_MAX_SIDE},
+    {"fit", 0, OPT_CHOICE, offsetof(effnetc_options, fit), "stretch|letterbox",
+     "take all of a picture (default of all four: the member's)", 0, 0},
+    {"filter", 0, OPT_CHOICE, offsetof(effnetc_options, filter), FILTER_CHOICES,
+     "how pictures are scaled; hamming and lanczos are not in generated code", 0, 0},
+    {"pillow", 0, OPT_INT, offsetof(effnetc_options, pillow), "VERSION",
+     "to the bit as by this version of Pillow (default: 12)", 1, 99},
+    {"max-side", 0, OPT_INT, offsetof(effnetc_options, max_side), "PIXELS",
+     "u8-rgb-any: of a picture's rows and columns, which scratch memory is for (default: 32767)", 1,
+     RT_MAX_SIDE},
+    {"name", 0, OPT_TEXT, offsetof(effnetc_options, name), "NAME",
+     "prefix of files and of C names (default: from MODEL)", 0, 0},
+    {"weights", 0, OPT_CHOICE, offsetof(effnetc_options, weights), "bin|obj",
+     "NAME.weights.bin, or the constant NAME_weights of native code (default: bin)", 0, 0},
+    {NULL, 'g', OPT_FLAG, offsetof(effnetc_options, debug), NULL,
+     "native code has debug information: ONNX names, and lines of --emit=loop-ir", 0, 0},
+    {"threads", 0, OPT_INT, offsetof(effnetc_options, threads), "N",
+     "threads that make native code, the same one; 0: as many as CPUs (default: 1)", 0,
+     RT_MAX_THREADS},
+    {"selftest", 0, OPT_FLAG, offsetof(effnetc_options, selftest), NULL,
+     "add NAME_selftest, which checks the code where it runs; takes an interpreted run", 0, 0},
+};
+const OptionGroup code_options = OPTION_GROUP(code_rows);
+
 /* Runs the module on the inputs of NAME_selftest; hash[i] is that of output i. */
 static bool selftest_hashes(effnetc_model *m, uint64_t *hash) {
     Arena a = {0};
@@ -153,6 +189,19 @@ static bool check_any_size(effnetc_model *m, unsigned what) {
     return false;
 }
 
+static bool weights_inside(const effnetc_options *o) {
+    return o->weights && !strcmp(o->weights, "obj");
+}
+
+bool check_weights_place(const effnetc_options *o, unsigned what, Diag *d) {
+    bool native = (what & EFFNETC_NATIVE) && !(what & EFFNETC_C);
+    if (!weights_inside(o) || !what || native)
+        return true;
+    diag_error(d, EXIT_USAGE, "effnetc", "--weights=obj is for native code alone");
+    diag_note(d, "help", "--emit=obj");
+    return false;
+}
+
 /* LLVM counts the bytes of a constant in 32 bits. */
 static bool check_weights_inside(effnetc_model *m, const EmitInfo *info) {
     int64_t bytes = m->program.module->weights_bytes;
@@ -172,7 +221,7 @@ static bool emit_code_files(effnetc_model *m, Outputs *out, const char *dir, uns
     if (!check_any_size(m, what) || (m->options.selftest && !selftest_hashes(m, hashes)))
         return false;
     info.selftest = m->options.selftest ? hashes : NULL;
-    info.weights_inside = m->options.weights && !strcmp(m->options.weights, "obj");
+    info.weights_inside = weights_inside(&m->options);
     if (!check_weights_inside(m, &info) || !emit_code(m, &info, out, dir, what, &files))
         return false;
     if (strcmp(dir, "-") != 0)
@@ -223,7 +272,8 @@ bool effnetc_emit(effnetc_model *m, unsigned what, const char *dir) {
     unsigned code = what & (EFFNETC_C | EFFNETC_NATIVE);
     Outputs out = {0};
     ensure(m->program.module);
-    if (!strcmp(dir, "-") && !check_stdout(m, what, constants))
+    if (!check_weights_place(&m->options, code, m->diag) ||
+        (!strcmp(dir, "-") && !check_stdout(m, what, constants)))
         return false;
     bool ok = !code || emit_code_files(m, &out, dir, code);
     if (what & EFFNETC_GRAPH_IR)

@@ -151,11 +151,24 @@ bool model_adopt(effnetc_model *m, Graph *g) {
     return m->diag->errors == 0;
 }
 
+/* Options come from programs, too. What no command line can say has a row here. */
+static bool check_options(effnetc_model *m) {
+    static const Option rows[] = {{"native", 0, OPT_CHOICE, offsetof(effnetc_options, native),
+                                   NATIVE_CHOICES, "the native code of --tune", 0, 0}};
+    static const OptionGroup others = OPTION_GROUP(rows);
+    const OptionGroup *groups[] = {&compiler_options, &pass_options, &tune_options,
+                                   &code_options,     &jit_options,  &others};
+    bool ok = true;
+    for (size_t i = 0; i < sizeof groups / sizeof *groups; i++)
+        ok &= options_check(groups[i], &m->options, m->diag);
+    return ok;
+}
+
 bool effnetc_load(effnetc_model *m, const char *path) {
     ensure(!m->path);
     m->path = arena_strdup(&m->arena, path);
     m->target = find_target(m->options.target, m->diag);
-    if (!is_ir_path(path) && !dims_from_options(m))
+    if (!check_options(m) || (!is_ir_path(path) && !dims_from_options(m)))
         return false;
     if (cache_find(m))
         return true;

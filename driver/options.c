@@ -276,6 +276,38 @@ bool options_parse(const Command *c, void *options, int argc, char *const *argv,
     return p.ok;
 }
 
+/* ---- options of a program that links the library ---- */
+
+/* Adds to `text` what a value should have been, where it is wrong. */
+static void wanted(const Option *o, const void *slot, Buf *text) {
+    const char *word = o->kind == OPT_CHOICE ? *(const char *const *)slot : NULL;
+    int n = o->kind == OPT_INT ? *(const int *)slot : 0;
+    double part = o->kind == OPT_PART ? *(const double *)slot : 0;
+    if (word && !is_choice(o->value, word))
+        buf_printf(text, "%s, not \"%s\"", o->value, word);
+    else if (n && (n < o->min || n > o->max))
+        buf_printf(text, "a whole number from %d to %d, not %d", o->min, o->max, n);
+    else if (o->kind == OPT_SIZE && *(const int64_t *)slot < o->min)
+        buf_printf(text, "a whole number from %d on", o->min);
+    else if (!(part >= 0 && part <= 1))
+        buf_printf(text, "a part above 0, up to 1, not %g", part);
+}
+
+bool options_check(const OptionGroup *g, const void *base, Diag *d) {
+    size_t before = d->errors;
+    for (size_t i = 0; i < g->count; i++) {
+        const Option *o = &g->rows[i];
+        Buf text = {0};
+        wanted(o, (const char *)base + o->offset, &text);
+        if (text.len && o->name)
+            diag_error(d, EXIT_USAGE, "effnetc", "option %s takes %s", o->name, buf_str(&text));
+        else if (text.len)
+            diag_error(d, EXIT_USAGE, "effnetc", "option %c takes %s", o->letter, buf_str(&text));
+        buf_free(&text);
+    }
+    return d->errors == before;
+}
+
 /* ---- help ---- */
 
 static void help_row(FILE *f, const Option *o) {

@@ -155,6 +155,49 @@ static void test_bad_options_are_reported(void **state) {
     effnetc_free(m);
 }
 
+/* As a command line would: all that is wrong at once. */
+static void test_all_options_are_checked(void **state) {
+    (void)state;
+    effnetc_options o = effnetc_default_options();
+    o.weights = "inside";
+    o.native = "pascal";
+    o.opt_level = 4;
+    o.max_arena = -1;
+    o.crop = 2;
+    effnetc_model *m = effnetc_open(&o);
+    assert_false(effnetc_load(m, "tiny.ir"));
+    assert_int_equal(effnetc_exit_code(m), 1);
+    char *text = NULL;
+    size_t size;
+    FILE *f = open_memstream(&text, &size);
+    effnetc_print_diagnostics(m, f, false);
+    fclose(f);
+    static const char *const messages[] = {"option weights takes bin|obj, not \"inside\"",
+                                           "option native takes llvm|c, not \"pascal\"",
+                                           "option O takes a whole number from 0 to 3, not 4",
+                                           "option max-arena takes a whole number from 0 on",
+                                           "option crop takes a part above 0, up to 1, not 2"};
+    for (size_t i = 0; i < sizeof messages / sizeof *messages; i++)
+        if (!strstr(text, messages[i]))
+            fail_msg("no \"%s\" in:\n%s", messages[i], text);
+    free(text);
+    effnetc_free(m);
+}
+
+/* C without its weights, that nothing else holds, would be of no use. */
+static void test_c_has_no_weights_inside(void **state) {
+    (void)state;
+    effnetc_options o = effnetc_default_options();
+    o.weights = "obj";
+    effnetc_model *m = loaded(&o);
+    assert_true(effnetc_compile(m));
+    assert_true(effnetc_emit(m, EFFNETC_LOOP_IR, "."));
+    assert_false(effnetc_emit(m, EFFNETC_C | EFFNETC_GRAPH_IR, "."));
+    assert_int_equal(effnetc_exit_code(m), 1);
+    assert_false(exists("tiny.c") || exists("tiny.h") || exists("tiny.graph.ir"));
+    effnetc_free(m);
+}
+
 static void test_nothing_is_a_valid_argument_of_free(void **state) {
     (void)state;
     effnetc_free(NULL);
@@ -170,6 +213,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_emit_writes_what_was_asked_for, enter, leave),
         cmocka_unit_test_setup_teardown(test_errors_stay_with_their_model, enter, leave),
         cmocka_unit_test_setup_teardown(test_bad_options_are_reported, enter, leave),
+        cmocka_unit_test_setup_teardown(test_all_options_are_checked, enter, leave),
+        cmocka_unit_test_setup_teardown(test_c_has_no_weights_inside, enter, leave),
         cmocka_unit_test(test_nothing_is_a_valid_argument_of_free),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
