@@ -104,12 +104,21 @@ static bool check_factors(const ScaleCommand *o, Diag *d) {
     return ok;
 }
 
+static bool check_file(const char *option, const char *path, Diag *d) {
+    if (!path || strcmp(path, "-") != 0)
+        return true;
+    diag_error(d, EXIT_USAGE, "effnetc", "%s needs a file: standard output has the table", option);
+    return false;
+}
+
 static bool read_options(const ScaleCommand *o, Scale *s, Context *cx) {
     Diag *d = &cx->diag;
     const Member *m = find_member(o->base ? o->base : "b0", d);
     const Target *t = find_target(o->compiler.target, d);
     bool ok = read_budget(o, &s->budget, cx);
     ok &= check_factors(o, d);
+    ok &= check_file("--output", o->output, d);
+    ok &= check_file("--figure", o->figure, d);
     ok &= !given(o->clock) || check_between("--clock", o->clock, 0.001, 100, d);
     if (t && o->measure && !target_runs_here(t)) {
         diag_error(d, EXIT_USAGE, "effnetc", "--measure: this machine doesn't run %s", t->name);
@@ -145,11 +154,19 @@ static void print_ms(double ms) {
         printf(" %9s", "-");
 }
 
+static void print_bytes(int64_t bytes) {
+    if (bytes > 0)
+        printf(" %11lld", (long long)bytes);
+    else
+        printf(" %11s", "-");
+}
+
 static void print_candidate(const Scale *s, const Candidate *c) {
-    printf("%6.2f %5.2f %5.2f %5.2f %6.3f %6.3f %10lld %11lld %13lld %11lld %11lld", c->by.phi,
-           c->by.alpha, c->by.beta, c->by.gamma, c->net.by.width, c->net.by.depth,
-           (long long)c->net.by.resolution, (long long)c->size.parameters, (long long)c->size.macs,
-           (long long)c->arena, (long long)c->flash);
+    printf("%6.2f %5.2f %5.2f %5.2f %6.3f %6.3f %10lld %11lld %13lld", c->by.phi, c->by.alpha,
+           c->by.beta, c->by.gamma, c->net.by.width, c->net.by.depth,
+           (long long)c->net.by.resolution, (long long)c->size.parameters, (long long)c->size.macs);
+    print_bytes(c->arena);
+    print_bytes(c->flash);
     print_ms(predicted_ms(s, c));
     print_ms(c->measured);
 }
@@ -168,15 +185,19 @@ static json_t *json_known(double x) {
     return x > 0 ? json_real(x) : json_null();
 }
 
+static json_t *json_bytes(int64_t n) {
+    return n > 0 ? json_integer((json_int_t)n) : json_null();
+}
+
 static json_t *json_candidate(const Scale *s, const Candidate *c, bool chosen) {
     json_t *j =
         json_pack("{s:f, s:f, s:f, s:f, s:f, s:f, s:I}", "phi", c->by.phi, "alpha", c->by.alpha,
                   "beta", c->by.beta, "gamma", c->by.gamma, "width", c->net.by.width, "depth",
                   c->net.by.depth, "resolution", (json_int_t)c->net.by.resolution);
-    json_t *costs = json_pack("{s:I, s:I, s:I, s:I, s:o, s:o, s:b}", "parameters",
+    json_t *costs = json_pack("{s:I, s:I, s:o, s:o, s:o, s:o, s:b}", "parameters",
                               (json_int_t)c->size.parameters, "macs", (json_int_t)c->size.macs,
-                              "arena_bytes", (json_int_t)c->arena, "flash_bytes",
-                              (json_int_t)c->flash, "predicted_ms", json_known(predicted_ms(s, c)),
+                              "arena_bytes", json_bytes(c->arena), "flash_bytes",
+                              json_bytes(c->flash), "predicted_ms", json_known(predicted_ms(s, c)),
                               "measured_ms", json_known(c->measured), "chosen", (int)chosen);
     ensure(j && costs);
     json_object_update(j, costs);

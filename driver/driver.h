@@ -566,4 +566,16 @@ Comparison tensor_compare(const Tensor *out, const Tensor *ref, const Tolerance 
 /* Why a comparison failed, as notes of the newest diagnostic. */
 void note_comparison(Diag *d, const Comparison *c, const Tolerance *t);
 
+/* ---- progress.c ------------------------------------------------------------------------------ */
+
+typedef struct Progress {
+    bool shown; /* standard error is a terminal, and there is more than one step */
+    size_t total;
+    double start;
+} Progress;
+
+Progress progress_start(size_t total);
+void progress_show(const Progress *p, size_t done, const char *what);
+void progress_clear(const Progress *p);
+
 #endif

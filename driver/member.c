@@ -58,19 +58,18 @@ bool member_fits(const MemberSpec *s) {
 }
 
 bool member_valid(const MemberSpec *s, Diag *d) {
-    enum { MIN_SIDE = 32, MAX_SIDE = 4096, MAX_FACTOR = 16 };
     bool ok = true;
-    if (!(s->by.width > 0 && s->by.width <= MAX_FACTOR && s->by.depth > 0 &&
-          s->by.depth <= MAX_FACTOR)) {
+    if (!(s->by.width > 0 && s->by.width <= MEMBER_MAX_FACTOR && s->by.depth > 0 &&
+          s->by.depth <= MEMBER_MAX_FACTOR)) {
         diag_error(d, EXIT_USAGE, "effnetc", "width %.4g and depth %.4g are out of range",
                    s->by.width, s->by.depth);
-        diag_note(d, "wanted", "more than 0, and %d at most", MAX_FACTOR);
+        diag_note(d, "wanted", "more than 0, and %d at most", MEMBER_MAX_FACTOR);
         ok = false;
     }
-    if (s->by.resolution < MIN_SIDE || s->by.resolution > MAX_SIDE) {
+    if (s->by.resolution < MEMBER_MIN_SIDE || s->by.resolution > MEMBER_MAX_SIDE) {
         diag_error(d, EXIT_USAGE, "effnetc", "the resolution %lld is out of range",
                    (long long)s->by.resolution);
-        diag_note(d, "wanted", "%d to %d", MIN_SIDE, MAX_SIDE);
+        diag_note(d, "wanted", "%d to %d", MEMBER_MIN_SIDE, MEMBER_MAX_SIDE);
         ok = false;
     }
     if (!ok || member_fits(s))

@@ -27,6 +27,8 @@ const Member *find_member(const char *name, Diag *d);
 bool check_between(const char *option, double x, double low, double high, Diag *d);
 enum { MEMBER_MAX_PARAMETERS = 1000000000 }; /* of what is built with weights */
 
+enum { MEMBER_MIN_SIDE = 32, MEMBER_MAX_SIDE = 4096, MEMBER_MAX_FACTOR = 16 };
+
 /* Whether all of its tensors are small enough to be built. */
 bool member_fits(const MemberSpec *s);
 /* Whether it can be built; false with errors. */

@@ -88,18 +88,6 @@ bool report_prints(const Report *r);
 void render_result(Outputs *files, const char *dir, const Result *r, rt_image *im,
                    const rt_preprocess *p, const rt_labels *labels, Arena *a);
 
-/* ---- progress.c ------------------------------------------------------------------------------ */
-
-typedef struct Progress {
-    bool shown; /* standard error is a terminal, and there is more than one step */
-    size_t total;
-    double start;
-} Progress;
-
-Progress progress_start(size_t total);
-void progress_show(const Progress *p, size_t done, const char *what);
-void progress_clear(const Progress *p);
-
 /* ---- run_pictures.c -------------------------------------------------------------------------- */
 
 typedef struct PictureRun {

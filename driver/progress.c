@@ -1,5 +1,5 @@
 /* progress.c: how far a long command is, on a terminal. */
-#include "driver/pictures.h"
+#include "driver/driver.h"
 
 #include <unistd.h>
 

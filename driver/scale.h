@@ -4,7 +4,7 @@
 
 #include "driver/member.h"
 
-/* ---- scale.c: what networks cost, and the search --------------------------------------------- */
+/* ---- scale.c: what networks cost ------------------------------------------------------------- */
 
 /* What a network may take; 0: any. */
 typedef struct Budget {
@@ -31,6 +31,7 @@ typedef struct Scale {
     Arena *arena;
     Diag *diag;
     VEC(Candidate) known; /* costs that were computed so far */
+    int64_t work;         /* parameters that a search has compiled */
 } Scale;
 
 typedef struct Candidates {
@@ -44,12 +45,6 @@ bool candidate_cost(Scale *s, Candidate *c, bool flash);
 /* Milliseconds of an inference, measured or else predicted; 0 where that isn't known. */
 double candidate_ms(const Scale *s, const Candidate *c);
 double predicted_ms(const Scale *s, const Candidate *c);
-/* For each of the n alpha, beta and gamma the largest phi that the budget allows. The one with the
- * most MACs is chosen; among those with about as many, the one nearest to the paper's. False with
- * errors (budget) where no network is small enough. */
-bool scale_search(Scale *s, const Compound *by, size_t n, Candidates *out);
-/* Some alpha, beta and gamma with alpha beta^2 gamma^2 near 2, the paper's among them. */
-const Compound *scale_grid(size_t *n, Arena *a);
 /* Measures c, which the search takes into account from then on; and the multiply-adds a second of
  * the machine's peak. False with errors. */
 bool scale_measure(Scale *s, Candidate *c, double *peak);
@@ -57,6 +52,15 @@ bool scale_measure(Scale *s, Candidate *c, double *peak);
  * nothing else was. */
 void scale_learn(Scale *s);
 
+/* ---- scale_search.c -------------------------------------------------------------------------- */
+
+/* For each of the n alpha, beta and gamma the largest phi that the budget allows. The one with the
+ * most MACs is chosen; among those with about as many, the one nearest to the paper's. False with
+ * errors (budget) where no network is small enough; warnings where it had to leave something out.
+ */
+bool scale_search(Scale *s, const Compound *by, size_t n, Candidates *out);
+/* Some alpha, beta and gamma with alpha beta^2 gamma^2 near 2, the paper's among them. */
+const Compound *scale_grid(size_t *n, Arena *a);
 /* ---- scale_figure.c -------------------------------------------------------------------------- */
 
 /* An SVG of the base network's costs when its width, its depth, its resolution or all of them grow.

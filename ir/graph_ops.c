@@ -28,21 +28,25 @@ bool op_parse(const char *name, size_t n, Op *out) {
 
 /* ---- operands and results ------------------------------------------------------------------- */
 
+/* Is this the first letter behind a space? */
+static bool begins_word(const char *s) {
+    return s[0] != ' ' && s[-1] == ' ';
+}
+
 /* The i-th word of a list like "x w b? scale="; n == 0 where there are fewer. */
 static Span nth_word(const char *list, int i) {
-    for (;; i--) {
-        size_t n = strcspn(list, " ");
-        if (n == 0 || i == 0)
-            return (Span){list, n};
-        list += n;
-        list += strspn(list, " ");
-    }
+    size_t n = 0;
+    while (i > 0 && *list)
+        i -= *++list && begins_word(list);
+    while (list[n] && list[n] != ' ')
+        n++;
+    return (Span){list, n};
 }
 
 static int count_words(const char *list) {
-    int n = 0;
-    while (nth_word(list, n).n > 0)
-        n++;
+    int n = *list != 0;
+    while (*list)
+        n += *++list && begins_word(list);
     return n;
 }
 

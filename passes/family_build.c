@@ -39,7 +39,8 @@ static Value *constant(Maker *m, const char *layer, const char *part, Shape s, d
     bool elided = m->o->weights == WEIGHTS_NONE;
     Tensor *t = elided ? tensor_wrap(a, DT_f32, s, NULL) : tensor_new(a, DT_f32, s);
     float *data = elided ? NULL : tensor_mutable(t);
-    for (int64_t i = 0; data && i < shape_elems(&s); i++)
+    int64_t n = elided ? 0 : shape_elems(&s);
+    for (int64_t i = 0; i < n; i++)
         data[i] = (float)uniform(m, low, high);
     return graph_constant(m->g, name_in(m, arena_printf(a, "%s.%s", layer, part)), t);
 }

@@ -67,11 +67,11 @@ bool has_constant_weights(const Node *conv) {
 static void scale_operand(Graph *g, Node *conv, int slot, const double *by) {
     const Value *from = node_in(conv, slot);
     const Shape *shape = &from->type.shape;
-    int64_t each = shape_elems(shape) / shape->dim[0];
+    int64_t n = shape_elems(shape), each = n / shape->dim[0];
     const float *old = constant_f32(from);
     float *scaled;
     Value *v = new_constant_f32(g, from->name, *shape, &scaled);
-    for (int64_t i = 0; i < shape_elems(shape); i++)
+    for (int64_t i = 0; i < n; i++)
         scaled[i] = (float)(old[i] * by[i / each]);
     node_set_operand(conv, slot, v);
 }

@@ -198,8 +198,8 @@ class Cli(Workplace):
     def test_scale_says_all_that_is_wrong(self):
         self.check(USAGE, *self.SCALE, says=["needs a budget", "--budget-macs"])
         self.check(
-            USAGE, "scale", "--base=b9", "--budget-macs=2X", "--budget-ms=-1", "--alpha=3", "--target=none",
-            says=["\"b9\"", "--budget-macs", "\"2X\"", "--budget-ms", "go together", "--alpha", "\"none\""],
+            USAGE, "scale", "--base=b9", "--budget-macs=2X", "--budget-ms=-1", "--alpha=3", "--target=none", "-o-",
+            says=["\"b9\"", "--output needs a file", "--budget-macs", "\"2X\"", "--budget-ms", "go together", "--alpha", "\"none\""],
         )
 
     def test_scale_as_json(self):
@@ -231,8 +231,16 @@ class Cli(Workplace):
             self.assertEqual((chosen["arena_bytes"], chosen["flash_bytes"]),
                              (info["memory"]["arena_bytes"], info["memory"]["weights_bytes"]))
 
+    def test_scale_stops_at_the_largest_network(self):
+        """Only the resolution grows here, so that it is small."""
+        factors = ["--alpha=1", "--beta=1", "--gamma=1.05"]
+        text = self.check(OK, *self.SCALE, *factors, "--budget-macs=1000G", says=["allows more", "476 GMACs"])
+        self.assertRegex(text, r"\n +12\.00 .* chosen")
+        self.check(USAGE, *self.SCALE, "--budget-macs=inf", says=["--budget-macs"])
+
     def test_scale_can_fail(self):
         self.check(BUDGET, *self.SCALE, "--budget-flash=1k", says=["flash: at least", "the budget is 1"])
+        self.check(BUDGET, "scale", "--base=l2", "--classes=1000000", "--budget-macs=9G", says=["481 M are tried"])
 
     # ---- models that can't be had ----
 
