@@ -452,7 +452,7 @@ typedef struct InputOptions {
     effnetc_strings mean, std;
     double crop, crop_pct;
     int resize;
-    const char *fit, *filter, *channels;
+    const char *fit, *filter, *channels, *orientation;
     int pillow; /* major version; 0: any before 13 */
 } InputOptions;
 
@@ -464,14 +464,16 @@ bool inputs_load(effnetc_model *m, const InputOptions *o, Tensor **in, Arena *a)
 /* How pictures become one of the model's inputs. */
 typedef struct PictureInput {
     rt_preprocess p;
-    bool bytes; /* the input takes 0..255 as u8, and normalises them itself */
+    bool bytes;     /* the input takes 0..255 as u8, and normalises them itself */
+    bool as_stored; /* pictures aren't turned as their EXIF says */
 } PictureInput;
 
 /* Of the input `want`. False with an error, about `path`, where it takes no pictures. */
 bool picture_input(effnetc_model *m, const effnetc_tensor *want, const char *path,
                    const InputOptions *o, PictureInput *out);
-/* Fills one image of the input. */
-int picture_fill(const PictureInput *in, const rt_image *im, void *out, rt_error *err);
+/* Turns a picture that was just read, unless it is wanted as stored, and fills one image of the
+ * input. */
+int picture_fill(const PictureInput *in, rt_image *im, void *out, rt_error *err);
 /* The bytes of an input's file. NULL with an error. */
 const Source *input_source(effnetc_model *m, const char *path);
 /* Fills every input with seeded numbers: floats uniform on [-1, 1), integers in 0..7. */

@@ -25,6 +25,8 @@ static const Option input_rows[] = {
      99},
     {"channels", 0, OPT_CHOICE, offsetof(InputOptions, channels), "rgb|bgr",
      "pictures: order of the channels (default: rgb)", 0, 0},
+    {"orientation", 0, OPT_CHOICE, offsetof(InputOptions, orientation), "exif|stored",
+     "pictures: upright as their EXIF says, or as they are stored (default: exif)", 0, 0},
 };
 const OptionGroup input_options = OPTION_GROUP(input_rows);
 
@@ -60,7 +62,8 @@ static bool red_first(const rt_preprocess *inside, rt_preprocess *p) {
 
 bool picture_input(effnetc_model *m, const effnetc_tensor *want, const char *path,
                    const InputOptions *o, PictureInput *out) {
-    *out = (PictureInput){.bytes = !strcmp(want->dtype, "u8")};
+    *out = (PictureInput){.bytes = !strcmp(want->dtype, "u8"),
+                          .as_stored = o->orientation && !strcmp(o->orientation, "stored")};
     if (picture_shape(want, &out->p))
         return preprocess_choose(m, o, &out->p) && (!m->pixels || red_first(m->pixels, &out->p));
     Shape shape = shape_of(want->rank, want->dims);
@@ -78,11 +81,14 @@ static void copy_bytes(uint8_t *out, const rt_image *in, const rt_preprocess *p)
             out[p->nhwc ? 3 * i + c : c * pixels + i] = in->rgb[3 * i + (p->bgr ? 2 - c : c)];
 }
 
-int picture_fill(const PictureInput *in, const rt_image *im, void *out, rt_error *err) {
+int picture_fill(const PictureInput *in, rt_image *im, void *out, rt_error *err) {
     rt_image fitted;
+    int code = in->as_stored ? RT_OK : rt_image_turn(im, err);
+    if (code != RT_OK)
+        return code;
     if (!in->bytes)
         return rt_preprocess_image(out, im, &in->p, err);
-    int code = rt_fit(&fitted, im, &in->p, err);
+    code = rt_fit(&fitted, im, &in->p, err);
     if (code == RT_OK)
         copy_bytes(out, &fitted, &in->p);
     rt_image_free(&fitted);

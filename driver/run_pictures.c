@@ -61,7 +61,8 @@ static void one_picture(Session *s, Loaded *l, Tensor *const *outputs, size_t im
 static void show_batch(const Session *s, const Loaded *loaded, size_t n, Arena *a) {
     size_t images = (size_t)s->batch->shape.dim[0];
     const rt_image **shown = ARENA_ARRAY(a, images, const rt_image *);
-    rt_image none = {s->in.p.width, s->in.p.height, tensor_mutable(s->batch)};
+    rt_image none = {
+        .width = s->in.p.width, .height = s->in.p.height, .rgb = tensor_mutable(s->batch)};
     for (size_t i = 0; i < images; i++)
         shown[i] = i < n && loaded[i].code == RT_OK ? &loaded[i].image : &none;
     show_pictures(s->m, shown, images, a);

@@ -46,6 +46,18 @@ static void set_transforms(png_structp png) {
     png_set_interlace_handling(png);
 }
 
+/* Before the pixels or behind them. */
+static int orientation(const PngReader *r) {
+#ifdef PNG_eXIf_SUPPORTED
+    png_uint_32 n;
+    png_bytep exif;
+    if (png_get_eXIf_1(r->png, r->info, &n, &exif))
+        return rt_exif_orientation(exif, n);
+#endif
+    (void)r;
+    return 1;
+}
+
 /* Everything that may longjmp. */
 static void decode(PngReader *r) {
     png_set_user_limits(r->png, PNG_UINT_31_MAX, PNG_UINT_31_MAX); /* rt_image_alloc has ours */
@@ -66,7 +78,8 @@ static void decode(PngReader *r) {
     for (int y = 0; y < r->out->height; y++)
         r->rows[y] = r->out->rgb + (size_t)y * stride;
     png_read_image(r->png, r->rows);
-    png_read_end(r->png, NULL);
+    png_read_end(r->png, r->info);
+    r->out->orientation = orientation(r);
 }
 
 int rt_png_decode(rt_image *out, const uint8_t *data, size_t size, rt_error *err) {

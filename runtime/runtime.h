@@ -64,20 +64,27 @@ int rt_npy_encode(uint8_t **data, size_t *size, const rt_array *a, rt_error *err
 int rt_npy_write(const char *path, const rt_array *a, rt_error *err);
 void rt_array_free(rt_array *a);
 
-/* ---- image.c, png.c, jpeg.c, ppm.c: pictures ------------------------------------------------- */
+/* ---- image.c, png.c, jpeg.c, ppm.c, exif.c: pictures ----------------------------------------- */
 
 enum { RT_MAX_SIDE = 32767, RT_MAX_PIXELS = 1 << 26 };
 
 /* 8-bit RGB, rows from the top, no padding: height * width * 3 bytes. */
 typedef struct rt_image {
     int width, height;
-    uint8_t *rgb; /* owned: rt_image_free */
+    uint8_t *rgb;    /* owned: rt_image_free */
+    int orientation; /* EXIF's, 2 to 8: it must be turned yet; 0 and 1: it is upright */
 } rt_image;
 
-/* PNG, JPEG (not CMYK), binary PPM and PGM, told apart by their first bytes. Grey becomes RGB,
- * alpha is dropped, 16 bits a sample become 8; colour profiles and EXIF rotation are ignored. */
+/* PNG, JPEG, binary PPM and PGM, told apart by their first bytes. Grey becomes RGB, and CMYK as
+ * Pillow's convert has it; alpha is dropped, 16 bits a sample become 8; colour profiles are
+ * ignored. Pixels are as stored, which is sideways in many a phone's photograph: rt_image_turn puts
+ * it upright. */
 int rt_image_read(rt_image *out, const char *path, rt_error *err);
 int rt_image_decode(rt_image *out, const void *data, size_t size, rt_error *err);
+/* Turns and mirrors the picture as its orientation says. */
+int rt_image_turn(rt_image *im, rt_error *err);
+/* The orientation, 1 to 8, in EXIF data: a TIFF file's first bytes. 1 where none can be found. */
+int rt_exif_orientation(const uint8_t *data, size_t size);
 /* Whether these first bytes are those of a picture that rt_image_decode knows. */
 bool rt_image_is_known(const void *data, size_t size);
 /* Allocates the pixels, after checking the limits. */

@@ -49,7 +49,7 @@ static float *load_picture(const char *path) {
     float *input = allocate(3 * SIZE * SIZE * sizeof *input);
     rt_image picture;
     rt_error err;
-    if (rt_image_read(&picture, path, &err) != RT_OK ||
+    if (rt_image_read(&picture, path, &err) != RT_OK || rt_image_turn(&picture, &err) != RT_OK ||
         rt_preprocess_image(input, &picture, &how, &err) != RT_OK)
         give_up(path, err.text);
     rt_image_free(&picture);

@@ -397,6 +397,34 @@ class Pictures(Workplace):
 
     # ---- what goes wrong ----
 
+    def png(self, name, rows, orientation):
+        """8-bit RGB, with EXIF data that says how it was taken."""
+        def chunk(kind, body):
+            return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        exif = b"II*\0\x08\0\0\0" + struct.pack("<HHHIHHI", 1, 0x112, 3, 1, orientation, 0, 0)
+        head = struct.pack(">IIBBBBB", len(rows[0]), len(rows), 8, 2, 0, 0, 0)
+        data = b"".join(b"\0" + bytes(sum(map(list, row), [])) for row in rows)
+        return self.write(name, b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"eXIf", exif) +
+                          chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b""))
+
+    def test_photographs_stand_upright(self):
+        """A picture that is stored lying on its left side is the same one as upright."""
+        model = self.write("m.ir", MASK)
+        rows = [[(10 * x, 7 * y, x + y) for x in range(8)] for y in range(8)]
+        lying = [list(row) for row in zip(*rows)][::-1]
+        self.png("up.png", rows, 1)
+        self.png("lying.png", lying, 6)
+
+        def values(*args):
+            self.check(OK, model, "--fit=stretch", *self.interp, *args, "--output=y.npy")
+            return onnx.read_npy(self.read("y.npy"))
+
+        self.assertEqual(values("--input=lying.png"), values("--input=up.png"))
+        self.assertNotEqual(values("--input=lying.png", "--orientation=stored"), values("--input=up.png"))
+        self.check(OK, model, "lying.png", "up.png", "--fit=stretch", *self.interp, "--output-dir=out")
+        self.assertEqual(self.read("out/lying.png"), self.read("out/up.png"))
+        self.check(USAGE, model, "up.png", "--orientation=left", says=["exif|stored"])
+
     def test_wrong_pictures_do_not_keep_the_others(self):
         model = self.write("m.ir", CLASSES)
         self.ppm("in/a.ppm", 8, 8)

@@ -131,13 +131,71 @@ static void test_jpeg_colour_and_grey(void **state) {
     rt_image_free(&im);
 }
 
-static void test_cmyk_is_refused_with_a_reason(void **state) {
-    rt_image im;
-    rt_error err;
+/* White paper: what Pillow 12 makes of it. */
+static void test_cmyk(void **state) {
     (void)state;
-    assert_int_equal(rt_image_decode(&im, jpeg_cmyk, sizeof jpeg_cmyk, &err), RT_ERROR_UNSUPPORTED);
-    assert_non_null(strstr(err.text, "CMYK"));
-    assert_null(im.rgb);
+    rt_image im = decoded("CMYK", jpeg_cmyk, sizeof jpeg_cmyk);
+    assert_int_equal(im.width * im.height, 64);
+    for (int i = 0; i < 3 * 64; i++)
+        assert_int_equal(im.rgb[i], 255);
+    rt_image_free(&im);
+}
+
+/* By Pillow's exif_transpose. */
+static void test_turning(void **state) {
+    static const uint8_t turned[8][6] = {
+        {0, 1, 2, 3, 4, 5}, {1, 0, 3, 2, 5, 4}, {5, 4, 3, 2, 1, 0}, {4, 5, 2, 3, 0, 1},
+        {0, 2, 4, 1, 3, 5}, {4, 2, 0, 5, 3, 1}, {5, 3, 1, 4, 2, 0}, {1, 3, 5, 0, 2, 4},
+    };
+    (void)state;
+    for (int how = 1; how <= 8; how++) {
+        rt_image im;
+        assert_int_equal(rt_image_alloc(&im, 2, 3, NULL), RT_OK);
+        for (int i = 0; i < 18; i++)
+            im.rgb[i] = (uint8_t)(i / 3);
+        im.orientation = how;
+        assert_int_equal(rt_image_turn(&im, NULL), RT_OK);
+        assert_int_equal(im.width, how >= 5 ? 3 : 2);
+        assert_int_equal(im.orientation, how == 1);
+        for (int i = 0; i < 18; i++)
+            assert_int_equal(im.rgb[i], turned[how - 1][i / 3]);
+        rt_image_free(&im);
+    }
+}
+
+/* The tag Orientation, of the number `how`, behind another one. */
+#define EXIF_LITTLE(how)                                                                           \
+    "II*\0\x8\0\0\0\x2\0\x0f\x1\x2\0\x1\0\0\0a\0\0\0\x12\x1\x3\0\x1\0\0\0" how "\0\0\0"
+#define EXIF_BIG(how) "MM\0*\0\0\0\x8\0\x1\x1\x12\0\x3\0\0\0\x1\0" how "\0\0"
+
+static void test_orientation(void **state) {
+    (void)state;
+    assert_int_equal(rt_exif_orientation(BYTES(EXIF_LITTLE("\x6"))), 6);
+    assert_int_equal(rt_exif_orientation(BYTES(EXIF_BIG("\x8"))), 8);
+    assert_int_equal(rt_exif_orientation(BYTES(EXIF_BIG("\x9"))), 1);
+    assert_int_equal(rt_exif_orientation(BYTES(EXIF_BIG("\0"))), 1);
+    assert_int_equal(rt_exif_orientation(BYTES("MM\0*\xff\xff\xff\xff\0\x1\x1\x12")), 1);
+    assert_int_equal(rt_exif_orientation(BYTES("")), 1);
+    for (size_t n = 0; n < 8 + 2 + 12; n++) /* cut off */
+        assert_int_equal(rt_exif_orientation((const uint8_t *)EXIF_BIG("\x8"), n), 1);
+}
+
+/* In its segment of a JPEG file, in front of the others. */
+static void test_jpeg_with_exif(void **state) {
+    static const char exif[] = "\xff\xe1\0\x1e"
+                               "Exif\0\0" EXIF_BIG("\x6");
+    enum { SOI = 2, EXIF = sizeof exif - 1 };
+    uint8_t file[sizeof jpeg_rgb + EXIF];
+    (void)state;
+    memcpy(file, jpeg_rgb, SOI);
+    memcpy(file + SOI, exif, EXIF);
+    memcpy(file + SOI + EXIF, jpeg_rgb + SOI, sizeof jpeg_rgb - SOI);
+    rt_image im = decoded("with EXIF", file, sizeof file);
+    assert_int_equal(im.orientation, 6);
+    rt_image_free(&im);
+    im = decoded("without EXIF", jpeg_rgb, sizeof jpeg_rgb);
+    assert_true(im.orientation <= 1);
+    rt_image_free(&im);
 }
 
 static void test_ppm_forms(void **state) {
@@ -259,7 +317,10 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_png_colour_types),
         cmocka_unit_test(test_jpeg_colour_and_grey),
-        cmocka_unit_test(test_cmyk_is_refused_with_a_reason),
+        cmocka_unit_test(test_turning),
+        cmocka_unit_test(test_orientation),
+        cmocka_unit_test(test_jpeg_with_exif),
+        cmocka_unit_test(test_cmyk),
         cmocka_unit_test(test_ppm_forms),
         cmocka_unit_test(test_samples_over_the_maximum_are_clamped),
         cmocka_unit_test(test_bad_files_are_refused),
