@@ -34,6 +34,10 @@ const Lowering *lowering_of(Op op) {
     return &lowerings[op];
 }
 
+bool follows_blocks(const Node *n) {
+    return n->op == OP_concat || n->op == OP_slice ? channels_block(n) : elementwise_blocks(n);
+}
+
 InstOp act_inst(Act act) {
     static const InstOp inst[ACT_COUNT] = {
         [ACT_none] = INST_mov,

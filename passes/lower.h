@@ -5,7 +5,7 @@
 #include "passes/passes.h"
 
 /* What a lowering works in: channel blocks; the caller's layout; blocks if an operand has them and
- * the others broadcast to it per channel, else plain; any, since it converts. */
+ * follows_blocks(), else plain; any, since it converts. */
 typedef enum LayoutRule {
     LAYOUT_NONE,
     LAYOUT_BLOCKED,
@@ -40,6 +40,8 @@ bool node_by_images(const Node *n, int64_t images);
 
 /* The row of an op; layout == LAYOUT_NONE where the op has no lowering. */
 const Lowering *lowering_of(Op op);
+/* Of LAYOUT_FOLLOW: whether n works on blocks, by how its operands lie. */
+bool follows_blocks(const Node *n);
 
 struct Lower {
     Graph *g;
@@ -327,6 +329,7 @@ typedef struct PixelCopy {
     const Addr *gate;
     Bound planes, rows, columns;
     int64_t a_plane, a_row, c_plane, c_row, c_pixel;
+    int lanes; /* of each pixel, from a and c on; 0: all, as it must be with a gate */
 } PixelCopy;
 
 void lower_copy_pixels(Lower *lo, const PixelCopy *p);
@@ -337,7 +340,7 @@ void lower_copy_pixels(Lower *lo, const PixelCopy *p);
 bool is_to_channels_last(const Node *n);
 bool lower_channels_last(Lower *lo, Node *n);
 
-/* ---- lower_elementwise.c, lower_strided.c ---------------------------------------------------- */
+/* ---- lower_elementwise.c --------------------------------------------------------------------- */
 
 enum { MAX_ELEMENTWISE = 4 }; /* operands and result of an elementwise op */
 
@@ -345,8 +348,20 @@ enum { MAX_ELEMENTWISE = 4 }; /* operands and result of an elementwise op */
 Reg *keep_nan(Builder *b, Reg *x, Reg *z);
 /* Whether that operand of an elementwise node is one number for all elements of the result. */
 bool is_one_number(const Node *n, int slot);
-/* Whether an elementwise node works on blocks: see LAYOUT_FOLLOW. */
+/* Whether an elementwise node works on blocks: one of its operands has them, and the others
+ * broadcast to it per channel. */
 bool elementwise_blocks(const Node *n);
+
+/* ---- lower_channels.c ------------------------------------------------------------------------ */
+
+/* Whether a concat or slice works on blocks: it is of channels, of which some are in blocks. */
+bool channels_block(const Node *n);
+/* Such a node whose result is in blocks. */
+bool lower_concat_channels(Lower *lo, Node *n);
+bool lower_slice_channels(Lower *lo, Node *n);
+
+/* ---- lower_strided.c ------------------------------------------------------------------------- */
+
 /* An elementwise node or `expand` on plain tensors of any rank, with numpy's broadcasting. */
 void lower_elementwise_plain(Lower *lo, const Node *n);
 

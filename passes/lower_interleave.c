@@ -4,9 +4,31 @@
 
 enum { PIXEL_CYCLES = 2 };
 
-/* `planes` planes of rows of pixels, from neighbours to every c_pixel elements. */
-static Kernel *build_kernel(Lower *lo, bool scaled) {
-    Kernel *k = kernel_new(lo->m, scaled ? "scale_pixels" : "copy_pixels");
+/* The first `count` lanes of a pixel, in as few vectors as can be; times `by`, where it isn't NULL,
+ * if they are one. */
+static void copy_pixel(Builder *b, Addr from, Addr to, int count, Reg *by) {
+    int lanes = 1;
+    while (2 * lanes <= count)
+        lanes *= 2;
+    for (int done = 0; done < count; done += lanes) {
+        while (lanes > count - done)
+            lanes /= 2;
+        Reg *v = build_load(b, "v", lanes, addr_offset(from, done));
+        if (by)
+            build_op_to(b, INST_mul, v, v, by, NULL);
+        build_store(b, addr_offset(to, done), v);
+    }
+}
+
+static const char *kernel_name(Lower *lo, bool scaled, int count) {
+    if (count < lower_lanes(lo))
+        return arena_printf(&lo->m->arena, "copy_channels_%d", count);
+    return scaled ? "scale_pixels" : "copy_pixels";
+}
+
+/* `planes` planes of rows of pixels, from neighbours to every c_pixel elements: `count` lanes. */
+static Kernel *build_kernel(Lower *lo, bool scaled, int count) {
+    Kernel *k = kernel_new(lo->m, kernel_name(lo, scaled, count));
     Reg *a = kernel_param_ptr(k, "a", DT_f32), *c = kernel_param_ptr(k, "c", DT_f32);
     Reg *planes = kernel_param_i64(k, "planes"), *a_plane = kernel_param_i64(k, "a_plane");
     Reg *c_plane = kernel_param_i64(k, "c_plane"), *rows = kernel_param_i64(k, "rows");
@@ -23,10 +45,7 @@ static Kernel *build_kernel(Lower *lo, bool scaled) {
     build_for(b, "y", bound_const(0), bound_reg(rows), 1);
     Reg *to = copy_pointer(b, "to", cr);
     Reg *x = build_for(b, "x", bound_const(0), bound_reg(columns), 1);
-    Reg *v = build_load(b, "v", lanes, addr_plus(addr_of(ar, 0), x, lanes));
-    if (by)
-        build_op_to(b, INST_mul, v, v, by, NULL);
-    build_store(b, addr_of(to, 0), v);
+    copy_pixel(b, addr_plus(addr_of(ar, 0), x, lanes), addr_of(to, 0), count, by);
     advance(b, to, c_pixel);
     build_close(b);
     advance(b, ar, a_row);
@@ -48,7 +67,9 @@ void lower_copy_pixels(Lower *lo, const PixelCopy *p) {
                     arg_i64(p->c_pixel)};
     if (p->gate)
         args[10] = arg_addr(*p->gate);
-    lower_call(lo, build_kernel(lo, p->gate != NULL), args, p->gate ? 11 : 10);
+    ensure(!p->gate || !p->lanes);
+    int lanes = p->lanes ? p->lanes : lower_lanes(lo);
+    lower_call(lo, build_kernel(lo, p->gate != NULL, lanes), args, p->gate ? 11 : 10);
 }
 
 /* Operand i; a part has some blocks of channels. */

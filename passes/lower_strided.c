@@ -215,6 +215,8 @@ bool lower_transpose(Lower *lo, Node *n) {
 }
 
 bool lower_slice(Lower *lo, Node *n) {
+    if (node_out(n)->type.layout.block)
+        return lower_slice_channels(lo, n);
     const SliceAttrs *a = slice_attrs(n);
     const Shape *y = &node_out(n)->type.shape;
     int64_t own[MAX_RANK], stride[MAX_RANK] = {0}, start = 0;
@@ -230,6 +232,8 @@ bool lower_slice(Lower *lo, Node *n) {
 }
 
 bool lower_concat(Lower *lo, Node *n) {
+    if (node_out(n)->type.layout.block)
+        return lower_concat_channels(lo, n);
     int64_t axis = axis_attrs(n)->axis, whole[MAX_RANK];
     Addr to = lower_plain(lo, node_out(n));
     row_major(&node_out(n)->type.shape, whole);

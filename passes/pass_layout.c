@@ -3,6 +3,7 @@
  *   graph inputs and outputs   plain, as the caller has them
  *   results of pixels          planes of single channels, for the stem
  *   results of blocked ops     nchwNc, N the target's vector width (lowerings.def says which ops)
+ *   channels joined or chosen  the same, where some of them are in blocks
  *   inputs of convolutions     a halo as wide as the padding of all that read them
  *   inputs of transposes       to channels last: as what makes them has them
  *
@@ -49,7 +50,7 @@ static void align_constants(Graph *g) {
 
 static bool makes_blocks(const Node *n) {
     LayoutRule rule = lowering_of(n->op)->layout;
-    return rule == LAYOUT_BLOCKED || (rule == LAYOUT_FOLLOW && elementwise_blocks(n));
+    return rule == LAYOUT_BLOCKED || (rule == LAYOUT_FOLLOW && follows_blocks(n));
 }
 
 static void block_results(Graph *g, int lanes) {
@@ -62,6 +63,11 @@ static void block_results(Graph *g, int lanes) {
     }
 }
 
+/* In any layout that is. */
+static bool is_number(const Node *n, int slot) {
+    return op_info(n->op)->flags & OPF_ELEMENTWISE && is_one_number(n, slot);
+}
+
 /* The block that n wants to read the operand in `slot` in. */
 static int wanted_block(const Node *n, int slot, int lanes) {
     const Value *v = node_in(n, slot);
@@ -70,7 +76,7 @@ static int wanted_block(const Node *n, int slot, int lanes) {
     if (is_to_channels_last(n) && v->type.layout.block == lanes)
         return lanes;
     if (rule == LAYOUT_FOLLOW)
-        return block && is_one_number(n, slot) ? v->type.layout.block : block;
+        return block && is_number(n, slot) ? v->type.layout.block : block;
     if (rule != LAYOUT_BLOCKED || !can_block(v))
         return 0;
     bool dense = n->op == OP_conv2d || n->op == OP_conv2d_mean || n->op == OP_conv2d_dwconv2d;

@@ -155,6 +155,65 @@ static void test_resize(void **state) {
     check_all(resize_graph, NSPECIALS, 4);
 }
 
+/* ---- channels in blocks ---------------------------------------------------------------------- */
+
+/* What reads blocks with a halo: a depthwise convolution that adds padding alone. */
+static void finish_in_blocks(Graph *g, Node *n) {
+    node_infer_or_die(n);
+    Value *x = node_out(n), *w = random_constant(g, "w", SHAPE(x->type.shape.dim[1], 1, 1, 1), 1);
+    Node *conv = node_new(g, OP_dwconv2d, NULL, "y", (Value *[]){x, w}, 2);
+    conv_attrs(conv)->pad = (Dim4){{1, 1, 1, 1}};
+    finish(g, conv);
+}
+
+/* Channels of up to three operands; 0: none. Some start in the middle of a block, some have no
+ * block of their own. */
+static void add_channel_concats(Graph *g) {
+    static const int64_t channels[][3] = {{16, 32, 0}, {40, 24, 0}, {8, 24, 20}, {3, 1, 19},
+                                          {5, 5, 5},   {37, 3, 60}, {24, 1, 2}};
+    for (size_t k = 0; k < sizeof channels / sizeof *channels; k++) {
+        Value *operands[3];
+        int count = 0;
+        for (; count < 3 && channels[k][count]; count++) {
+            Shape s = SHAPE(1 + (int64_t)k % 2, channels[k][count], 3, 5);
+            operands[count] = count == 1 ? new_input(g, "x", s) : blocked_input(g, s);
+        }
+        Node *n = node_new(g, OP_concat, NULL, "y", operands, count);
+        axis_attrs(n)->axis = 1;
+        if (k % 3)
+            finish_in_blocks(g, n);
+        else
+            finish(g, n);
+    }
+}
+
+static void add_slice(Graph *g, Shape from, Shape starts, Shape sizes) {
+    Node *n = node_new(g, OP_slice, NULL, "y", (Value *[]){blocked_input(g, from)}, 1);
+    *slice_attrs(n) = (SliceAttrs){ints(g, starts), ints(g, sizes), ints(g, SHAPE(1, 1, 1, 1))};
+    finish_in_blocks(g, n);
+}
+
+static Graph *channels_graph(void) {
+    Graph *g = graph_new("channels");
+    add_channel_concats(g);
+    add_slice(g, SHAPE(1, 40, 3, 5), SHAPE(0, 16, 0, 0), SHAPE(1, 20, 3, 5));
+    add_slice(g, SHAPE(2, 40, 3, 5), SHAPE(0, 20, 0, 0), SHAPE(2, 20, 3, 5));
+    add_slice(g, SHAPE(1, 99, 4, 5), SHAPE(0, 3, 1, 2), SHAPE(1, 64, 3, 2));
+    add_slice(g, SHAPE(1, 24, 4, 5), SHAPE(0, 23, 3, 4), SHAPE(1, 1, 1, 1));
+    add_slice(g, SHAPE(1, 64, 4, 5), SHAPE(0, 0, 1, 1), SHAPE(1, 64, 2, 4));
+    Value *k = random_constant(g, "k", SHAPE(1, 5, 3, 4), 1);
+    Node *n = node_new(g, OP_concat, NULL, "y",
+                       (Value *[]){k, blocked_input(g, SHAPE(1, 30, 3, 4)), k}, 3);
+    axis_attrs(n)->axis = 1;
+    finish_in_blocks(g, n);
+    return g;
+}
+
+static void test_channels(void **state) {
+    (void)state;
+    check_all(channels_graph, NSPECIALS, 1);
+}
+
 /* ---- interleave and what it is for ----------------------------------------------------------- */
 
 static Graph *turns_graph(void) {
@@ -266,11 +325,9 @@ static void test_transposed_convolutions(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pools),
-        cmocka_unit_test(test_channels_last),
-        cmocka_unit_test(test_resize),
-        cmocka_unit_test(test_turns),
-        cmocka_unit_test(test_transposed_convolutions),
+        cmocka_unit_test(test_pools),  cmocka_unit_test(test_channels_last),
+        cmocka_unit_test(test_resize), cmocka_unit_test(test_channels),
+        cmocka_unit_test(test_turns),  cmocka_unit_test(test_transposed_convolutions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
