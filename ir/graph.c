@@ -146,8 +146,7 @@ void value_replace(Value *old, Value *new_value) {
         use_unlink(u);
         use_link(u, new_value);
     }
-    if (old->source)
-        new_value->source = old->source;
+    new_value->source = old->source;
 }
 
 void graph_track_sources(Graph *g) {

@@ -264,7 +264,7 @@ int64_t conv_out_size(const ConvAttrs *a, int axis, int64_t in);
 int node_slot(const Node *n, const char *name);
 
 /* Every use of `old` becomes a use of `new`, graph outputs too. So the new value is what the old
- * one was: it takes over its source. */
+ * one was: it takes over its source, or that there is none. */
 void value_replace(Value *old, Value *new_value);
 /* From now on each value has a source: itself, as it is here. Passes needn't care. */
 void graph_track_sources(Graph *g);
