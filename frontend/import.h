@@ -383,6 +383,9 @@ Ints onnx_keep_ints(OnnxNode *n, const int64_t *v, int count);
 /* Operands may be NULL after a complaint, and then NULL is returned. */
 Value *onnx_where(OnnxNode *n, const char *part, Value *c, Value *a, Value *b);
 Value *onnx_transpose(OnnxNode *n, const char *part, Value *x, const int64_t *perm);
+/* [N, ..., C] as [N, C, ...], and back. */
+Value *onnx_channels_second(OnnxNode *n, const char *part, Value *x);
+Value *onnx_channels_last(OnnxNode *n, const char *part, Value *x);
 Value *onnx_concat(OnnxNode *n, const char *part, Value *const *x, int count, int axis);
 /* One behind the other along a new axis; x without an axis of one element. */
 Value *onnx_stack(OnnxNode *n, const char *part, Value *const *x, int count, int axis);

@@ -15,6 +15,25 @@ Value *onnx_transpose(OnnxNode *n, const char *part, Value *x, const int64_t *pe
     return onnx_done(n, t);
 }
 
+/* The permutation that moves dim `from` to `to`, and those between up or down by one. */
+static Value *move_dim(OnnxNode *n, const char *part, Value *x, int from, int to) {
+    int64_t perm[MAX_RANK];
+    int rank = x->type.shape.rank;
+    for (int i = 0, k = 0; i < rank; i++) {
+        k += k == from;
+        perm[i] = i == to ? from : k++;
+    }
+    return onnx_transpose(n, part, x, perm);
+}
+
+Value *onnx_channels_second(OnnxNode *n, const char *part, Value *x) {
+    return x && x->type.shape.rank > 1 ? move_dim(n, part, x, x->type.shape.rank - 1, 1) : x;
+}
+
+Value *onnx_channels_last(OnnxNode *n, const char *part, Value *x) {
+    return x && x->type.shape.rank > 1 ? move_dim(n, part, x, 1, x->type.shape.rank - 1) : x;
+}
+
 Value *onnx_concat(OnnxNode *n, const char *part, Value *const *x, int count, int axis) {
     for (int i = 0; i < count; i++)
         if (!x[i])

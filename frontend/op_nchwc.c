@@ -3,16 +3,6 @@
  * that only fill blocks, so that the file becomes the graph that the original one becomes. */
 #include "frontend/import.h"
 
-static Value *last_to_second(OnnxNode *n, const char *part, Value *x) {
-    static const int64_t perm[] = {0, 3, 1, 2};
-    return onnx_transpose(n, part, x, perm);
-}
-
-static Value *second_to_last(OnnxNode *n, const char *part, Value *x) {
-    static const int64_t perm[] = {0, 2, 3, 1};
-    return onnx_transpose(n, part, x, perm);
-}
-
 /* x with as many channels: without its last ones, or with zeros behind. */
 static Value *with_channels(OnnxNode *n, const char *part, Value *x, int64_t count) {
     if (!x || n->failed)
@@ -33,7 +23,7 @@ void import_nchwc_reorder_input(OnnxNode *n) {
         return;
     const NchwcChannels *c = nchwc_channels(n);
     if (is_last)
-        x = last_to_second(n, "channels", x);
+        x = onnx_channels_second(n, "channels", x);
     if (!c || !x)
         return;
     int64_t whole = round_up(x->type.shape.dim[1], nchwc_block(c) ? nchwc_block(c) : 1);
@@ -53,7 +43,7 @@ void import_nchwc_reorder_output(OnnxNode *n) {
         return;
     }
     x = with_channels(n, is_last ? "channels" : NULL, x, channels);
-    onnx_set_output(n, 0, is_last ? second_to_last(n, NULL, x) : x);
+    onnx_set_output(n, 0, is_last ? onnx_channels_last(n, NULL, x) : x);
 }
 
 /* ---- convolutions ---------------------------------------------------------------------------- */

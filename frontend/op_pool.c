@@ -176,6 +176,17 @@ void import_max_pool(OnnxNode *n) {
         onnx_set_output(n, 1, onnx_max_pool_indices(n, wide, &p.w, order != 0));
 }
 
+/* com.microsoft.NhwcMaxPool-1: of bytes, channels last. */
+void import_nhwc_max_pool(OnnxNode *n) {
+    Pooling p;
+    Value *x = onnx_cast(n, "wide", onnx_input(n, 0), DT_f32);
+    x = onnx_channels_second(n, "planes", x);
+    if (!x || !pooling_of(n, &x->type.shape, false, &p))
+        return;
+    Value *y = onnx_channels_last(n, "pixels", pool(n, OP_max_pool, "largest", x, &p));
+    onnx_set_output(n, 0, onnx_cast(n, NULL, y, onnx_input(n, 0)->type.dtype));
+}
+
 Value *onnx_average_pool(OnnxNode *n, const char *part, Value *x) {
     Pooling p;
     bool include = attr_bool(n, "count_include_pad", false);

@@ -304,21 +304,46 @@ static Value *factor(OnnxNode *n, int a, int b, int y, int behind) {
     return onnx_reshape(n, "factors", f, &s);
 }
 
-/* Output 0 is sum * by, quantised with the zero point that is input i. */
-static void set_scaled(OnnxNode *n, Value *sum, Value *by, int i) {
-    Value *zero = parameter(n, i), *y = onnx_binary(n, OP_mul, "scaled", as_f32(n, sum), by);
+/* Output 0 is y, whose scale is 1, quantised with the zero point that is input i. */
+static void set_integer(OnnxNode *n, Value *y, int i) {
+    Value *zero = parameter(n, i);
     DType to = zero ? zero->type.dtype : onnx_input(n, 0)->type.dtype;
     if (y)
         onnx_set_output(n, 0, quantize(n, NULL, y, ones(n, zero), zero, to, 0));
 }
 
-/* QLinearConv-10: x, w and y each with a scale and a zero point, and a bias of int32. */
-void import_qlinear_conv(OnnxNode *n) {
+static Value *scaled(OnnxNode *n, Value *sum, Value *by) {
+    return onnx_binary(n, OP_mul, "scaled", as_f32(n, sum), by);
+}
+
+/* Where the channels are last: x with them second, and a result with them last again. */
+static Value *planes(OnnxNode *n, Value *x, bool last) {
+    return last ? onnx_channels_second(n, "planes", x) : x;
+}
+
+static Value *pixels(OnnxNode *n, Value *y, bool last) {
+    return last ? onnx_channels_last(n, "pixels", y) : y;
+}
+
+static void qlinear_conv(OnnxNode *n, bool last) {
     IntegerFactor x = factor_of(n, "x", onnx_input(n, 0), parameter(n, 2), 0);
     IntegerFactor w = factor_of(n, "w", onnx_input(n, 3), parameter(n, 5), 0);
-    if (x.v && w.v)
-        set_scaled(n, onnx_integer_conv(n, &x, &w, onnx_input(n, 8)),
-                   factor(n, 1, 4, 6, onnx_shape(n, 0)->rank - 2), 7);
+    x.v = planes(n, x.v, last);
+    if (!x.v || !w.v)
+        return;
+    Value *sum = onnx_integer_conv(n, &x, &w, onnx_input(n, 8));
+    Value *y = scaled(n, sum, factor(n, 1, 4, 6, onnx_shape(n, 0)->rank - 2));
+    set_integer(n, pixels(n, y, last), 7);
+}
+
+/* QLinearConv-10: x, w and y each with a scale and a zero point, and a bias of int32. */
+void import_qlinear_conv(OnnxNode *n) {
+    qlinear_conv(n, false);
+}
+
+/* com.microsoft.QLinearConv-1: x and y may have their channels last; w is as ONNX has it. */
+void import_qlinear_conv_nhwc(OnnxNode *n) {
+    qlinear_conv(n, attr_bool(n, "channels_last", false));
 }
 
 /* QLinearMatMul-10, -21. */
@@ -328,7 +353,7 @@ void import_qlinear_matmul(OnnxNode *n) {
     if (onnx_input(n, 1)->type.shape.rank > 0 && shape_elems(onnx_shape(n, 1)) != 1)
         onnx_unsupported(n, "a scale for each row of the first matrix is not supported");
     if (a.v && b.v)
-        set_scaled(n, onnx_integer_matmul(n, &a, &b), factor(n, 1, 4, 6, 0), 7);
+        set_integer(n, scaled(n, onnx_integer_matmul(n, &a, &b), factor(n, 1, 4, 6, 0)), 7);
 }
 
 /* com.microsoft.QGemm-1: alpha A' B' + C, where ' may transpose; C is of int32, with the scale of
@@ -353,7 +378,7 @@ void import_qgemm(OnnxNode *n) {
     Value *by = factor(n, 1, 4, 7, 0);
     by = alpha == 1 ? by : onnx_by_scalar(n, OP_mul, "alpha", by, alpha);
     if (onnx_input(n, 7))
-        set_scaled(n, sum, by, 8);
+        set_integer(n, scaled(n, sum, by), 8);
     else
         onnx_set_output(n, 0, onnx_binary(n, OP_mul, NULL, sum, by));
 }
@@ -391,22 +416,19 @@ void import_qlinear_leaky_relu(OnnxNode *n) {
         set_quantized(n, onnx_leaky_relu(n, x, alpha), 3, data_type(n, 0));
 }
 
-static bool channels_first(OnnxNode *n) {
-    if (attr_bool(n, "channels_last", false))
-        onnx_unsupported(n, "channels_last is not supported");
-    return !n->failed;
+/* QLinearGlobalAveragePool-1, QLinearAveragePool-1: what `pool` makes of x. */
+static void qlinear_pool(OnnxNode *n, Value *(*pool)(OnnxNode *n, const char *part, Value *x)) {
+    bool last = attr_bool(n, "channels_last", false);
+    Value *y = pool(n, "result", planes(n, real(n, 0), last));
+    set_quantized(n, pixels(n, y, last), 3, data_type(n, 0));
 }
 
-/* QLinearGlobalAveragePool-1. */
 void import_qlinear_global_average_pool(OnnxNode *n) {
-    if (channels_first(n))
-        set_quantized(n, onnx_global_average_pool(n, "result", real(n, 0)), 3, data_type(n, 0));
+    qlinear_pool(n, onnx_global_average_pool);
 }
 
-/* QLinearAveragePool-1. */
 void import_qlinear_average_pool(OnnxNode *n) {
-    if (channels_first(n))
-        set_quantized(n, onnx_average_pool(n, "result", real(n, 0)), 3, data_type(n, 0));
+    qlinear_pool(n, onnx_average_pool);
 }
 
 /* QLinearConcat-1: scale and zero point of the result, then each operand with its own. */

@@ -363,16 +363,50 @@ static void test_qlinear_pools(void **state) {
                       &attrs);
         assert_microsoft(&g, "dequantize global_avg_pool quantize", NULL, "u8[1,1,1,1]", D(7));
     }
-    Buf g = {0}, attrs = {0};
-    add_u8(&g, "x", "1,2,2,1", U8(1, 3, 5, 7));
+}
+
+/* Two pixels of two channels: {1, 5} and {3, 9}, halved, less the zero point 1. */
+static Buf two_pixels(Buf *attrs) {
+    Buf g = {0};
+    add_u8(&g, "x", "1,1,2,2", U8(1, 5, 3, 9));
     add_floats(&g, "s", "", N(0.5));
     add_u8(&g, "z", "", U8(1));
-    with_int(&attrs, "channels_last", 1);
+    with_int(attrs, "channels_last", 1);
+    return g;
+}
+
+static void test_channels_last(void **state) {
+    (void)state;
+    Buf attrs = {0}, g = two_pixels(&attrs);
     add_microsoft(&g, "QLinearGlobalAveragePool", "x,s,z,s,z", &attrs);
-    Buf model = with_microsoft(&g, 17);
-    Imported m = import_bytes(&model, NULL);
-    assert_complaint(&m, EXIT_UNSUPPORTED, "channels_last");
-    imported_free(&m);
+    assert_microsoft(&g, "dequantize transpose global_avg_pool transpose quantize", NULL,
+                     "u8[1,1,1,2]", D(2, 7));
+    g = two_pixels(&attrs);
+    with_ints(&attrs, "kernel_shape", "1,1");
+    with_ints(&attrs, "strides", "1,2");
+    add_microsoft(&g, "QLinearAveragePool", "x,s,z,s,z", &attrs);
+    assert_microsoft(&g, "dequantize transpose avg_pool transpose quantize", NULL, "u8[1,1,1,2]",
+                     D(1, 5));
+    /* w [M, C, 1, 1] stays as ONNX has it: y = {a + 2 b, b - a, a + 3} */
+    g = two_pixels(&attrs);
+    add_i8(&g, "w", "3,2,1,1", I8(1, 2, -1, 1, 1, 0));
+    add_floats(&g, "one", "", N(1));
+    add_i8(&g, "none", "", I8(0));
+    Buf bias = raw_tensor("b", ONNX_I32, "3", (int32_t[]){0, 0, 6}, 3 * sizeof(int32_t));
+    put_message(&g, 5, &bias);
+    add_microsoft(&g, "QLinearConv", "x,s,z,w,one,none,s,z,b", &attrs);
+    assert_microsoft(&g, "dequantize transpose cast conv2d mul div mul transpose quantize", NULL,
+                     "u8[1,1,2,3]", D(9, 5, 7, 19, 7, 9));
+}
+
+static void test_nhwc_max_pool(void **state) {
+    (void)state;
+    Buf g = {0}, attrs = {0};
+    add_u8(&g, "x", "1,1,3,2", U8(1, 5, 3, 4, 2, 9));
+    with_ints(&attrs, "kernel_shape", "1,2");
+    add_microsoft(&g, "NhwcMaxPool", "x", &attrs);
+    assert_microsoft(&g, "cast transpose max_pool transpose cast", NULL, "u8[1,1,2,2]",
+                     D(3, 5, 3, 9));
 }
 
 int main(void) {
@@ -388,6 +422,8 @@ int main(void) {
         cmocka_unit_test(test_qgemm),
         cmocka_unit_test(test_qlinear_elementwise),
         cmocka_unit_test(test_qlinear_pools),
+        cmocka_unit_test(test_channels_last),
+        cmocka_unit_test(test_nhwc_max_pool),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
