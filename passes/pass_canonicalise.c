@@ -1,7 +1,7 @@
 /* canonicalise: one form for each thing that exporters spell in several ways.
  *
  *   identity, none, cast to the same type, pad by 0          gone
- *   reshape, expand and transpose that change nothing        gone
+ *   reshape, expand, transpose, slice that change nothing    gone
  *   reshape of a reshape                                     one reshape
  *   reshape that puts dims of 1 in front of a transpose's    a transpose of such a reshape
  *   gather of all elements of a dim in order                 reshape
@@ -53,6 +53,14 @@ static bool rewrite_clip(Graph *g, Node *n) {
 
 static bool rewrite_same(Graph *g, Node *n) {
     return shape_equal(&node_in(n, 0)->type.shape, &node_out(n)->type.shape) && drop(g, n);
+}
+
+static bool rewrite_slice(Graph *g, Node *n) {
+    Ints steps = slice_attrs(n)->steps;
+    for (int i = 0; i < steps.n; i++)
+        if (steps.v[i] != 1)
+            return false;
+    return rewrite_same(g, n);
 }
 
 /* How many dims of 1 `to` has in front of those of `from`; -1 where it isn't just that. */
@@ -259,6 +267,7 @@ static Rewrite *const rewrites[OP_COUNT] = {
     [OP_clip] = rewrite_clip,
     [OP_reshape] = rewrite_reshape,
     [OP_expand] = rewrite_same,
+    [OP_slice] = rewrite_slice,
     [OP_gather] = rewrite_gather,
     [OP_gather_nd] = rewrite_gather_nd,
     [OP_transpose] = rewrite_transpose,

@@ -1,6 +1,6 @@
 /* fuse-quantize: quantize and a dequantize behind it become fake_quant, which stays in f32 and in
  * whatever layout its neighbours have; an integer never gets to memory. A reshape, transpose or
- * slice between the two moves behind them.
+ * slice between the two moves behind them. Equal dequantizes of one value become one.
  *
  * Needs: fold-constants. Leaves alone: parameters that are not one known number each, different
  * zero points, a quantize that something else reads too, for that reader, and what is moved for
@@ -19,6 +19,20 @@ static bool number(const Node *n, int slot, double dflt, double *out) {
         return false;
     *out = tensor_f64(v->constant, 0);
     return !isnan(*out);
+}
+
+static bool same_number(const Node *a, const Node *b, int slot, double dflt) {
+    double x, y;
+    return number(a, slot, dflt, &x) && number(b, slot, dflt, &y) && x == y;
+}
+
+/* All that dequantize what d does, by the same numbers, read d: each stands behind it. */
+static void share(Node *d) {
+    Value *x = node_in(d, 0);
+    for (const Use *u = x->uses; u; u = u->next)
+        if (u->user && u->user != d && u->user->op == OP_dequantize && node_in(u->user, 0) == x &&
+            same_number(d, u->user, 1, 1) && same_number(d, u->user, 2, 0))
+            value_replace(node_out(u->user), node_out(d));
 }
 
 /* q and d as one; false where they can't be. */
@@ -84,6 +98,11 @@ static Node *before_moves(Graph *g, Node *d) {
 
 bool pass_fuse_quantize(Graph *g, PassContext *cx) {
     (void)cx;
+    FOR_EACH_NODE(g, d) {
+        if (d->op == OP_dequantize && node_out(d)->uses)
+            share(d);
+    }
+    graph_dce(g);
     FOR_EACH_NODE_SAFE(g, d) {
         if (d->op != OP_dequantize)
             continue;
