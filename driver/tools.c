@@ -1,5 +1,6 @@
 /* tools.c: other programs, run in a temporary folder without a shell. */
 #include "driver/driver.h"
+#include "support/signals.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -55,26 +56,17 @@ void quote_log(const char *log, const char *label, Diag *d) {
 
 /* Signals that end the process wait until the folder is gone; the terminal sends them to the
  * program that runs in it, too. */
-static void hold_signals(Workshop *w) {
-    sigset_t ends;
-    sigemptyset(&ends);
-    sigaddset(&ends, SIGHUP);
-    sigaddset(&ends, SIGINT);
-    sigaddset(&ends, SIGTERM);
-    pthread_sigmask(SIG_BLOCK, &ends, &w->before);
-}
-
 bool workshop_open(Workshop *w, Arena *a, Diag *d) {
     const char *tmp = getenv("TMPDIR"); /* POSIX has the folder below on every system */
     char *dir = arena_printf(a, "%s/effnetc-XXXXXX", tmp && *tmp ? tmp : "/tmp");
     *w = (Workshop){.arena = a, .dir = dir};
-    hold_signals(w);
+    w->before = signals_hold();
     if (mkdtemp(dir)) {
         w->log = workshop_file(w, "effnetc-log", "");
         return true;
     }
     int code = errno;
-    pthread_sigmask(SIG_SETMASK, &w->before, NULL);
+    signals_release(&w->before);
     diag_error(d, EXIT_IO, dir, "no temporary folder can be made: %s", strerror(code));
     diag_note(d, "help", "TMPDIR says where they go");
     return false;
@@ -90,5 +82,5 @@ void workshop_close(const Workshop *w) {
     for (size_t i = 0; i < w->files.count; i++)
         unlink(w->files.items[i]);
     rmdir(w->dir);
-    pthread_sigmask(SIG_SETMASK, &w->before, NULL);
+    signals_release(&w->before);
 }

@@ -1,5 +1,6 @@
 /* file.c: files in, and sets of files out that appear together or not at all. */
 #define _DEFAULT_SOURCE /* madvise */
+#include "support/signals.h"
 #include "support/support.h"
 
 #include <errno.h>
@@ -243,6 +244,7 @@ bool outputs_commit(Outputs *o, Diag *d) {
         else
             list[n++].out = &o->files.data[i];
     }
+    sigset_t before = signals_hold();
     for (size_t i = 0; i < n && ok; i++)
         ok = write_temp(&o->arena, &list[i], d) && check_replaceable(&list[i], d);
     for (size_t i = 0; i < n && ok; i++)
@@ -250,6 +252,7 @@ bool outputs_commit(Outputs *o, Diag *d) {
     if (!ok)
         undo(list, n);
     remove_leftovers(list, n);
+    signals_release(&before);
     return ok;
 }
 

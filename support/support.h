@@ -216,7 +216,8 @@ typedef struct Outputs {
 
 void outputs_add(Outputs *o, const char *path, const void *data, size_t size);
 /* Writes and renames; false with errors (74) in d, and then no file of the set was changed.
- * `path` "-" is standard output. Folders that are missing are made. */
+ * `path` "-" is standard output. Folders that are missing are made. What interrupts the process
+ * waits until it is done. */
 bool outputs_commit(Outputs *o, Diag *d);
 void outputs_free(Outputs *o);
 

@@ -15,6 +15,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "support/support.h"
@@ -336,16 +337,58 @@ static void a_dash_is_standard_output(void **state) {
     diag_free(&d);
 }
 
+/* Writes the same set of files again and again, until a signal ends it. */
+_Noreturn static void commit_for_ever(void) {
+    enum { FILES = 8, SIZE = 1 << 16 };
+    static char data[SIZE], names[FILES] = "abcdefgh";
+    for (;;) {
+        Diag d = {0};
+        Outputs o = {0};
+        for (int i = 0; i < FILES; i++)
+            outputs_add(&o, (char[]){names[i], 0}, data, SIZE);
+        outputs_commit(&o, &d);
+        outputs_free(&o);
+        diag_free(&d);
+    }
+}
+
+static void what_interrupts_leaves_no_temporary_file(void **state) {
+    enum { TIMES = 8, FILES = 8 };
+    (void)state;
+    for (int i = 0; i < TIMES; i++) {
+        pid_t pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0)
+            commit_for_ever();
+        while (entries(".") == 0) /* until it is at work */
+            nanosleep(&(struct timespec){0, 100000}, NULL);
+        nanosleep(&(struct timespec){0, 1000000 + 531000 * i}, NULL);
+        kill(pid, SIGINT);
+        int status;
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFSIGNALED(status));
+        assert_int_equal(WTERMSIG(status), SIGINT);
+        assert_int_equal(entries("."), FILES);
+    }
+}
+
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, enter_folder, leave_folder)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        IN_FOLDER(a_file_is_mapped),           IN_FOLDER(an_empty_file_has_no_data),
-        IN_FOLDER(what_is_no_file_is_refused), IN_FOLDER(files_appear_with_their_folders),
-        IN_FOLDER(the_umask_is_obeyed),        IN_FOLDER(old_files_are_replaced),
-        IN_FOLDER(long_names_are_written),     IN_FOLDER(leftovers_of_others_are_left_alone),
-        IN_FOLDER(a_failure_changes_nothing),  IN_FOLDER(new_files_go_again),
-        IN_FOLDER(a_full_disk_is_an_error),    IN_FOLDER(devices_are_written_in_place),
+        IN_FOLDER(a_file_is_mapped),
+        IN_FOLDER(what_interrupts_leaves_no_temporary_file),
+        IN_FOLDER(an_empty_file_has_no_data),
+        IN_FOLDER(what_is_no_file_is_refused),
+        IN_FOLDER(files_appear_with_their_folders),
+        IN_FOLDER(the_umask_is_obeyed),
+        IN_FOLDER(old_files_are_replaced),
+        IN_FOLDER(long_names_are_written),
+        IN_FOLDER(leftovers_of_others_are_left_alone),
+        IN_FOLDER(a_failure_changes_nothing),
+        IN_FOLDER(new_files_go_again),
+        IN_FOLDER(a_full_disk_is_an_error),
+        IN_FOLDER(devices_are_written_in_place),
         IN_FOLDER(a_dash_is_standard_output),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
