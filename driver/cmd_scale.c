@@ -317,10 +317,9 @@ const Command command_scale = {
     .summary = "find the largest network of the family that a budget allows",
     .about = "Compound scaling (Tan & Le 2019): depth grows by alpha^phi, width by beta^phi, the\n"
              "resolution by gamma^phi. For each alpha, beta and gamma of a grid with\n"
-             "alpha beta^2 gamma^2 near 2 it finds the largest phi within all budgets, and as "
-             "repeats are\n"
-             "whole numbers, puts what is left into the resolution. The network\n"
-             "with the most MACs is chosen; among those within 3 % of it, the one nearest to the\n"
+             "alpha beta^2 gamma^2 near 2 it finds the largest phi within all budgets, and as\n"
+             "repeats are whole numbers, puts what is left into the resolution. The network with\n"
+             "the most MACs is chosen; among those within 3 % of it, the one nearest to the\n"
              "paper's 1.2, 1.1, 1.15. Arena and flash are what the compiler needs; times are\n"
              "predicted, from the base network's, which is measured here.",
     .groups = {{&own, 0}},

@@ -310,6 +310,26 @@ bool options_check(const OptionGroup *g, const void *base, Diag *d) {
 
 /* ---- help ---- */
 
+enum { HELP_COLUMN = 30, HELP_WIDTH = 100 };
+
+/* Prints text from a column on, where the line already is; what is too long goes to lines below,
+ * from the same column on. */
+static void put_wrapped(FILE *f, const char *text, int column) {
+    size_t room = (size_t)(HELP_WIDTH - column), n;
+    while ((n = strcspn(text, "\n")) > 0 || *text) {
+        if (n > room)
+            for (n = room; n > 0 && text[n] != ' ';)
+                n--;
+        if (n == 0) /* a word that is longer than a line, or an empty line */
+            n = strcspn(text, " \n");
+        fprintf(f, "%.*s\n", (int)n, text);
+        text += n;
+        text += *text != 0; /* the space or the end of the line */
+        if (*text)
+            fprintf(f, "%*s", column, "");
+    }
+}
+
 static void help_row(FILE *f, const Option *o) {
     Buf left = {0};
     if (o->letter)
@@ -321,10 +341,11 @@ static void help_row(FILE *f, const Option *o) {
     if (o->value)
         buf_printf(&left, o->name ? "=%s" : o->kind == OPT_INT ? "%s" : " %s", o->value);
     /* A long left side has its text on a line of its own. */
-    if (left.len > 26)
-        fprintf(f, "  %s\n  %-26s  %s\n", buf_str(&left), "", o->help);
+    if (left.len > HELP_COLUMN - 4)
+        fprintf(f, "  %s\n%*s", buf_str(&left), HELP_COLUMN, "");
     else
-        fprintf(f, "  %-26s  %s\n", buf_str(&left), o->help);
+        fprintf(f, "  %-*s  ", HELP_COLUMN - 4, buf_str(&left));
+    put_wrapped(f, o->help, HELP_COLUMN);
     buf_free(&left);
 }
 
@@ -333,7 +354,8 @@ void options_help(FILE *f, const Command *c) {
     fprintf(f, "usage: effnetc %s [options]%s%s\n%s\n", c->name, *c->args ? " " : "", c->args,
             c->summary);
     if (*c->about)
-        fprintf(f, "\n%s\n", c->about);
+        fputc('\n', f);
+    put_wrapped(f, c->about, 0);
     fputs("\noptions:\n", f);
     for (size_t i = 0; (u = group_at(c, i)); i++)
         for (size_t k = 0; k < u->group->count; k++)

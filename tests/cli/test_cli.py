@@ -97,6 +97,7 @@ class Cli(Workplace):
             text = self.check(OK, name, "--help")
             self.assertTrue(text.startswith("usage: effnetc %s [options]" % name), text)
             self.assertIn("--color=auto|always|never", text)
+            self.assertEqual([line for line in text.splitlines() if len(line) > 100 or line.endswith(" ")], [])
 
     def test_tables(self):
         self.assertIn("Conv", self.check(OK, "ops"))
