@@ -11,6 +11,7 @@
  *   dense of [N,K,1,1] reshaped to [N,K]                     dense of [N,K,1,1]
  *   reduce_mean over height and width, or over the one dim
  *   that they were reshaped to                               global_avg_pool (and a reshape)
+ *   reduce_mean over groups of planes                        means of the planes' means
  *   reduce_sum over the dim along which values were stacked,
  *   each times a constant of its own or not                  adds (and muls)
  *
@@ -184,9 +185,43 @@ static Value *unflattened(const Value *x, Ints axes) {
                                                                                        : NULL;
 }
 
+/* The planes of which x has groups in its dims from 2 on, which are the axes: x, of [N,C,H,W], was
+ * reshaped to [N,G,...]. NULL where none. */
+static Value *ungrouped(const Value *x, Ints axes) {
+    const Shape *to = &x->type.shape;
+    Value *planes = x->def && x->def->op == OP_reshape ? node_in(x->def, 0) : NULL;
+    if (!planes || planes->type.shape.rank != 4 || to->rank < 3 || axes.n != to->rank - 2)
+        return NULL;
+    for (int i = 0; i < axes.n; i++)
+        if (axes.v[i] < 2)
+            return NULL;
+    const int64_t *from = planes->type.shape.dim;
+    bool groups = from[0] == to->dim[0] && to->dim[1] < from[1] && from[1] % to->dim[1] == 0;
+    return groups && from[2] * from[3] > 1 ? planes : NULL;
+}
+
+/* As GroupNormalization has them (Wu & He 2018). */
+static bool mean_of_means(Graph *g, Node *n, Value *planes) {
+    const int64_t *from = planes->type.shape.dim, groups = node_out(n)->type.shape.dim[1];
+    static const int64_t last = 2;
+    Value *pool = node_out(new_before(g, OP_global_avg_pool, n, (Value *[]){planes}, 1));
+    Value *means = new_reshape(g, n, pool, SHAPE(from[0], groups, from[1] / groups));
+    Node *mean = new_node(g, OP_reduce_mean, n, &means, 1);
+    reduce_attrs(mean)->axes = (Ints){arena_copy(&g->arena, &last, sizeof last), 1};
+    node_infer_or_die(mean);
+    Value *y = node_out(mean);
+    if (!shape_equal(&y->type.shape, &node_out(n)->type.shape))
+        y = new_reshape(g, n, y, node_out(n)->type.shape);
+    replace_node(g, n, y);
+    return true;
+}
+
 static bool rewrite_reduce_mean(Graph *g, Node *n) {
     Ints axes = reduce_attrs(n)->axes;
     Value *x = node_in(n, 0), *planes = is_over_planes(x, axes) ? x : unflattened(x, axes);
+    Value *grouped = planes ? NULL : ungrouped(x, axes);
+    if (grouped)
+        return mean_of_means(g, n, grouped);
     if (!planes)
         return false;
     Value *pool = node_out(new_before(g, OP_global_avg_pool, n, (Value *[]){planes}, 1));

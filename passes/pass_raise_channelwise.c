@@ -7,7 +7,8 @@
  *   batch_norm(move(x)), mul(move(x), c)    move(batch_norm(x)), move(mul(x, c)), c reshaped
  *   add(move(x), move(y))                   move(add(x, y)), where both are moved alike
  *
- * Other operands are reshaped as constants are, where that keeps the order of their elements.
+ * Other operands are reshaped as constants are, where that keeps the order of their elements; what
+ * a group of channels has is repeated for each of them.
  * Needs: fuse-silu (x * sigmoid(x) reads x twice). Leaves alone: what makes the shape larger;
  * channels that are no dimension of x; a transpose that something else reads: it would be there
  * twice. */
@@ -127,6 +128,20 @@ static bool shape_before(const Moves *m, const Shape *s, Shape *out) {
     return true;
 }
 
+/* How many channels of m->from have one element of s each, where the moves put groups of channels
+ * in dim 1 and s broadcasts to these; 0 where it isn't so. */
+static int64_t channels_each(const Moves *m, const Shape *s) {
+    const Shape *to = &node_out(m->node[0])->type.shape, *from = &m->from->type.shape;
+    if (m->transposes || from->rank != 4 || to->rank < 3 || to->dim[0] != from->dim[0] ||
+        to->dim[1] <= 1 || from->dim[1] % to->dim[1] != 0)
+        return 0;
+    for (int i = 0; i < s->rank; i++)
+        if (s->dim[i] != 1 && to->rank - s->rank + i > 1)
+            return 0;
+    int at = 1 - (to->rank - s->rank);
+    return at >= 0 && s->dim[at] == to->dim[1] ? from->dim[1] / to->dim[1] : 0;
+}
+
 /* ---- moving ---------------------------------------------------------------------------------- */
 
 /* The reshape of v to s that stands before `at`, the first by name; NULL where there is none. */
@@ -159,6 +174,30 @@ static Value *reshaped(Graph *g, Node *at, Value *v, const Shape *s) {
     return same;
 }
 
+static Value *repeated_constant(Graph *g, const Value *v, Shape shape, int64_t each) {
+    const float *from = constant_f32(v);
+    float *to;
+    Value *c = new_constant_f32(g, v->name, shape, &to);
+    for (int64_t i = 0; i < shape_elems(&shape); i++)
+        to[i] = from[i / each];
+    return c;
+}
+
+/* v, which has one element for each group of `each` channels, as [N,C,1,1] or [1,C,1,1]. */
+static Value *repeated(Graph *g, Node *at, Value *v, int64_t groups, int64_t each) {
+    int64_t images = shape_elems(&v->type.shape) / groups;
+    Shape many = SHAPE(images, groups, each), planes = SHAPE(images, groups * each, 1, 1);
+    if (constant_f32(v))
+        return repeated_constant(g, v, planes, each);
+    Value *one = new_reshape(g, at, v, SHAPE(images, groups, 1));
+    Node *expand = new_node(g, OP_expand, at, &one, 1);
+    reshape_attrs(expand)->shape = (Ints){arena_copy(&g->arena, many.dim, 3 * sizeof *many.dim), 3};
+    node_infer_or_die(expand);
+    Value *y = new_reshape(g, at, node_out(expand), planes);
+    one->def->mark = expand->mark = y->def->mark = 2 * place_of(at);
+    return y;
+}
+
 static Node *copy_of(Graph *g, const Node *n, Node *at, Value *const *operands) {
     Node *c = node_new(g, n->op, at, node_out(n)->name, operands, n->noperands);
     if (n->attrs)
@@ -172,6 +211,7 @@ static Node *copy_of(Graph *g, const Node *n, Node *at, Value *const *operands) 
 /* Where operand `slot` of n, and the result, were before the moves m. */
 typedef struct Before {
     Value *moved; /* what it was moved from, as v was; or NULL */
+    int64_t each; /* else, not 0: repeated for so many channels */
     Shape shape;  /* else: to be reshaped to it */
 } Before;
 
@@ -188,13 +228,24 @@ static bool find_before(const Node *n, int slot, const Moves *m, Before *b) {
     if (same_moves(m, &own))
         return true;
     b->moved = NULL;
-    return shape_before(m, &o->type.shape, &b->shape);
+    if (shape_before(m, &o->type.shape, &b->shape))
+        return true;
+    b->each = channels_each(m, &o->type.shape);
+    return b->each > 0;
+}
+
+static Value *operand_before(Graph *g, Node *n, int slot, const Moves *m, const Before *b) {
+    if (b->moved)
+        return b->moved;
+    if (b->each)
+        return repeated(g, n, node_in(n, slot), m->from->type.shape.dim[1] / b->each, b->each);
+    return reshaped(g, n, node_in(n, slot), &b->shape);
 }
 
 static void raise(Graph *g, Node *n, const Moves *m, const Before *before) {
     Value *in[MAX_OPERANDS];
     for (int i = 0; i < n->noperands; i++)
-        in[i] = before[i].moved ? before[i].moved : reshaped(g, n, node_in(n, i), &before[i].shape);
+        in[i] = operand_before(g, n, i, m, &before[i]);
     Node *first = copy_of(g, n, n, in);
     first->mark++;
     Value *v = node_out(first);

@@ -27,6 +27,7 @@ static const char *const level2[] = {
     "fold-batch-norm",
     "expand-batch-norm",
     "fold-scale",
+    "merge-scales",
     "fuse-pad",
     "expand-pad",
     "fold-channels",
