@@ -52,9 +52,11 @@ void print_member(const Structure *s) {
         printf("%-11s no member of the family that is known\n", "network");
         return;
     }
-    printf("%-11s %s, %lldx%lld, width %.1f, depth %.1f, %.1f M parameters", "network", m->name,
-           (long long)net->height, (long long)net->width, m->scaling.width, m->scaling.depth,
-           (double)s->m->parameters / 1e6);
+    printf("%-11s %s%s, %lldx%lld, width %.1f, depth %.1f, %.1f M parameters", "network", m->name,
+           net->narrower ? " pruned" : "", (long long)net->height, (long long)net->width,
+           m->scaling.width, m->scaling.depth, (double)s->m->parameters / 1e6);
+    if (net->narrower)
+        printf(" (%d blocks have fewer channels)", net->narrower);
     if (net->decoder)
         printf(" (+ %s decoder)", net->decoder);
     putchar('\n');
@@ -100,8 +102,9 @@ json_t *json_network(const Structure *s) {
                       "parameters", (json_int_t)b->parameters, "macs", (json_int_t)b->macs, "nodes",
                       b->nodes, "residual", (int)b->residual, "from", json_text(b->first->origin)));
     }
-    return json_pack("{s:s, s:s, s:s?, s:f, s:f, s:I, s:I, s:o}", "family", m->family->name, "name",
-                     m->name, "decoder", net->decoder, "width", m->scaling.width, "depth",
-                     m->scaling.depth, "input_height", (json_int_t)net->height, "input_width",
-                     (json_int_t)net->width, "blocks", blocks);
+    return json_pack("{s:s, s:s, s:i, s:s?, s:f, s:f, s:I, s:I, s:o}", "family", m->family->name,
+                     "name", m->name, "narrower_blocks", net->narrower, "decoder", net->decoder,
+                     "width", m->scaling.width, "depth", m->scaling.depth, "input_height",
+                     (json_int_t)net->height, "input_width", (json_int_t)net->width, "blocks",
+                     blocks);
 }

@@ -327,7 +327,8 @@ static void recipe_of_member(effnetc_model *m, const rt_preprocess *input, Recip
     if (!g)
         return;
     network_recognise(g, a, &net);
-    const Preset *p = net.member ? find_preset(net.member->name, padding_of(g)) : NULL;
+    bool published = net.member && !net.narrower;
+    const Preset *p = published ? find_preset(net.member->name, padding_of(g)) : NULL;
     if (net.member && net.decoder)
         take_decoder(r, &net, a);
     else if (p)
@@ -338,7 +339,7 @@ static void recipe_of_member(effnetc_model *m, const rt_preprocess *input, Recip
         memset(r->std, 0, sizeof r->std);
         r->has_values = true;
         r->by = arena_printf(a, "%s, which normalises them itself",
-                             net.member ? net.member->name : "a model");
+                             published ? net.member->name : "a model");
     }
 }
 

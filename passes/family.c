@@ -207,26 +207,44 @@ static bool stride_fits(const NetBlock *b, int64_t stride) {
     return b->stride == stride || (b->stride == 1 && b->dilation > 1);
 }
 
-static bool block_fits(const NetBlock *b, const BlockPlan *p) {
+/* But for the number of channels. */
+static bool is_alike(const NetBlock *b, const BlockPlan *p) {
     return b->kind == p->kind && b->kernel == p->kernel && stride_fits(b, p->stride) &&
-           b->out == p->out && b->middle == p->middle && (b->squeezed > 0) == (p->squeezed > 0);
+           (b->squeezed > 0) == (p->squeezed > 0);
+}
+
+static bool block_fits(const NetBlock *b, const BlockPlan *p) {
+    return is_alike(b, p) && b->out == p->out && b->middle == p->middle;
+}
+
+/* Channels were taken out of it, if anything. */
+static bool block_fits_pruned(const NetBlock *b, const BlockPlan *p) {
+    return is_alike(b, p) && b->out <= p->out && b->middle <= p->middle;
 }
 
 static bool is_body(const NetBlock *b) {
     return b->kind == BLOCK_MBCONV || b->kind == BLOCK_FUSED;
 }
 
-/* How many blocks there are before the end of the member's body, block by block; 0: it is another
- * network. */
-static size_t body_end(const Network *net, const Member *m) {
-    Arena a = {0};
-    NetPlan plan;
-    size_t at = 0, k = 0;
-    net_plan(&plan, m->family, &m->scaling, &a);
+static size_t next_body(const Network *net, size_t at) {
     while (at < net->blocks.len && !is_body(&net->blocks.data[at]))
         at++;
+    return at;
+}
+
+typedef bool Fits(const NetBlock *b, const BlockPlan *p);
+
+/* How many blocks there are before the end of the member's body, block by block; 0: it is another
+ * network. *narrower: how many of them fit, but not exactly. */
+static size_t body_end(const Network *net, const Member *m, Fits *fits, int *narrower) {
+    Arena a = {0};
+    NetPlan plan;
+    size_t at = next_body(net, 0), k = 0;
+    *narrower = 0;
+    net_plan(&plan, m->family, &m->scaling, &a);
     while (k < plan.blocks.len && at < net->blocks.len &&
-           block_fits(&net->blocks.data[at], &plan.blocks.data[k])) {
+           fits(&net->blocks.data[at], &plan.blocks.data[k])) {
+        *narrower += !block_fits(&net->blocks.data[at], &plan.blocks.data[k]);
         at++;
         k++;
     }
@@ -236,14 +254,29 @@ static size_t body_end(const Network *net, const Member *m) {
 }
 
 static void find_member(Network *net) {
+    int narrower;
     for (size_t i = 0; i < member_count() && !net->member; i++) {
-        size_t end = body_end(net, member_at(i));
+        size_t end = body_end(net, member_at(i), block_fits, &narrower);
         if (!end)
             continue;
         net->member = member_at(i);
         for (size_t k = end; k < net->blocks.len; k++)
             if (is_body(&net->blocks.data[k]))
                 net->blocks.data[k].kind = BLOCK_OTHER;
+    }
+}
+
+/* Of the members that it may have been pruned from, the one that most of its blocks are still as
+ * wide as; with nothing behind its body but a classifier, so that there is enough to go by. */
+static void find_pruned_member(Network *net) {
+    for (size_t i = 0; i < member_count(); i++) {
+        int narrower;
+        size_t end = body_end(net, member_at(i), block_fits_pruned, &narrower);
+        if (!end || next_body(net, end) < net->blocks.len ||
+            (net->member && narrower >= net->narrower))
+            continue;
+        net->member = member_at(i);
+        net->narrower = narrower;
     }
 }
 
@@ -261,6 +294,8 @@ void network_recognise(Graph *g, Arena *a, Network *out) {
     find_member(out);
     if (out->member)
         out->decoder = network_decoder(g, out);
+    else
+        find_pruned_member(out);
 }
 
 /* "6", "3.2" */

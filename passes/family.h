@@ -119,6 +119,7 @@ typedef struct NetBlock {
 typedef struct Network {
     VEC(NetBlock) blocks; /* in order of execution */
     const Member *member; /* NULL: none that the table knows */
+    int narrower;         /* how many of its blocks have fewer channels than the member's: pruned */
     const char *decoder; /* behind a member: "U-Net", "FPN", "DeepLab", "BiFPN"; NULL: none known */
     int64_t height, width;
 } Network;

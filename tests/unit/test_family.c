@@ -131,7 +131,7 @@ static void test_compound(void **state) {
 /* ---- networks -------------------------------------------------------------------------------- */
 
 /* The passes behind which network_recognise reads a graph. */
-static const Member *recognise(Graph *g, Arena *a) {
+static Network recognise(Graph *g, Arena *a) {
     Diag d = {0};
     PassContext cx = {.target = target_find("generic"), .where = "net", .diag = &d};
     Program p = {.graph = g};
@@ -143,7 +143,7 @@ static const Member *recognise(Graph *g, Arena *a) {
     Network net;
     network_recognise(g, a, &net);
     diag_free(&d);
-    return net.member;
+    return net;
 }
 
 /* Large ones would take seconds. */
@@ -156,13 +156,43 @@ static void test_recognised(void **state) {
         if (facts[i].parameters > LARGE)
             continue;
         Graph *g = build_member(member_at(i), WEIGHTS_RANDOM);
-        const Member *m = recognise(g, &a);
-        assert_ptr_equal(m, member_at(i));
+        Network net = recognise(g, &a);
+        assert_ptr_equal(net.member, member_at(i));
+        assert_int_equal(net.narrower, 0);
         graph_free(g);
         arena_free(&a);
         seen++;
     }
     assert_true(seen >= 7);
+}
+
+/* B0's blocks, some with other widths; which member that is, and how many are narrower. */
+static const Member *with_widths(int64_t taken, int64_t added, int *narrower) {
+    Arena a = {0};
+    NetPlan plan;
+    const Member *b0 = member_find("b0");
+    net_plan(&plan, b0->family, &b0->scaling, &a);
+    plan.resolution = 64;
+    plan.blocks.data[5].middle -= taken;
+    plan.blocks.data[9].middle -= taken;
+    plan.blocks.data[12].middle += added;
+    Graph *g = network_build(&plan, "net",
+                             &(BuildOptions){.classes = 10, .batch = 1, .weights = WEIGHTS_RANDOM});
+    Network net = recognise(g, &a);
+    *narrower = net.narrower;
+    graph_free(g);
+    arena_free(&a);
+    return net.member;
+}
+
+static void test_pruned(void **state) {
+    (void)state;
+    int narrower;
+    assert_ptr_equal(with_widths(24, 0, &narrower), member_find("b0"));
+    assert_int_equal(narrower, 2);
+    assert_ptr_equal(with_widths(0, 0, &narrower), member_find("b0"));
+    assert_int_equal(narrower, 0);
+    assert_null(with_widths(24, 8, &narrower)); /* one is wider */
 }
 
 typedef struct Range {
@@ -368,11 +398,12 @@ static void test_output_names(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_facts),        cmocka_unit_test(test_names),
-        cmocka_unit_test(test_rounding),     cmocka_unit_test(test_compound),
-        cmocka_unit_test(test_recognised),   cmocka_unit_test(test_values),
-        cmocka_unit_test(test_read_back),    cmocka_unit_test(test_external),
-        cmocka_unit_test(test_output_names), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_facts),      cmocka_unit_test(test_names),
+        cmocka_unit_test(test_rounding),   cmocka_unit_test(test_compound),
+        cmocka_unit_test(test_recognised), cmocka_unit_test(test_pruned),
+        cmocka_unit_test(test_values),     cmocka_unit_test(test_read_back),
+        cmocka_unit_test(test_external),   cmocka_unit_test(test_output_names),
+        cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
