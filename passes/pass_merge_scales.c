@@ -1,7 +1,7 @@
 /* merge-scales: arithmetic by channel behind arithmetic by channel becomes one product and one sum.
  *
  *   mul(mul(x, a), b)    mul(x, mul(a, b))
- *   mul(add(x, c), d)    add(mul(x, d), c * d)     c, d: constants
+ *   mul(add(x, c), d)    add(mul(x, d), c * d)     c, d: constants; x: such a product
  *   add(add(x, c), d)    add(x, c + d)             the same
  *
  * where a and b have one element for each channel, or one for all. So what normalises, scales and
@@ -76,6 +76,11 @@ static Node *scale_of(const Value *v) {
     return scales && image_side(n) >= 0 ? n : NULL;
 }
 
+static bool is_product(const Value *v) {
+    const Node *n = scale_of(v);
+    return n && n->op == OP_mul;
+}
+
 /* n becomes what inner, which n alone reads, does: of x and ab. */
 static void merge_as(Graph *g, Node *n, Node *inner, Value *x, Value *ab) {
     Node *merged = new_before(g, inner->op, n, (Value *[]){x, ab}, 2);
@@ -96,7 +101,7 @@ static void merge(Graph *g, Node *n) {
     bool constants = a->constant && b->constant;
     if (inner->op == n->op && (constants || n->op == OP_mul))
         ab = combined(g, n, n->op, a, b, x);
-    else if (inner->op == OP_add && n->op == OP_mul && constants)
+    else if (inner->op == OP_add && n->op == OP_mul && constants && is_product(x))
         ab = combined(g, n, OP_mul, a, b, x);
     if (!ab)
         return;
