@@ -110,6 +110,7 @@ typedef struct CFunc {
     VEC(struct CFunc *) parts; /* steps: in text order */
     VEC(const Reg *) captured; /* parts: what has its value from the step around it */
     CItems origins;            /* of the calls of a kernel, each once; of a step or part */
+    Map origin_names;          /* those of the calls: which ones there are */
     size_t step;               /* steps: which one of the module */
     int blocks;                /* counts blocks while walking */
     bool *open;                /* by block, 1..blocks: the walk is inside it */

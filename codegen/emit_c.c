@@ -573,17 +573,10 @@ static void add_function(CPrinter *p, const Kernel *k) {
     vec_push(&p->arena, &p->funcs, f);
 }
 
-static bool items_have(const CItems *items, const char *s) {
-    for (size_t i = 0; i < items->len; i++)
-        if (!strcmp(items->data[i], s))
-            return true;
-    return false;
-}
-
 /* A call of a kernel has an origin, or the step that it is in has. */
 static void take_origin(CPrinter *p, const CFunc *caller, CFunc *callee, const Inst *call) {
     const char *origin = call->comment ? call->comment : caller->kernel->origin;
-    if (origin && !items_have(&callee->origins, origin))
+    if (origin && map_put(&p->arena, &callee->origin_names, origin, callee))
         vec_push(&p->arena, &callee->origins, origin);
 }
 

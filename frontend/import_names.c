@@ -201,7 +201,10 @@ static void report_cycle(const Scope *scope, const Steps *s, const OnnxNode *fro
     size_t length = s->len - i;
     for (size_t k = 0; k < length && k < SHOWN; k++)
         buf_printf(&b, "%s%s", k ? ", " : "", quoted(im, s->data[i + k].node->origin));
-    scope_error(scope, "%zu node%s wait for each other: a cycle", length, length > 1 ? "s" : "");
+    if (length == 1)
+        scope_error(scope, "a node waits for itself: a cycle");
+    else
+        scope_error(scope, "%zu nodes wait for each other: a cycle", length);
     diag_note(im->d, "nodes", "%s%s", buf_str(&b), length > SHOWN ? ", ..." : "");
     buf_free(&b);
 }

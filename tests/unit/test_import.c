@@ -203,7 +203,7 @@ static void test_cycles(void **state) {
     assert_fails(&g, 17, EXIT_BAD_MODEL, "2 nodes wait for each other");
     g = relu_graph();
     add_node(&g, "Add", "y,a", "a", NULL);
-    assert_fails(&g, 17, EXIT_BAD_MODEL, "1 node wait");
+    assert_fails(&g, 17, EXIT_BAD_MODEL, "a node waits for itself");
 }
 
 /* A chain of many nodes, last one first, must not need a deep stack. */
