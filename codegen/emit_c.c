@@ -340,16 +340,17 @@ static void put_body(CPrinter *p, CFunc *f) {
 
 enum { SHOWN_ORIGINS = 3 };
 
+/* Each on a line of its own: those of fused nodes are long. */
 static void put_origins(Buf *b, const CItems *origins) {
     if (!origins->len)
         return;
     buf_puts(b, "/* ");
     for (size_t i = 0; i < origins->len && i < SHOWN_ORIGINS; i++) {
-        buf_puts(b, i ? ", " : "");
+        buf_puts(b, i ? ",\n * " : "");
         c_put_comment(b, origins->data[i]);
     }
     if (origins->len > SHOWN_ORIGINS)
-        buf_printf(b, " and %zu more", origins->len - SHOWN_ORIGINS);
+        buf_printf(b, "\n * and %zu more", origins->len - SHOWN_ORIGINS);
     buf_puts(b, " */\n");
 }
 
