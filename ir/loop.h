@@ -310,9 +310,8 @@ void build_store(Builder *b, Addr a, Reg *value);
 /* A hint that what is at `a`, which may be anywhere, will be read. */
 void build_prefetch(Builder *b, Addr a);
 
-/* The variable is a new register, or for build_for_to an i64 that exists. */
+/* The variable is a new register. */
 Reg *build_for(Builder *b, const char *var, Bound lo, Bound hi, int64_t step);
-void build_for_to(Builder *b, Reg *var, Bound lo, Bound hi, int64_t step);
 /* A loop whose rounds are independent, step 1: they may run at the same time. */
 Reg *build_par(Builder *b, const char *var, Bound lo, Bound hi);
 void build_while(Builder *b, Reg *cond); /* the body must assign cond */

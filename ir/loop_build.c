@@ -181,13 +181,9 @@ static void open_loop(Builder *b, InstOp op, Reg *var, Bound lo, Bound hi, int64
     build_open(b, &in->u.loop.body);
 }
 
-void build_for_to(Builder *b, Reg *var, Bound lo, Bound hi, int64_t step) {
-    open_loop(b, INST_for, var, lo, hi, step);
-}
-
 Reg *build_for(Builder *b, const char *var, Bound lo, Bound hi, int64_t step) {
     Reg *r = kernel_reg(b->k, var, ltype(DT_i64, 1));
-    build_for_to(b, r, lo, hi, step);
+    open_loop(b, INST_for, r, lo, hi, step);
     return r;
 }
 

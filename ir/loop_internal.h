@@ -29,7 +29,5 @@ void build_open(Builder *b, Block *body);
 bool is_register_name(const char *s); /* [A-Za-z_][A-Za-z0-9_]* */
 /* FOLDER/weights-HASH.bin */
 const char *weights_path(Arena *a, const char *folder, uint64_t hash);
-/* The hash of m's weights; 0 where it is not known. */
-uint64_t weights_hash(const Module *m);
 
 #endif

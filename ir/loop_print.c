@@ -337,7 +337,8 @@ static void buffer_print(Buf *b, const Buffer *buffer) {
     buf_putc(b, '\n');
 }
 
-uint64_t weights_hash(const Module *m) {
+/* 0 where it is not known. */
+static uint64_t weights_hash(const Module *m) {
     if (!m->weights || !m->weights->data)
         return m->weights_hash;
     return hash_bytes(m->weights->data, (size_t)shape_elems(&m->weights->shape));

@@ -32,7 +32,7 @@ const PassInfo *pass_at(size_t i) {
     return i < NPASSES ? &passes[i] : NULL;
 }
 
-const PassInfo *pass_find(const char *name) {
+static const PassInfo *pass_find(const char *name) {
     for (size_t i = 0; i < NPASSES; i++)
         if (strcmp(passes[i].name, name) == 0)
             return &passes[i];

@@ -46,7 +46,6 @@ typedef struct PassInfo {
 
 size_t pass_count(void);
 const PassInfo *pass_at(size_t i);
-const PassInfo *pass_find(const char *name);
 
 /* A module or a graph, whichever level the program has reached. */
 typedef struct Program {
