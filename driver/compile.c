@@ -102,6 +102,14 @@ void drop_unwanted_remarks(effnetc_model *m) {
     d->items.len = kept;
 }
 
+/* The loaded graph, for the passes: where dumps have values in an arena is planned anew. */
+static Graph *take_source(effnetc_model *m) {
+    Graph *g = m->source;
+    m->source = NULL;
+    graph_forget_places(g);
+    return g;
+}
+
 static bool run_pipeline(effnetc_model *m, TileProblems *problems) {
     int n;
     const char *const *names = pipeline(m->options.opt_level, &n);
@@ -110,8 +118,7 @@ static bool run_pipeline(effnetc_model *m, TileProblems *problems) {
     PassContext cx = pass_context(m);
     RunnerOptions options = runner_options(m);
     cx.problems = problems;
-    m->program.graph = m->source;
-    m->source = NULL;
+    m->program.graph = take_source(m);
     return run_passes(&m->program, names, n, &cx, &options);
 }
 
@@ -148,8 +155,7 @@ bool model_prepare(effnetc_model *m) {
         return false;
     PassContext cx = pass_context(m);
     RunnerOptions options = runner_options(m);
-    m->program.graph = m->source;
-    m->source = NULL;
+    m->program.graph = take_source(m);
     bool ok = run_passes(&m->program, names, passes_before(names, n, "plan-memory"), &cx, &options);
     if (!ok)
         program_free(&m->program);
@@ -167,9 +173,8 @@ static Graph *canonical(effnetc_model *m, bool without_rounding) {
     Diag remarks = {0};
     PassContext cx = pass_context(m);
     cx.diag = &remarks;
-    Program p = {.graph = m->source};
+    Program p = {.graph = take_source(m)};
     RunnerOptions options = {.verify_each = m->options.verify_passes};
-    m->source = NULL;
     int first = passes_before(names, n, "expand-conv");
     bool ok = run_passes(&p, names, first, &cx, &options);
     if (ok && without_rounding)

@@ -313,6 +313,8 @@ int graph_dce(Graph *g);
 int graph_node_count(const Graph *g);
 /* Sets each node's mark to its number, from 0 on. Returns how many there are. */
 int graph_number_nodes(Graph *g);
+/* No value has a place in the arena any more. */
+void graph_forget_places(Graph *g);
 /* Multiply-accumulates of one node and of the graph: conv2d, dwconv2d, dense, se; saturated. */
 int64_t node_macs(const Node *n);
 int64_t graph_macs(const Graph *g);

@@ -54,6 +54,19 @@ int graph_number_nodes(Graph *g) {
     return count;
 }
 
+static void forget_places(Value *const *values, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        values[i]->arena_offset = -1;
+}
+
+void graph_forget_places(Graph *g) {
+    forget_places(g->inputs.data, g->inputs.len);
+    forget_places(g->constants.data, g->constants.len);
+    FOR_EACH_NODE(g, n) {
+        forget_places(n->results, (size_t)n->nresults);
+    }
+}
+
 /* ---- multiply-accumulates ------------------------------------------------------------------- */
 
 static int64_t saturated_mul(int64_t a, int64_t b) {

@@ -655,6 +655,19 @@ class Cli(Workplace):
         )
         self.assertIn("module @", text)
 
+    def test_compile_plans_a_dump_anew(self):
+        """What the layouts of a target enlarge does not fit where the dump has it."""
+        ir = b"""graph @g(%x: f32[2,1,1,2]) -> f32[2,1,1,2] {
+  %a = reorder %x : f32[2,1,1,2]{nchw1c, arena=0}
+  %b = relu %a : f32[2,1,1,2]{nchw1c, arena=64}
+  %c = relu %b : f32[2,1,1,2]{nchw1c, arena=128}
+  %d = reorder %c : f32[2,1,1,2]
+  return %d "d"
+}
+"""
+        args = ["compile", "-", "--target=x86-64-v4", "--emit=graph-ir"]
+        self.check(OK, *args, stdin=ir)
+
     def test_opt_mistakes(self):
         self.check(BAD_MODEL, "opt", "-", stdin=b"hello\n", says=["<stdin>", "no IR text"])
         self.check(BAD_MODEL, "opt", "-", stdin=b"", says=["no IR text"])
