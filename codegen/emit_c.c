@@ -340,18 +340,25 @@ static void put_body(CPrinter *p, CFunc *f) {
 
 enum { SHOWN_ORIGINS = 3 };
 
-/* Each on a line of its own: those of fused nodes are long. */
-static void put_origins(Buf *b, const CItems *origins) {
+static const char *comment_text(CPrinter *p, const char *origin) {
+    Buf b = {0};
+    c_put_comment(&b, origin);
+    const char *s = arena_strdup(&p->arena, buf_str(&b));
+    buf_free(&b);
+    return s;
+}
+
+static void put_origins(CPrinter *p, const CItems *origins) {
+    CItems shown = {0};
+    const char *tail = " */";
     if (!origins->len)
         return;
-    buf_puts(b, "/* ");
-    for (size_t i = 0; i < origins->len && i < SHOWN_ORIGINS; i++) {
-        buf_puts(b, i ? ",\n * " : "");
-        c_put_comment(b, origins->data[i]);
-    }
+    for (size_t i = 0; i < origins->len && i < SHOWN_ORIGINS; i++)
+        vec_push(&p->arena, &shown, comment_text(p, origins->data[i]));
     if (origins->len > SHOWN_ORIGINS)
-        buf_printf(b, "\n * and %zu more", origins->len - SHOWN_ORIGINS);
-    buf_puts(b, " */\n");
+        tail = arena_printf(&p->arena, " and %zu more */", origins->len - SHOWN_ORIGINS);
+    c_put_list(&p->code, 3, "/* ", &shown, tail);
+    buf_putc(&p->code, '\n');
 }
 
 static void put_params_unread(CPrinter *p, const CFunc *f) {
@@ -368,7 +375,7 @@ static void put_kernel(CPrinter *p, CFunc *f) {
         vec_push(&p->arena, &params, declaration(p, k->params.data[i]));
     if (!params.len)
         vec_push(&p->arena, &params, "void");
-    put_origins(&p->code, &f->origins);
+    put_origins(p, &f->origins);
     const char *head = arena_printf(&p->arena, "KERNEL void %s(", f->name);
     c_put_list(&p->code, (int)strlen(head), head, &params, ") {");
     buf_putc(&p->code, '\n');
@@ -453,7 +460,7 @@ static void put_part_index(CPrinter *p, CFunc *part) {
 static void put_part(CPrinter *p, CFunc *part) {
     put_closure(p, part);
     p->func = part;
-    put_origins(&p->code, &part->origins);
+    put_origins(p, &part->origins);
     buf_printf(&p->code, "KERNEL void %s(void *context, size_t part) {\n", part->name);
     put_part_locals(p, part);
     put_part_index(p, part);
@@ -489,7 +496,7 @@ static void put_step_head(CPrinter *p, CFunc *f) {
 static void put_step(CPrinter *p, CFunc *f) {
     for (size_t i = 0; i < f->parts.len; i++)
         put_part(p, f->parts.data[i]);
-    put_origins(&p->code, &f->origins);
+    put_origins(p, &f->origins);
     put_step_head(p, f);
     if (!f->uses.len && !f->parts.len && !calls_steps(&f->kernel->body))
         buf_puts(&p->code, "    (void)job;\n");

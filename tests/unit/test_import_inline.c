@@ -233,7 +233,7 @@ static void test_bad_branches(void **state) {
     assert_if_fails(&yes, &no, EXIT_BAD_MODEL, "initializer \"w\" can't be used");
     yes = branch_of("Neg", "y"); /* waits for itself */
     no = branch_of("Neg", "x");
-    assert_if_fails(&yes, &no, EXIT_BAD_MODEL, "1 node wait");
+    assert_if_fails(&yes, &no, EXIT_BAD_MODEL, "a node waits for itself");
     Buf g = with_x("2"), attrs = {0};
     add_bool(&g, "c", "", true);
     with_int(&attrs, "then_branch", 1);
