@@ -153,10 +153,10 @@ typedef struct CScopes {
     CNames file, args, buffers;
 } CScopes;
 
-/* The parameters in order. `scopes` is empty before; their names and all public ones are taken in
- * it from now on, so that the source, the header and the contract agree. */
 /* The parameter that says how many elements are there of an output whose size depends on data. */
 const CParam *c_count_param(const CParams *params, const Buffer *output);
+/* The parameters in order. `scopes` is empty before; their names and all public ones are taken in
+ * it from now on, so that the source, the header and the contract agree. */
 CParams c_params(Arena *a, CScopes *scopes, const Module *m, const EmitInfo *info);
 /* Appends the type NAME_job, what steps work on: the arguments of a run, a member each, and the
  * pool; and, if the module has parts, NAME_parts, which runs those of a step. */
@@ -233,5 +233,6 @@ struct CPrinter {
 
 /* Fills in everything that is known before printing: names and what c_analyse finds. */
 void c_prepare(CPrinter *p, const Module *m, const EmitInfo *info);
+bool c_has_parts(const CPrinter *p); /* of any step */
 
 #endif

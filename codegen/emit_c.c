@@ -503,7 +503,7 @@ static void put_step(CPrinter *p, CFunc *f) {
     put_body_with_buffers(p, f);
 }
 
-static bool has_parts(const CPrinter *p) {
+bool c_has_parts(const CPrinter *p) {
     for (size_t i = 0; i < p->funcs.len; i++)
         if (p->funcs.data[i]->parts.len)
             return true;
@@ -515,7 +515,7 @@ static void put_functions(CPrinter *p) {
         CFunc *f = p->funcs.data[i];
         if (i == p->m->kernels.len) {
             buf_puts(&p->code, buffer_macros);
-            c_put_job(p, &p->code, has_parts(p));
+            c_put_job(p, &p->code, c_has_parts(p));
             if (p->m->steps.len)
                 c_put_step_hook(p, &p->code);
         }

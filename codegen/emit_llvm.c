@@ -79,9 +79,7 @@ static void set_up(LBuilder *x, LLVMTargetMachineRef machine) {
     LLVMSetModuleDataLayout(x->module, layout);
     LLVMDisposeTargetData(layout);
     LLVMSetTarget(x->module, x->target->triple);
-    LLVMValueRef level = LLVMConstInt(llvm_int(x, 32), 2, false);
-    LLVMAddModuleFlag(x->module, LLVMModuleFlagBehaviorWarning, "PIC Level", 9,
-                      LLVMValueAsMetadata(level));
+    llvm_module_flag(x, "PIC Level", 2);
 }
 
 static void tear_down(LBuilder *x) {

@@ -5,10 +5,6 @@
 
 /* ---- words ----------------------------------------------------------------------------------- */
 
-static LLVMValueRef int_const(const LBuilder *x, int64_t value) {
-    return llvm_const_int(x, ltype(DT_i32, 1), value);
-}
-
 static LLVMValueRef param(const LBuilder *x, size_t i) {
     return LLVMGetParam(x->function, (unsigned)i);
 }
@@ -31,7 +27,7 @@ void llvm_return_if(LBuilder *x, LLVMValueRef condition, int code) {
     LLVMBasicBlockRef bad = llvm_block(x, "refuse"), good = llvm_block(x, "good");
     LLVMBuildCondBr(x->b, condition, bad, good);
     llvm_at(x, bad);
-    LLVMBuildRet(x->b, int_const(x, code));
+    LLVMBuildRet(x->b, llvm_i32(x, code));
     llvm_at(x, good);
 }
 
@@ -108,7 +104,7 @@ static void call_in_mode(LBuilder *x, LLVMValueRef f, LLVMTypeRef type, LLVMValu
         mode = LLVMBuildAlloca(x->b, i32, "flush");
         llvm_intrinsic(x, "llvm.x86.sse.stmxcsr", NULL, 0, &old, 1);
         LLVMValueRef bits = LLVMBuildLoad2(x->b, i32, old, "");
-        LLVMBuildStore(x->b, LLVMBuildOr(x->b, bits, int_const(x, FLUSH_BITS), ""), mode);
+        LLVMBuildStore(x->b, LLVMBuildOr(x->b, bits, llvm_i32(x, FLUSH_BITS), ""), mode);
         llvm_intrinsic(x, "llvm.x86.sse.ldmxcsr", NULL, 0, &mode, 1);
     }
     LLVMBuildCall2(x->b, type, f, args, (unsigned)nargs, "");
@@ -173,15 +169,8 @@ LLVMValueRef llvm_parts(LBuilder *x) {
     return x->parts;
 }
 
-static bool has_parts(const LBuilder *x) {
-    for (size_t i = 0; i < x->c->funcs.len; i++)
-        if (x->c->funcs.data[i]->parts.len)
-            return true;
-    return false;
-}
-
 static void parts(LBuilder *x) {
-    if (!has_parts(x))
+    if (!c_has_parts(x->c))
         return;
     LLVMValueRef body = run_part(x);
     llvm_begin(x, llvm_parts(x));
@@ -231,7 +220,7 @@ void llvm_step_done(LBuilder *x, size_t step) {
     declare_hook(x);
     LLVMTypeRef type = LLVMFunctionType(LLVMVoidTypeInContext(x->context), types, 2, false);
     LLVMValueRef args[] = {LLVMBuildLoad2(x->b, llvm_ptr(x), x->hook_context, ""),
-                           int_const(x, (int64_t)step)};
+                           llvm_i32(x, (int64_t)step)};
     LLVMBuildCall2(x->b, type, LLVMBuildLoad2(x->b, llvm_ptr(x), x->hook, ""), args, 2, "");
 }
 
@@ -303,7 +292,7 @@ static LLVMValueRef check_weights(LBuilder *x) {
                        ERROR_MISALIGNED);
         check_contents(x, weights, size);
     }
-    LLVMBuildRet(x->b, int_const(x, OK));
+    LLVMBuildRet(x->b, llvm_i32(x, OK));
     return f;
 }
 
@@ -360,7 +349,7 @@ static LLVMValueRef run_parallel(LBuilder *x) {
     for (size_t i = 0; i <= n; i++)
         set_pointer(x, job, i, param(x, i));
     call_in_mode(x, body, LLVMGlobalGetValueType(body), &job, 1);
-    LLVMBuildRet(x->b, int_const(x, 0));
+    LLVMBuildRet(x->b, llvm_i32(x, 0));
     return f;
 }
 

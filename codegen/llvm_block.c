@@ -72,9 +72,7 @@ static void build_store_inst(LBuilder *x, const Inst *in) {
 /* Into the second level of caches, to be read. */
 static void prefetch(LBuilder *x, const Inst *in) {
     LLVMTypeRef type = llvm_ptr(x);
-    LType i32 = ltype(DT_i32, 1);
-    LLVMValueRef v[] = {pointer(x, &in->u.addr), llvm_const_int(x, i32, 0),
-                        llvm_const_int(x, i32, 2), llvm_const_int(x, i32, 1)};
+    LLVMValueRef v[] = {pointer(x, &in->u.addr), llvm_i32(x, 0), llvm_i32(x, 2), llvm_i32(x, 1)};
     if (x->target->vector_bytes > 4)
         llvm_intrinsic(x, "llvm.prefetch", &type, 1, v, 4);
 }

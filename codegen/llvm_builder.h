@@ -51,6 +51,10 @@ LLVMValueRef llvm_const_int(const LBuilder *x, LType t, int64_t value);
 LLVMValueRef llvm_const_float(const LBuilder *x, LType t, double value);
 /* An i64: sizes, indices, offsets. */
 LLVMValueRef llvm_size(const LBuilder *x, int64_t value);
+/* An i32: what C has as int, and what instructions are told. */
+LLVMValueRef llvm_i32(const LBuilder *x, int64_t value);
+/* What the module says of itself. */
+void llvm_module_flag(LBuilder *x, const char *name, unsigned value);
 /* Calls an intrinsic, "llvm.fma"; `types` are those that its name is completed by. */
 LLVMValueRef llvm_intrinsic(LBuilder *x, const char *name, const LLVMTypeRef *types, size_t ntypes,
                             LLVMValueRef *args, size_t nargs);

@@ -1,25 +1,16 @@
 /* llvm_debug.c: debug information: the source of the code is the text of its loop IR, NAME.loop.ir
- * as
- * --emit=loop-ir writes it. Steps bear the names of the ONNX nodes that they came from. */
-#include <llvm-c/DebugInfo.h>
-
+ * as --emit=loop-ir writes it. Steps bear the names of the ONNX nodes that they came from. */
 #include <string.h>
 
 #include "codegen/llvm_builder.h"
-
-static void module_flag(LBuilder *x, const char *name, unsigned value) {
-    LLVMValueRef v = LLVMConstInt(llvm_int(x, 32), value, false);
-    LLVMAddModuleFlag(x->module, LLVMModuleFlagBehaviorWarning, name, strlen(name),
-                      LLVMValueAsMetadata(v));
-}
 
 void llvm_debug_begin(LBuilder *x) {
     const char *file = arena_printf(&x->arena, "%s.loop.ir", x->c->info->name);
     const char *by = arena_printf(&x->arena, "effnetc %s", x->c->info->version);
     if (!x->options->debug)
         return;
-    module_flag(x, "Debug Info Version", LLVMDebugMetadataVersion());
-    module_flag(x, "Dwarf Version", 4);
+    llvm_module_flag(x, "Debug Info Version", LLVMDebugMetadataVersion());
+    llvm_module_flag(x, "Dwarf Version", 4);
     x->debug = LLVMCreateDIBuilder(x->module);
     x->file = LLVMDIBuilderCreateFile(x->debug, file, strlen(file), ".", 1);
     LLVMDIBuilderCreateCompileUnit(x->debug, LLVMDWARFSourceLanguageC99, x->file, by, strlen(by),

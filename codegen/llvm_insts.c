@@ -44,14 +44,22 @@ static LLVMValueRef llvm_op_const(LBuilder *x, const Operands *o) {
                                        : llvm_const_int(x, o->to, o->in->u.i);
 }
 
+/* Lane 0 of a vector, the rest undefined, and back: how x86 has scalars. */
+static LLVMValueRef as_vector(LBuilder *x, LType t, LLVMValueRef value) {
+    LLVMValueRef none = LLVMGetPoison(llvm_type(x, t));
+    return LLVMBuildInsertElement(x->b, none, value, llvm_i32(x, 0), "");
+}
+
+static LLVMValueRef first_lane(LBuilder *x, LLVMValueRef vector) {
+    return LLVMBuildExtractElement(x->b, vector, llvm_i32(x, 0), "");
+}
+
 LLVMValueRef llvm_splat(LBuilder *x, LType t, LLVMValueRef value) {
-    LLVMTypeRef type = llvm_type(x, t), i32 = llvm_int(x, 32);
     if (t.lanes == 1)
         return value;
-    LLVMValueRef none = LLVMGetPoison(type);
-    LLVMValueRef first = LLVMBuildInsertElement(x->b, none, value, LLVMConstInt(i32, 0, false), "");
-    LLVMValueRef mask = LLVMConstNull(LLVMVectorType(i32, (unsigned)t.lanes));
-    return LLVMBuildShuffleVector(x->b, first, none, mask, "");
+    LLVMValueRef none = LLVMGetPoison(llvm_type(x, t));
+    LLVMValueRef all_zero = llvm_const_int(x, ltype(DT_i32, t.lanes), 0);
+    return LLVMBuildShuffleVector(x->b, as_vector(x, t, value), none, all_zero, "");
 }
 
 static LLVMValueRef llvm_op_splat(LBuilder *x, const Operands *o) {
@@ -60,17 +68,6 @@ static LLVMValueRef llvm_op_splat(LBuilder *x, const Operands *o) {
 
 static LLVMValueRef llvm_op_bitcast(LBuilder *x, const Operands *o) {
     return LLVMBuildBitCast(x->b, o->v[0], llvm_type(x, o->to), "");
-}
-
-/* Lane 0 of a vector, the rest undefined, and back: how x86 has scalars. */
-static LLVMValueRef as_vector(LBuilder *x, LType t, LLVMValueRef value) {
-    LLVMValueRef none = LLVMGetPoison(llvm_type(x, t)),
-                 zero = llvm_const_int(x, ltype(DT_i32, 1), 0);
-    return LLVMBuildInsertElement(x->b, none, value, zero, "");
-}
-
-static LLVMValueRef first_lane(LBuilder *x, LLVMValueRef vector) {
-    return LLVMBuildExtractElement(x->b, vector, llvm_const_int(x, ltype(DT_i32, 1), 0), "");
 }
 
 /* ---- choice ---------------------------------------------------------------------------------- */
@@ -92,7 +89,7 @@ static LLVMValueRef x86_choice(LBuilder *x, const Operands *o, const char *name)
     bool wide = o->to.dtype == DT_f64, scalar = o->to.lanes == 1;
     LType t = ltype(o->to.dtype, scalar ? 16 / dtype_bytes(o->to.dtype) : o->to.lanes);
     int bits = 8 * (int)ltype_bytes(t), set = bits / 256;
-    LLVMValueRef v[3] = {o->v[0], o->v[1], llvm_const_int(x, ltype(DT_i32, 1), 4)};
+    LLVMValueRef v[3] = {o->v[0], o->v[1], llvm_i32(x, 4)};
     Arena *a = &x->arena;
     const char *f = arena_printf(a, "llvm.x86.%s%s.%s.%c%c", sets[set], !set && wide ? "2" : "",
                                  name, scalar ? 's' : 'p', wide ? 'd' : 's');
@@ -128,7 +125,6 @@ static LLVMValueRef llvm_op_max(LBuilder *x, const Operands *o) {
 static LLVMValueRef x86_masked(LBuilder *x, const Operands *o, const char *name, int imm) {
     bool scalar = o->to.lanes == 1, reduce = imm >= 0;
     LType t = ltype(o->to.dtype, scalar ? 16 / dtype_bytes(o->to.dtype) : o->to.lanes);
-    LType i32 = ltype(DT_i32, 1);
     int bits = 8 * (int)ltype_bytes(t);
     LLVMValueRef v[6];
     size_t n = 0;
@@ -137,13 +133,13 @@ static LLVMValueRef x86_masked(LBuilder *x, const Operands *o, const char *name,
     if (reduce && scalar)
         v[n++] = v[0];
     else if (reduce)
-        v[n++] = llvm_const_int(x, i32, imm);
+        v[n++] = llvm_i32(x, imm);
     v[n++] = LLVMGetUndef(llvm_type(x, t));
     v[n++] = LLVMConstAllOnes(llvm_int(x, t.lanes == 16 ? 16 : 8));
     if (reduce && scalar)
-        v[n++] = llvm_const_int(x, i32, imm);
+        v[n++] = llvm_i32(x, imm);
     if (scalar || bits == 512)
-        v[n++] = llvm_const_int(x, i32, 4);
+        v[n++] = llvm_i32(x, 4);
     const char *f = arena_printf(&x->arena, "llvm.x86.avx512.mask.%s.%c%c", name,
                                  scalar ? 's' : 'p', o->to.dtype == DT_f64 ? 'd' : 's');
     if (!scalar)
@@ -166,17 +162,13 @@ static bool is_half(DType t) {
     return dtype_set(t) == TYPES_H;
 }
 
-static LLVMValueRef number(const LBuilder *x, uint32_t bits) {
-    return llvm_const_int(x, ltype(DT_u32, 1), bits);
-}
-
 /* clang-format off */
-#define AND(v, bits)    LLVMBuildAnd(x->b, v, number(x, bits), "")
+#define AND(v, bits)    LLVMBuildAnd(x->b, v, llvm_i32(x, bits), "")
 #define OR(v, w)        LLVMBuildOr(x->b, v, w, "")
-#define ADD(v, bits)    LLVMBuildAdd(x->b, v, number(x, bits), "")
-#define SHL(v, n)       LLVMBuildShl(x->b, v, number(x, n), "")
-#define SHR(v, n)       LLVMBuildLShr(x->b, v, number(x, n), "")
-#define LESS(v, bits)   LLVMBuildICmp(x->b, LLVMIntULT, v, number(x, bits), "")
+#define ADD(v, bits)    LLVMBuildAdd(x->b, v, llvm_i32(x, bits), "")
+#define SHL(v, n)       LLVMBuildShl(x->b, v, llvm_i32(x, n), "")
+#define SHR(v, n)       LLVMBuildLShr(x->b, v, llvm_i32(x, n), "")
+#define LESS(v, bits)   LLVMBuildICmp(x->b, LLVMIntULT, v, llvm_i32(x, bits), "")
 #define CHOOSE(c, v, w) LLVMBuildSelect(x->b, c, v, w, "")
 /* clang-format on */
 
@@ -196,7 +188,8 @@ static LLVMValueRef float_of_f16(LBuilder *x, LLVMValueRef half) {
     LLVMValueRef least =
         LLVMBuildFMul(x->b, LLVMBuildUIToFP(x->b, mantissa, llvm_type(x, ltype(DT_f32, 1)), ""),
                       llvm_const_float(x, ltype(DT_f32, 1), 0x1p-24), "");
-    LLVMValueRef bias = CHOOSE(LESS(rest, 0x7c00), number(x, 112u << 23), number(x, 224u << 23));
+    LLVMValueRef bias =
+        CHOOSE(LESS(rest, 0x7c00), llvm_i32(x, 112u << 23), llvm_i32(x, 224u << 23));
     LLVMValueRef normal = LLVMBuildAdd(x->b, SHL(rest, 13), bias, "");
     LLVMValueRef bits = CHOOSE(LESS(rest, 0x400), as_bits(x, least), normal);
     return as_float(x, OR(bits, SHL(AND(h, 0x8000), 16)));
@@ -211,8 +204,8 @@ static LLVMValueRef f16_of_float(LBuilder *x, LLVMValueRef value) {
     LLVMValueRef even = ADD(AND(SHR(rest, 13), 1), 0xfffu - 0x38000000u);
     LLVMValueRef normal = SHR(LLVMBuildAdd(x->b, rest, even, ""), 13);
     LLVMValueRef r = CHOOSE(LESS(rest, 0x38800000), small, normal);
-    r = CHOOSE(LESS(rest, 0x477ff000), r, number(x, 0x7c00));
-    r = CHOOSE(LESS(rest, 0x7f800001), r, number(x, 0x7e00));
+    r = CHOOSE(LESS(rest, 0x477ff000), r, llvm_i32(x, 0x7c00));
+    r = CHOOSE(LESS(rest, 0x7f800001), r, llvm_i32(x, 0x7e00));
     return LLVMBuildTrunc(x->b, OR(r, sign), llvm_int(x, 16), "");
 }
 
@@ -223,7 +216,7 @@ static LLVMValueRef float_of_bf16(LBuilder *x, LLVMValueRef half) {
 static LLVMValueRef bf16_of_float(LBuilder *x, LLVMValueRef value) {
     LLVMValueRef u = as_bits(x, value), odd = AND(SHR(u, 16), 1);
     LLVMValueRef rounded = SHR(LLVMBuildAdd(x->b, ADD(u, 0x7fff), odd, ""), 16);
-    LLVMValueRef nan = OR(SHR(u, 16), number(x, 0x40));
+    LLVMValueRef nan = OR(SHR(u, 16), llvm_i32(x, 0x40));
     LLVMValueRef r = CHOOSE(LESS(AND(u, 0x7fffffff), 0x7f800001), rounded, nan);
     return LLVMBuildTrunc(x->b, r, llvm_int(x, 16), "");
 }

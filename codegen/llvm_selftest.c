@@ -89,7 +89,7 @@ static LLVMValueRef element_of(LBuilder *x, DType dt, LLVMValueRef r) {
     if (!dtype_is_float(dt))
         return LLVMBuildTrunc(x->b, SHR(r, dt == DT_bool ? 63 : 61), llvm_type(x, t), "");
     LLVMValueRef n = LLVMBuildTrunc(x->b, SHR(r, 40), i32, "");
-    n = LLVMBuildSub(x->b, n, LLVMConstInt(i32, 1 << 23, false), "");
+    n = LLVMBuildSub(x->b, n, llvm_i32(x, 1 << 23), "");
     return LLVMBuildFMul(x->b, LLVMBuildSIToFP(x->b, n, llvm_type(x, t), ""),
                          llvm_const_float(x, t, 0x1p-23), "");
 }
@@ -195,5 +195,5 @@ void llvm_selftest(LBuilder *x, LLVMValueRef run) {
     LLVMValueRef code = llvm_call(x, run, s.args, x->c->params.len);
     llvm_return_if(x, LLVMBuildIsNotNull(x->b, code, ""), -1);
     test_outputs(&s);
-    LLVMBuildRet(x->b, LLVMConstInt(i32, 0, false));
+    LLVMBuildRet(x->b, llvm_i32(x, 0));
 }

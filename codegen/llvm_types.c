@@ -54,6 +54,15 @@ LLVMValueRef llvm_size(const LBuilder *x, int64_t value) {
     return llvm_const_int(x, ltype(DT_i64, 1), value);
 }
 
+LLVMValueRef llvm_i32(const LBuilder *x, int64_t value) {
+    return llvm_const_int(x, ltype(DT_i32, 1), value);
+}
+
+void llvm_module_flag(LBuilder *x, const char *name, unsigned value) {
+    LLVMMetadataRef v = LLVMValueAsMetadata(llvm_i32(x, value));
+    LLVMAddModuleFlag(x->module, LLVMModuleFlagBehaviorWarning, name, strlen(name), v);
+}
+
 /* ---- calls ----------------------------------------------------------------------------------- */
 
 LLVMValueRef llvm_call(LBuilder *x, LLVMValueRef function, LLVMValueRef *args, size_t nargs) {
