@@ -26,8 +26,8 @@ static LLVMValueRef bound(LBuilder *x, const Bound *b) {
     return b->reg ? get(x, b->reg) : llvm_size(x, b->value);
 }
 
-/* The sum of an address, in elements; NULL for nothing. */
-static LLVMValueRef offset(LBuilder *x, const Addr *a) {
+/* The sum of the registers of an address, in elements; NULL for none. */
+static LLVMValueRef variable_offset(LBuilder *x, const Addr *a) {
     LLVMValueRef sum = NULL;
     for (int i = 0; i < a->nterms; i++) {
         LLVMValueRef term = get(x, a->terms[i].reg);
@@ -35,24 +35,32 @@ static LLVMValueRef offset(LBuilder *x, const Addr *a) {
             term = LLVMBuildNSWMul(x->b, term, llvm_size(x, a->terms[i].factor), "");
         sum = sum ? LLVMBuildNSWAdd(x->b, sum, term, "") : term;
     }
-    if (!a->offset)
-        return sum;
-    LLVMValueRef last = llvm_size(x, a->offset);
-    return sum ? LLVMBuildNSWAdd(x->b, sum, last, "") : last;
+    return sum;
 }
 
-/* Where an element is that is read or written: within its object. */
-static LLVMValueRef element(LBuilder *x, const Addr *a) {
-    LLVMValueRef at = offset(x, a), base = get(x, a->base);
+/* The constant is added last: a step of its own that becomes a part of the instruction which reads
+ * or writes there. Summed up with what a loop does not change, it would leave that loop: a register
+ * for each address. `within`: the element is one of its object; what lies between need not be. */
+static LLVMValueRef address(LBuilder *x, const Addr *a, bool within) {
+    LLVMValueRef sum = variable_offset(x, a), last = llvm_size(x, a->offset), p = get(x, a->base);
     LLVMTypeRef type = llvm_type(x, ltype(a->base->type.dtype, 1));
-    return at ? LLVMBuildInBoundsGEP2(x->b, type, base, &at, 1, "") : base;
+    if (sum)
+        p = within && !a->offset ? LLVMBuildInBoundsGEP2(x->b, type, p, &sum, 1, "")
+                                 : LLVMBuildGEP2(x->b, type, p, &sum, 1, "");
+    if (!a->offset)
+        return p;
+    return within && !sum ? LLVMBuildInBoundsGEP2(x->b, type, p, &last, 1, "")
+                          : LLVMBuildGEP2(x->b, type, p, &last, 1, "");
+}
+
+/* Where an element is that is read or written. */
+static LLVMValueRef element(LBuilder *x, const Addr *a) {
+    return address(x, a, true);
 }
 
 /* Any address. */
 static LLVMValueRef pointer(LBuilder *x, const Addr *a) {
-    LLVMValueRef at = offset(x, a), base = get(x, a->base);
-    LLVMTypeRef type = llvm_type(x, ltype(a->base->type.dtype, 1));
-    return at ? LLVMBuildGEP2(x->b, type, base, &at, 1, "") : base;
+    return address(x, a, false);
 }
 
 /* ---- instructions ---------------------------------------------------------------------------- */
