@@ -4,6 +4,9 @@
  *   reshape, expand, transpose, slice that change nothing    gone
  *   reshape of a reshape                                     one reshape
  *   reshape that puts dims of 1 in front of a transpose's    a transpose of such a reshape
+ *   transpose between reshapes that split dims and join
+ *   them again                                               transpose
+ *   expand of one dim between reshapes                       gather that repeats elements
  *   gather of all elements of a dim in order                 reshape
  *   gather_nd by one index each                              gather
  *   clip to [0, 6], [0, inf), (-inf, inf)                    relu6, relu, gone
@@ -19,6 +22,8 @@
 #include "passes/match.h"
 
 #include <math.h>
+
+enum { MAX_REPEATED = 1 << 16 }; /* elements of a dim */
 
 /* Tries to rewrite n; true where it did (n may be erased then). */
 typedef bool Rewrite(Graph *g, Node *n);
@@ -97,10 +102,137 @@ static bool transpose_last(Graph *g, Node *n) {
     return true;
 }
 
+/* Which dims of `parts` each dim of `whole` was split into: from first[i] to before first[i + 1].
+ * False where that isn't all that was done. */
+static bool splits(const Shape *whole, const Shape *parts, int *first) {
+    int k = 0;
+    for (int i = 0; i < whole->rank; i++) {
+        int64_t size = 1;
+        first[i] = k;
+        do {
+            if (k == parts->rank || !checked_mul(size, parts->dim[k++], &size))
+                return false;
+        } while (size < whole->dim[i]);
+        if (size != whole->dim[i])
+            return false;
+    }
+    first[whole->rank] = k;
+    return k == parts->rank;
+}
+
+/* The order of whole dims that perm, of their parts, comes to; false where it parts them. */
+static bool whole_order(const int *first, int rank, Ints perm, int64_t *order) {
+    int n = 0;
+    for (int at = 0; at < perm.n; n++) {
+        int i = 0;
+        while (i < rank && first[i] != perm.v[at])
+            i++;
+        if (i == rank)
+            return false;
+        for (int k = first[i]; k < first[i + 1]; k++, at++)
+            if (at == perm.n || perm.v[at] != k)
+                return false;
+        order[n] = i;
+    }
+    return true;
+}
+
+static bool rewrite_transpose(Graph *g, Node *n) {
+    Ints perm = transpose_attrs(n)->perm;
+    for (int i = 0; i < perm.n; i++)
+        if (perm.v[i] != i)
+            return false;
+    return drop(g, n);
+}
+
+/* A transpose between reshapes, of which n is the second, that split dims and join them again. */
+static bool join_parts(Graph *g, Node *n) {
+    Node *t = node_in(n, 0)->def, *r;
+    if (!t || t->op != OP_transpose || !(r = node_in(t, 0)->def) || r->op != OP_reshape)
+        return false;
+    Value *x = node_in(r, 0);
+    const Shape *whole = &x->type.shape, *y = &node_out(n)->type.shape;
+    int first[MAX_RANK + 1];
+    int64_t order[MAX_RANK];
+    if (whole->rank != y->rank || !splits(whole, &node_out(r)->type.shape, first) ||
+        !whole_order(first, whole->rank, transpose_attrs(t)->perm, order))
+        return false;
+    for (int i = 0; i < y->rank; i++)
+        if (y->dim[i] != whole->dim[order[i]])
+            return false;
+    Node *whole_t = new_node(g, OP_transpose, n, (Value *[]){x}, 1);
+    int64_t *perm = arena_copy(&g->arena, order, (size_t)y->rank * sizeof *order);
+    transpose_attrs(whole_t)->perm = (Ints){perm, y->rank};
+    node_infer_or_die(whole_t);
+    whole_t->origin = origin_join(g, t->origin, n->origin);
+    replace_node(g, n, node_out(whole_t));
+    rewrite_transpose(g, whole_t);
+    return true;
+}
+
 static bool rewrite_reshape(Graph *g, Node *n) {
     for (Node *r; (r = node_in(n, 0)->def) && r->op == OP_reshape;)
         node_set_operand(n, 0, node_in(r, 0));
-    return rewrite_same(g, n) || transpose_last(g, n);
+    return rewrite_same(g, n) || transpose_last(g, n) || join_parts(g, n);
+}
+
+/* The one dim that an expand repeats, of 1; -1 where there is none, or another one. */
+static int repeated_dim(const Shape *from, const Shape *to) {
+    int at = -1;
+    for (int i = 0; i < to->rank; i++) {
+        if (from->rank != to->rank || (from->dim[i] != to->dim[i] && at >= 0))
+            return -1;
+        at = from->dim[i] != to->dim[i] ? i : at;
+    }
+    return at;
+}
+
+/* Where s, which is `more` but for dims of 1, has the last dim over 1 in front of dim `end` of
+ * `more`; -1 where there is none, or s is something else. */
+static int dim_before(const Shape *s, const Shape *more, int end) {
+    int k = 0, dim = -1;
+    for (int i = 0; i < more->rank; i++) {
+        if (more->dim[i] == 1)
+            continue;
+        while (k < s->rank && s->dim[k] == 1)
+            k++;
+        if (k == s->rank || s->dim[k] != more->dim[i])
+            return -1;
+        dim = i < end ? k : dim;
+        k++;
+    }
+    return dim;
+}
+
+/* 0 k times, 1 k times, ... `dim` of them. */
+static Value *repeats(Graph *g, const char *name, int64_t dim, int64_t k) {
+    Tensor *t = tensor_new(&g->arena, DT_i64, SHAPE(dim * k));
+    int64_t *index = tensor_mutable(t);
+    for (int64_t i = 0; i < dim * k; i++)
+        index[i] = i / k;
+    return graph_constant(g, graph_unique_name(g, name), t);
+}
+
+/* How Keras enlarges planes and NumPy repeats elements: [..., d, ...] with a dim of 1 behind d, of
+ * which an expand makes k, is then seen as [..., d * k, ...]. */
+static bool rewrite_expand(Graph *g, Node *n) {
+    const Node *view = node_in(n, 0)->def, *user = value_single_user(node_out(n));
+    if (rewrite_same(g, n))
+        return true;
+    if (!view || view->op != OP_reshape || !user || user->op != OP_reshape)
+        return false;
+    Value *x = node_in(view, 0);
+    const Shape *from = &node_out(view)->type.shape, *to = &node_out(n)->type.shape;
+    int at = repeated_dim(from, to), dim = at < 0 ? -1 : dim_before(&x->type.shape, from, at);
+    int64_t size = dim < 0 ? 0 : x->type.shape.dim[dim], k = at < 0 ? 0 : to->dim[at];
+    if (size < 1 || k < 1 || size > MAX_REPEATED / k)
+        return false;
+    Value *list = repeats(g, node_out(n)->name, size, k);
+    Node *gather = new_node(g, OP_gather, n, (Value *[]){x, list}, 2);
+    axis_attrs(gather)->axis = dim;
+    node_infer_or_die(gather);
+    replace_node(g, n, new_reshape(g, n, node_out(gather), *to));
+    return true;
 }
 
 /* The elements of a constant of integers; NULL where v is none. */
@@ -136,14 +268,6 @@ static bool rewrite_gather_nd(Graph *g, Node *n) {
     replace_node(g, n, node_out(gather));
     rewrite_gather(g, gather);
     return true;
-}
-
-static bool rewrite_transpose(Graph *g, Node *n) {
-    Ints perm = transpose_attrs(n)->perm;
-    for (int i = 0; i < perm.n; i++)
-        if (perm.v[i] != i)
-            return false;
-    return drop(g, n);
 }
 
 static bool rewrite_conv2d(Graph *g, Node *n) {
@@ -301,7 +425,7 @@ static Rewrite *const rewrites[OP_COUNT] = {
     [OP_pad] = rewrite_pad,
     [OP_clip] = rewrite_clip,
     [OP_reshape] = rewrite_reshape,
-    [OP_expand] = rewrite_same,
+    [OP_expand] = rewrite_expand,
     [OP_slice] = rewrite_slice,
     [OP_gather] = rewrite_gather,
     [OP_gather_nd] = rewrite_gather_nd,

@@ -23,6 +23,7 @@ static const char *const level2[] = {
     "raise-channelwise",
     "raise-transpose",
     "canonicalise", /* what moves left: reshapes of reshapes, means of planes */
+    "raise-resize",
     "split-channels",
     "fold-batch-norm",
     "expand-batch-norm",
