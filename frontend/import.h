@@ -544,6 +544,8 @@ Value *onnx_max_pool_indices(OnnxNode *n, Value *x, const Window *w, bool by_col
  * 1. x is an image of input 0's shape; b may be NULL. NULL after a complaint. */
 Value *onnx_conv(OnnxNode *n, const char *part, Value *x, Value *w, Value *b);
 Value *onnx_matmul(OnnxNode *n, const char *part, Value *x, Value *w);
+/* x W' by constant weights [N, K], for x of any rank; x and w may be NULL after a complaint. */
+Value *onnx_dense(OnnxNode *n, const char *part, Value *x, Value *w);
 Value *onnx_average_pool(OnnxNode *n, const char *part, Value *x);
 Value *onnx_global_average_pool(OnnxNode *n, const char *part, Value *x);
 

@@ -169,15 +169,9 @@ static Value *gelu_by_tanh(OnnxNode *n, Value *x) {
                       onnx_by_scalar(n, OP_mul, "scaled", t, sqrt(2 / acos(-1))));
 }
 
-/* Gelu-20: x/2 (1 + erf(x / sqrt(2))), or with approximate = "tanh" the function above in place of
- * erf. */
-void import_gelu(OnnxNode *n) {
-    const char *form = attr_string(n, "approximate", "none");
-    bool by_tanh = strcmp(form, "tanh") == 0;
-    Value *x = onnx_input(n, 0);
-    if (!by_tanh && strcmp(form, "none") != 0)
-        onnx_bad(n, "attribute \"approximate\" is %s", quoted(n->im, form));
-    if (!onnx_needs_float(n, 1))
+/* x/2 (1 + erf(x / sqrt(2))), or with the function above in place of erf. */
+static void gelu(OnnxNode *n, Value *x, bool by_tanh) {
+    if (!x)
         return;
     Value *t = by_tanh ? gelu_by_tanh(n, x)
                        : onnx_unary(n, OP_act_erf, "erf",
@@ -185,6 +179,33 @@ void import_gelu(OnnxNode *n) {
     Value *half = onnx_by_scalar(n, OP_mul, "half", x, 0.5);
     onnx_set_output(n, 0,
                     onnx_binary(n, OP_mul, NULL, half, onnx_by_scalar(n, OP_add, "gate", t, 1)));
+}
+
+/* Gelu-20. */
+void import_gelu(OnnxNode *n) {
+    const char *form = attr_string(n, "approximate", "none");
+    bool by_tanh = strcmp(form, "tanh") == 0;
+    if (!by_tanh && strcmp(form, "none") != 0)
+        onnx_bad(n, "attribute \"approximate\" is %s", quoted(n->im, form));
+    if (onnx_needs_float(n, 1))
+        gelu(n, onnx_input(n, 0), by_tanh);
+}
+
+/* Input 0, and a bias where there is one. */
+static Value *with_bias(OnnxNode *n) {
+    Value *x = onnx_input(n, 0), *b = onnx_input(n, 1);
+    if (!onnx_needs_float(n, 2))
+        return NULL;
+    return b ? onnx_binary(n, OP_add, "biased", x, b) : x;
+}
+
+/* com.microsoft.BiasGelu-1 and FastGelu-1: of x + bias, by erf and by tanh. */
+void import_bias_gelu(OnnxNode *n) {
+    gelu(n, with_bias(n), false);
+}
+
+void import_fast_gelu(OnnxNode *n) {
+    gelu(n, with_bias(n), true);
 }
 
 /* Softsign-1, -22: x / (1 + |x|). */

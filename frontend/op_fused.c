@@ -29,6 +29,11 @@ static Value *fused_leaky_relu(OnnxNode *n, Value *x, FusedAct p) {
     return onnx_leaky_relu(n, x, p.a);
 }
 
+static Value *fused_hard_swish(OnnxNode *n, Value *x, FusedAct p) {
+    (void)p;
+    return onnx_unary(n, OP_act_hard_swish, NULL, x);
+}
+
 static Value *fused_clip(OnnxNode *n, Value *x, FusedAct p) {
     return onnx_clip(n, NULL, x, p.a, p.b);
 }
@@ -43,9 +48,13 @@ static const struct {
     int params;
     Value *(*make)(OnnxNode *n, Value *x, FusedAct p);
 } ACTIVATIONS[] = {
-    {"Relu", 0, fused_relu}, {"Sigmoid", 0, fused_sigmoid},
-    {"Tanh", 0, fused_tanh}, {"LeakyRelu", 1, fused_leaky_relu},
-    {"Clip", 2, fused_clip}, {"HardSigmoid", 2, fused_hard_sigmoid},
+    {"Relu", 0, fused_relu},
+    {"Sigmoid", 0, fused_sigmoid},
+    {"Tanh", 0, fused_tanh},
+    {"LeakyRelu", 1, fused_leaky_relu},
+    {"Clip", 2, fused_clip},
+    {"HardSigmoid", 2, fused_hard_sigmoid},
+    {"HardSwish", 0, fused_hard_swish},
 };
 
 /* Output 0 is `name` of y with `given` parameters. */

@@ -151,25 +151,30 @@ static bool is_dense(OnnxNode *n, const Value *x, Value *w) {
            graph_fold_value(n->im->g, w, FOLD_LIMIT_WEIGHTS);
 }
 
+Value *onnx_dense(OnnxNode *n, const char *part, Value *x, Value *w) {
+    if (!x || !w)
+        return NULL;
+    Shape s = x->type.shape;
+    if (s.rank < 1)
+        onnx_bad(n, "its input must not be a scalar");
+    if (n->failed || s.rank == 2)
+        return n->failed ? NULL : dense(n, part, x, w, NULL);
+    Shape matrix = as_matrix(&s);
+    Value *y = dense(n, "product", onnx_reshape(n, "rows", x, &matrix), w, NULL);
+    s.dim[s.rank - 1] = w->type.shape.dim[0];
+    return onnx_reshape(n, part, y, &s);
+}
+
 Value *onnx_matmul(OnnxNode *n, const char *part, Value *x, Value *w) {
     if (n->failed)
         return NULL;
-    Shape s = x->type.shape;
-    if (s.rank < 1 || w->type.shape.rank < 1)
+    if (x->type.shape.rank < 1 || w->type.shape.rank < 1)
         onnx_bad(n, "its inputs must not be scalars");
     if (n->failed)
         return NULL;
     if (!is_dense(n, x, w))
         return general_product(n, part, x, w);
-    w = dense_weights(n, w, true, 1);
-    if (!w)
-        return NULL;
-    if (s.rank == 2)
-        return dense(n, part, x, w, NULL);
-    Shape matrix = as_matrix(&s);
-    Value *y = dense(n, "product", onnx_reshape(n, "rows", x, &matrix), w, NULL);
-    s.dim[s.rank - 1] = w->type.shape.dim[0];
-    return onnx_reshape(n, part, y, &s);
+    return onnx_dense(n, part, x, dense_weights(n, w, true, 1));
 }
 
 /* MatMul-1 to -13. */

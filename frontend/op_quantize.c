@@ -228,21 +228,30 @@ static Value *extreme(OnnxNode *n, Op reduce, Op with, const char *part, Value *
     return onnx_by_scalar(n, with, part, onnx_reshape(n, part, y, &(Shape){0}), 0);
 }
 
-/* DynamicQuantizeLinear-11: u8 with the scale that x takes. Where all of x is 0, so is the
- * scale. */
-void import_dynamic_quantize_linear(OnnxNode *n) {
-    Value *x = onnx_input(n, 0);
-    if (!onnx_needs_float(n, 1))
-        return;
+/* x as u8, with the scale and the zero point that it takes. */
+typedef struct Quantized {
+    Value *y, *scale, *zero;
+} Quantized;
+
+/* Where all of x is 0, so is the scale. */
+static Quantized quantize_dynamically(OnnxNode *n, const char *part, Value *x) {
     Value *min = extreme(n, OP_reduce_min, OP_min, "min", x);
     Value *max = extreme(n, OP_reduce_max, OP_max, "max", x);
     Value *range = onnx_binary(n, OP_sub, "range", max, min);
     Value *scale = onnx_by_scalar(n, OP_div, "scale", range, 255);
     Value *below = onnx_unary(n, OP_neg, "below", min);
     Value *zero = quantize(n, "zero", below, scale, NULL, DT_u8, 0);
-    onnx_set_output(n, 0, quantize(n, NULL, x, scale, zero, DT_u8, 0));
-    onnx_set_output(n, 1, scale);
-    onnx_set_output(n, 2, zero);
+    return (Quantized){quantize(n, part, x, scale, zero, DT_u8, 0), scale, zero};
+}
+
+/* DynamicQuantizeLinear-11. */
+void import_dynamic_quantize_linear(OnnxNode *n) {
+    if (!onnx_needs_float(n, 1))
+        return;
+    Quantized q = quantize_dynamically(n, NULL, onnx_input(n, 0));
+    onnx_set_output(n, 0, q.y);
+    onnx_set_output(n, 1, q.scale);
+    onnx_set_output(n, 2, q.zero);
 }
 
 /* ---- products of integers -------------------------------------------------------------------- */
@@ -356,6 +365,35 @@ void import_qlinear_matmul(OnnxNode *n) {
         set_integer(n, scaled(n, onnx_integer_matmul(n, &a, &b), factor(n, 1, 4, 6, 0)), 7);
 }
 
+/* Output 0 is sum * by as floats, and the bias that is input i, if any. */
+static void set_real(OnnxNode *n, Value *sum, Value *by, int i) {
+    Value *bias = onnx_input(n, i);
+    Value *y = onnx_binary(n, OP_mul, bias ? "product" : NULL, as_f32(n, sum), by);
+    onnx_set_output(n, 0, bias ? onnx_binary(n, OP_add, NULL, y, bias) : y);
+}
+
+/* com.microsoft.MatMulIntegerToFloat-1: a, b, their scales, their zero points, a bias. */
+void import_matmul_integer_to_float(OnnxNode *n) {
+    IntegerFactor a = left_factor(n, onnx_input(n, 0), parameter(n, 4));
+    IntegerFactor b = right_factor(n, onnx_input(n, 1), parameter(n, 5));
+    if (a.v && b.v)
+        set_real(n, onnx_integer_matmul(n, &a, &b), factor(n, 2, 3, n->ninputs, 0), 6);
+}
+
+/* com.microsoft.DynamicQuantizeMatMul-1: a, b with its scale and zero point, a bias. */
+void import_dynamic_quantize_matmul(OnnxNode *n) {
+    if (!onnx_needs_float(n, 1))
+        return;
+    Quantized q = quantize_dynamically(n, "quantized", onnx_input(n, 0));
+    Value *scale = scale_of(n, 2), *zero = parameter(n, 3);
+    if (!q.y || !scale || n->failed)
+        return;
+    IntegerFactor a = left_factor(n, q.y, q.zero), b = right_factor(n, onnx_input(n, 1), zero);
+    if (a.v && b.v)
+        set_real(n, onnx_integer_matmul(n, &a, &b),
+                 onnx_binary(n, OP_mul, "scales", q.scale, scale), 4);
+}
+
 /* com.microsoft.QGemm-1: alpha A' B' + C, where ' may transpose; C is of int32, with the scale of
  * the product. The result is a float where it has no scale. */
 void import_qgemm(OnnxNode *n) {
@@ -380,7 +418,7 @@ void import_qgemm(OnnxNode *n) {
     if (onnx_input(n, 7))
         set_integer(n, scaled(n, sum, by), 8);
     else
-        onnx_set_output(n, 0, onnx_binary(n, OP_mul, NULL, sum, by));
+        set_real(n, sum, by, n->ninputs);
 }
 
 /* ---- com.microsoft: other operators on integers ---------------------------------------------- */
@@ -414,6 +452,26 @@ void import_qlinear_leaky_relu(OnnxNode *n) {
     Value *x = real(n, 0);
     if (x)
         set_quantized(n, onnx_leaky_relu(n, x, alpha), 3, data_type(n, 0));
+}
+
+/* QLinearSoftmax-1: as Softmax of attribute "opset". */
+void import_qlinear_softmax(OnnxNode *n) {
+    Value *x = real(n, 0);
+    int64_t opset = attr_int(n, "opset", 13);
+    int axis = onnx_axis(n, attr_int(n, "axis", -1), onnx_shape(n, 0)->rank);
+    if (!x || n->failed)
+        return;
+    Shape s = x->type.shape, flat = onnx_flat(&s, axis);
+    bool over_rest = opset < 13 && axis != s.rank - 1;
+    Value *y = over_rest ? onnx_reshape(n, "flat", x, &flat) : x;
+    y = onnx_softmax(n, "result", y, over_rest ? 1 : axis);
+    set_quantized(n, over_rest ? onnx_reshape(n, "shaped", y, &s) : y, 3, data_type(n, 0));
+}
+
+/* QLinearWhere-1: the condition, x and y with their scales and zero points, those of the result. */
+void import_qlinear_where(OnnxNode *n) {
+    Value *x = real(n, 1), *y = real(n, 4);
+    set_quantized(n, onnx_where(n, "result", onnx_input(n, 0), x, y), 7, data_type(n, 1));
 }
 
 /* QLinearGlobalAveragePool-1, QLinearAveragePool-1: what `pool` makes of x. */

@@ -64,6 +64,10 @@ static void test_fused_conv(void **state) {
     add_fused(&g, "FusedConv", "x,w,b,x", &attrs); /* the sum comes before the activation */
     assert_fused(&g, "conv2d add clip", x, "f32[1,1,1,3]", D(-1, 1, 6));
     g = conv_model();
+    with_string(&attrs, "activation", "HardSwish");
+    add_fused(&g, "FusedConv", "x,w,b", &attrs);
+    assert_fused(&g, "conv2d hard_swish", x, "f32[1,1,1,3]", D(0, 2.0 / 3, 7));
+    g = conv_model();
     with_string(&attrs, "activation", "LeakyRelu");
     with_floats(&attrs, "activation_params", F(0.5), 1);
     add_fused(&g, "FusedConv", "x,w,b", &attrs);
@@ -111,12 +115,39 @@ static void test_quick_gelu(void **state) {
     assert_fused(&g, "mul sigmoid mul", F(0, 1), "f32[2]", D(0, 1 / (1 + exp(-1.702))));
 }
 
+static void test_gelu_of_a_sum(void **state) {
+    (void)state;
+    Buf attrs = {0}, g = with_x("2");
+    add_floats(&g, "b", "2", F(1, -2), 2);
+    add_fused(&g, "BiasGelu", "x,b", &attrs);
+    assert_fused(&g, "add mul erf mul add mul", F(2, 0), "f32[2]", D(2.99595030588, -0.0455002639));
+    g = with_x("1");
+    add_fused(&g, "FastGelu", "x", &attrs);
+    assert_fused(&g, "mul mul mul add mul tanh mul add mul", F(1), "f32[1]", D(0.8411919906));
+}
+
+/* Before ONNX had them, they were ONNX Runtime's, in ONNX's domain. */
+static void test_older_norms(void **state) {
+    (void)state;
+    Buf g = with_x("1,2");
+    add_floats(&g, "s", "2", F(2, 3), 2);
+    add_op(&g, "LayerNormalization", "x,s", NULL);
+    Imported m = import_ok(&g, 13);
+    assert_result(&m, F(-1000, 1000), "f32[1,2]", D(-2, 3));
+    imported_free(&m);
+    g = with_x("1,2");
+    add_floats(&g, "s", "2", F(2, 3), 2);
+    add_op(&g, "SimplifiedLayerNormalization", "x,s", NULL);
+    m = import_ok(&g, 13);
+    assert_result(&m, F(-1000, 1000), "f32[1,2]", D(-2, 3));
+    imported_free(&m);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fused_conv),
-        cmocka_unit_test(test_bad_fused_convs),
-        cmocka_unit_test(test_fused_gemm),
-        cmocka_unit_test(test_quick_gelu),
+        cmocka_unit_test(test_fused_conv),    cmocka_unit_test(test_bad_fused_convs),
+        cmocka_unit_test(test_fused_gemm),    cmocka_unit_test(test_quick_gelu),
+        cmocka_unit_test(test_gelu_of_a_sum), cmocka_unit_test(test_older_norms),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

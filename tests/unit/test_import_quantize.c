@@ -365,6 +365,73 @@ static void test_qlinear_pools(void **state) {
     }
 }
 
+/* Floats are left: (a - 1) 0.5 (b - 10) 2 + 1. */
+static void test_integers_to_float(void **state) {
+    (void)state;
+    Buf g = {0};
+    add_u8(&g, "a", "1,2", U8(3, 2));
+    add_i8(&g, "b", "2,2", I8(11, 10, 12, 9));
+    add_floats(&g, "as", "", N(0.5));
+    add_floats(&g, "bs", "2", N(2, 4));
+    add_u8(&g, "az", "", U8(1));
+    add_i8(&g, "bz", "", I8(10));
+    add_floats(&g, "bias", "2", N(1, 1));
+    add_microsoft(&g, "MatMulIntegerToFloat", "a,b,as,bs,az,bz,bias", NULL);
+    Buf model = with_microsoft(&g, 17);
+    Imported m = import_bytes(&model, NULL);
+    assert_non_null(m.g);
+    assert_result(&m, NULL, "f32[1,2]", D(5, -1));
+    imported_free(&m);
+}
+
+/* x is u8 of scale 1 and zero point 55: exact. */
+static void test_dynamic_matmul(void **state) {
+    (void)state;
+    Buf g = with_x("1,2");
+    add_i8(&g, "b", "2,1", I8(1, 2));
+    add_floats(&g, "bs", "", N(0.5));
+    add_floats(&g, "bias", "1", N(10));
+    add_microsoft(&g, "DynamicQuantizeMatMul", "x,b,bs,,bias", NULL);
+    Buf model = with_microsoft(&g, 17);
+    Imported m = import_bytes(&model, NULL);
+    assert_non_null(m.g);
+    assert_result(&m, F(200, -55), "f32[1,1]", D(55));
+    imported_free(&m);
+}
+
+/* Before opset 13 all dimensions from the axis on are one. */
+static void test_qlinear_softmax(void **state) {
+    (void)state;
+    for (int opset = 11; opset <= 13; opset += 2) {
+        Buf g = {0}, attrs = {0};
+        add_u8(&g, "x", "1,2,2", U8(7, 7, 7, 7));
+        add_floats(&g, "s", "", N(0.5));
+        add_u8(&g, "z", "", U8(7));
+        add_floats(&g, "t", "", N(0.125));
+        with_int(&attrs, "axis", 1);
+        with_int(&attrs, "opset", opset);
+        add_microsoft(&g, "QLinearSoftmax", "x,s,z,t,", &attrs);
+        double part = opset < 13 ? 2 : 4;
+        assert_microsoft(&g,
+                         opset < 13 ? "dequantize reshape softmax reshape quantize"
+                                    : "dequantize softmax quantize",
+                         NULL, "u8[1,2,2]", D(part, part, part, part));
+    }
+}
+
+static void test_qlinear_where(void **state) {
+    (void)state;
+    Buf g = {0}, c = raw_tensor("c", 9, "2", (uint8_t[]){1, 0}, 2);
+    put_message(&g, 5, &c);
+    add_u8(&g, "x", "2", U8(3, 4));
+    add_u8(&g, "y1", "2", U8(5, 6));
+    add_floats(&g, "s", "", N(1));
+    add_floats(&g, "t", "", N(2));
+    add_u8(&g, "z", "", U8(1));
+    add_microsoft(&g, "QLinearWhere", "c,x,s,z,y1,t,z,s,z", NULL);
+    assert_microsoft(&g, "dequantize dequantize where quantize", NULL, "u8[2]", D(3, 11));
+}
+
 /* Two pixels of two channels: {1, 5} and {3, 9}, halved, less the zero point 1. */
 static Buf two_pixels(Buf *attrs) {
     Buf g = {0};
@@ -422,6 +489,10 @@ int main(void) {
         cmocka_unit_test(test_qgemm),
         cmocka_unit_test(test_qlinear_elementwise),
         cmocka_unit_test(test_qlinear_pools),
+        cmocka_unit_test(test_integers_to_float),
+        cmocka_unit_test(test_dynamic_matmul),
+        cmocka_unit_test(test_qlinear_softmax),
+        cmocka_unit_test(test_qlinear_where),
         cmocka_unit_test(test_channels_last),
         cmocka_unit_test(test_nhwc_max_pool),
     };
