@@ -40,8 +40,11 @@ static void note_batch_norms(DiffSide *s) {
     }
 }
 
-static bool load(DiffSide *s, const DiffOptions *o, const char *path, Context *cx) {
-    s->m = model_open(&o->compiler, &cx->diag);
+static bool load(DiffSide *s, const DiffOptions *o, const char *path, effnetc_strings dims,
+                 Context *cx) {
+    effnetc_options compiler = o->compiler;
+    compiler.dims = dims;
+    s->m = model_open(&compiler, &cx->diag);
     if (!effnetc_load(s->m, path))
         return false;
     note_batch_norms(s);
@@ -167,13 +170,19 @@ static void compare(const DiffSide *a, const DiffSide *b, const DiffOptions *o, 
 
 static void run(Context *cx, const void *options) {
     const DiffOptions *o = options;
+    const char *const *paths = o->common.args.items;
     DiffSide a = {0}, b = {0};
-    bool ok = load(&a, o, o->common.args.items[0], cx);
-    ok &= load(&b, o, o->common.args.items[1], cx);
-    if (ok)
-        compare(&a, &b, o, &cx->diag);
-    close_side(&a);
-    close_side(&b);
+    effnetc_strings dims[2];
+    Arena arena = {0};
+    if (dims_for_two(o->compiler.dims, paths, &arena, dims, &cx->diag)) {
+        bool ok = load(&a, o, paths[0], dims[0], cx);
+        ok &= load(&b, o, paths[1], dims[1], cx);
+        if (ok)
+            compare(&a, &b, o, &cx->diag);
+        close_side(&a);
+        close_side(&b);
+    }
+    arena_free(&arena);
 }
 
 static void defaults(void *options) {

@@ -126,3 +126,35 @@ bool load_for_batch(effnetc_model *m, const char *path, int batch, const InputOp
     }
     return effnetc_load(m, path);
 }
+
+/* ---- two models ---- */
+
+/* Whether NAME=N is for an open dimension of these inputs. */
+static bool is_for(const char *arg, const OnnxInputs *in) {
+    const char *equals = strrchr(arg, '=');
+    size_t len = equals ? (size_t)(equals - arg) : strlen(arg);
+    for (size_t i = 0; i < in->len; i++)
+        for (int k = 0; k < in->data[i].rank; k++) {
+            const char *name = in->data[i].param[k];
+            if (name && strlen(name) == len && !memcmp(name, arg, len))
+                return true;
+        }
+    return false;
+}
+
+bool dims_for_two(effnetc_strings dims, const char *const *paths, Arena *a, effnetc_strings *out,
+                  Diag *d) {
+    OnnxInputs in[2] = {{NULL, 0}, {NULL, 0}};
+    bool ok = true;
+    for (int i = 0; i < 2 && dims.count; i++)
+        ok &= is_ir_path(paths[i]) || onnx_inputs(paths[i], a, &in[i], d);
+    for (int i = 0; i < 2; i++) {
+        const char **items = ARENA_ARRAY(a, dims.count + 1, const char *);
+        size_t n = 0;
+        for (size_t k = 0; k < dims.count; k++)
+            if (is_for(dims.items[k], &in[i]) || !is_for(dims.items[k], &in[1 - i]))
+                items[n++] = dims.items[k];
+        out[i] = (effnetc_strings){items, n};
+    }
+    return ok;
+}

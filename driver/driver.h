@@ -504,6 +504,10 @@ bool load_for_inputs(effnetc_model *m, const char *path, const InputOptions *o);
 /* effnetc_load; where the first dimension of a model's one input is symbolic, it is `batch` (0: as
  * the options say). */
 bool load_for_batch(effnetc_model *m, const char *path, int batch, const InputOptions *o);
+/* Which of --dim are for each of two models: one that only one of them has is for that one. False
+ * with errors where they can't be read. */
+bool dims_for_two(effnetc_strings dims, const char *const *paths, Arena *a, effnetc_strings *out,
+                  Diag *d);
 
 /* ---- execute.c ------------------------------------------------------------------------------ */
 

@@ -975,7 +975,7 @@ class Cli(Workplace):
         self.assertEqual(self.bench("--target=generic", "--seed=7")["target"], "generic")
         self.assertEqual(self.bench("--threads=2", "--input", self.input)["threads"], 2)
         text = self.check(OK, "bench", self.model, "--seconds=0")
-        for line in [r"minimum +[\d.e-]+ ms", r"MACs +96", r"share +[\d.e-]+% of the peak"]:
+        for line in [r"minimum +[\d.e-]+ ms", r"MACs +96", r"share +[\d.e+-]+% of the peak"]:
             self.assertRegex(text, r"(?m)^%s$" % line)
         self.assertEqual(os.listdir(self.tmp), [])
 
@@ -1189,6 +1189,15 @@ class Cli(Workplace):
         twice = self.check(OK, "diff", self.model, self.model)
         self.assertIn("same graph (1 nodes", twice)
         self.assertIn("same graph (2 nodes", self.check(OK, "diff", self.model, self.model, "--as-loaded"))
+
+    def test_diff_of_open_dimensions(self):
+        """A size is for whichever of the two models has such a dimension."""
+        m = self.dynamic_model()
+        for a, b in [(m, self.model), (self.model, m), (m, m)]:
+            self.assertIn("same graph", self.check(OK, "diff", a, b, "--dim=rows=4", "--dim=batch=1"))
+        self.check(USAGE, "diff", m, self.model, "--dim=rows=4", "--dim=columns=4",
+                   says=['no input has an open dimension called "columns"'])
+        self.check(USAGE, "diff", m, self.model, "--dim=rows", says=["NAME=N"])
 
     def differ(self, a, b, *more):
         text = self.check(VERIFY, "diff", a, b, *more, says=["different graphs"])
