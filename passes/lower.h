@@ -120,6 +120,11 @@ typedef struct Parts {
 /* Opens a `par` over the parts of a step's work (nothing for one part), and closes it. */
 Parts lower_parts_begin(Lower *lo, int64_t units, int64_t parts);
 void lower_parts_end(Lower *lo, const Parts *p);
+/* The share of number `part` of `parts`, which opens nothing: for work that is divided along two
+ * axes. */
+Parts lower_share(Lower *lo, Reg *part, int64_t units, int64_t parts);
+/* i % by, and i / by: which part it is along either. */
+Reg *lower_rest(Lower *lo, Reg *i, int64_t by, Reg **quotient);
 /* The address of the part's first unit, where units are `stride` apart and the first is at a. */
 Addr parts_addr(const Parts *p, Addr a, int64_t stride);
 /* The address of memory of the part's own, where each part has `size` elements of it. */
@@ -198,7 +203,7 @@ void steps_apply(Builder *b, const StepRegs *r, Reg *x);
 typedef struct Depthwise {
     const ConvAttrs *attrs;
     int64_t blocks, rows, length;      /* blocks of channels; output rows, pixels in a row */
-    Bound count;                       /* of blocks, of which a call does some */
+    Bound count, row_count;            /* of blocks and rows, of which a call does some */
     int64_t a_plane, a_row, a_tap_row; /* strides: input block, output row, row of taps */
     int64_t c_plane, c_row;            /* strides of the output */
     bool clipped;                      /* nothing is around the input's planes */

@@ -219,6 +219,7 @@ static void depthwise(Lower *lo, const Fused *f, const Round *r, Addr y, int64_t
     d.blocks = r->blocks;
     d.count = bound_const(r->blocks);
     d.rows = rows;
+    d.row_count = bound_const(rows);
     d.a = r->buffer;
     d.w = r->dw_weights;
     d.c = y;
@@ -372,19 +373,12 @@ static void last_run(Lower *lo, const Fused *f, const Round *own) {
 
 /* A round's segment of the bands, and its own sums. Rounds are in the order of their channels. */
 static Reg *enter_segment(Lower *lo, const Fused *f, Round *r, Reg *round) {
-    Builder *b = &lo->step;
-    LType i64 = ltype(DT_i64, 1);
     if (f->segments == 1)
         return round;
-    Reg *n = build_const_i(b, "segments", i64, f->segments);
-    Reg *bands = build_const_i(b, "bands", i64, f->bands.count);
-    Reg *run = build_op(b, INST_div, "run", round, n, NULL);
-    Reg *before = build_op(b, INST_mul, "before", run, n, NULL);
-    Reg *segment = build_op(b, INST_sub, "segment", round, before, NULL);
-    Reg *from = build_op(b, INST_mul, "from", segment, bands, NULL);
-    r->first_band = build_op(b, INST_div, "first_band", from, n, NULL);
-    Reg *to = build_op(b, INST_add, "to", from, bands, NULL);
-    r->end_band = build_op(b, INST_div, "end_band", to, n, NULL);
+    Reg *run, *segment = lower_rest(lo, round, f->segments, &run);
+    Parts bands = lower_share(lo, segment, f->bands.count, f->segments);
+    r->first_band = bands.first;
+    r->end_band = parts_end(lo, &bands);
     if (f->dw.sum)
         r->sums = addr_plus(r->sums, segment, f->y.blocks * f->dw.s_plane);
     return run;

@@ -290,7 +290,7 @@ void dw_call(Lower *lo, const Depthwise *d) {
                         arg_i64(d->a_tap_row),
                         arg_i64(d->c_plane),
                         arg_i64(d->c_row),
-                        arg_i64(d->rows),
+                        arg_bound(d->row_count),
                         arg_i64(d->clipped ? d->in_rows : d->length / s.mr),
                         arg_addr(d->s),
                         arg_i64(d->s_plane)};
@@ -298,19 +298,50 @@ void dw_call(Lower *lo, const Depthwise *d) {
     lower_call(lo, build_kernel(lo, d, &s), args, d->sum ? n : n - 2);
 }
 
-/* A part has whole blocks, so that the sum over a plane is one part's. */
-static void call_in_parts(Lower *lo, const Depthwise *all) {
-    const ConvAttrs *a = all->attrs;
+/* A part has whole blocks of channels or, where planes are large, the upper or lower half of them:
+ * the convolutions before and behind are divided by rows there, and what one core writes another
+ * one reads slowly. */
+typedef struct DwSplit {
+    int64_t halves; /* 1 or 2 */
+    int64_t parts;  /* that the blocks are divided into */
+} DwSplit;
+
+static DwSplit dw_split(const ConvAttrs *a, const View *y, const PassContext *cx) {
     double taps = (double)(a->kernel.v[0] * a->kernel.v[1]);
-    double cycles = taps * (double)all->blocks * (double)(all->rows * all->length);
-    Parts p = lower_parts_begin(lo, all->blocks, lower_parts(lo->cx, cycles, all->blocks));
+    double cycles = taps * (double)(y->blocks * y->h * y->w);
+    bool large = !dw_clips(a, y->w) && y->h >= 2 * y->blocks;
+    DwSplit s = {.halves = large ? lower_parts(cx, cycles, 2) : 1};
+    s.parts = lower_parts(cx, cycles / (double)s.halves, y->blocks);
+    return s;
+}
+
+/* A vector of sums for each block of a half. */
+static int64_t sums_elems(const DwSplit *s, const View *y, const PassContext *cx) {
+    return s->halves > 1 ? s->halves * y->blocks * target_lanes(cx->target) : 0;
+}
+
+int64_t scratch_dwconv2d(const Node *n, const PassContext *cx) {
+    View y = view_of(&node_out(n)->type);
+    DwSplit s = dw_split(conv_attrs(n), &y, cx);
+    return node_result(n, "mean") ? sums_elems(&s, &y, cx) : 0;
+}
+
+static void call_in_parts(Lower *lo, const Depthwise *all, const DwSplit *s) {
+    int lanes = lower_lanes(lo);
+    Parts p = lower_parts_begin(lo, s->halves * s->parts, s->halves * s->parts);
+    Reg *half = NULL, *part = p.part;
+    if (s->halves > 1)
+        part = lower_rest(lo, p.part, s->parts, &half);
+    Parts rows = lower_share(lo, half, all->rows, s->halves);
+    Parts blocks = lower_share(lo, part, all->blocks, s->parts);
     Depthwise d = *all;
-    d.count = parts_count(lo, &p);
-    d.a = parts_addr(&p, all->a, all->a_plane);
-    d.w = parts_addr(&p, all->w, dw_block_weights(a, &all->steps, lower_lanes(lo)));
-    d.c = parts_addr(&p, all->c, all->c_plane);
-    if (all->sum)
-        d.s = parts_addr(&p, all->s, all->s_plane);
+    d.count = parts_count(lo, &blocks);
+    d.row_count = parts_count(lo, &rows);
+    d.a = parts_addr(&rows, parts_addr(&blocks, d.a, d.a_plane), d.a_row);
+    d.w = parts_addr(&blocks, d.w, dw_block_weights(d.attrs, &d.steps, lanes));
+    d.c = parts_addr(&rows, parts_addr(&blocks, d.c, d.c_plane), d.c_row);
+    if (d.sum)
+        d.s = parts_own(&rows, parts_addr(&blocks, d.s, d.s_plane), d.blocks * lanes);
     dw_call(lo, &d);
     lower_parts_end(lo, &p);
 }
@@ -345,15 +376,24 @@ bool lower_dwconv2d(Lower *lo, Node *n) {
     if (!d.clipped)
         d.a = conv_start(a, &x, d.a);
     d.c = lower_addr(lo, node_out(n));
-    if (mean) {
+    DwSplit split = dw_split(a, &y, lo->cx);
+    bool joins = mean && split.halves > 1;
+    if (joins) {
+        d.s = lower_scratch(lo, n);
+        d.s_plane = lower_lanes(lo);
+    } else if (mean) {
         d.s = lower_addr(lo, mean);
-        lower_sums_begin(lo, d.s, d.blocks, d.s_plane);
     }
-    call_in_parts(lo, &d);
-    if (mean) {
+    if (mean)
+        lower_sums_begin(lo, d.s, split.halves * d.blocks, d.s_plane);
+    call_in_parts(lo, &d, &split);
+    if (joins)
+        lower_sums_join(lo, d.s, split.halves, lower_addr(lo, mean), d.blocks,
+                        view_of(&mean->type).plane, &y);
+    else if (mean)
         lower_sums_end(lo, d.s, d.blocks, d.s_plane, &y);
+    if (mean)
         lower_zero_halo(lo, mean);
-    }
     lower_zero_halo(lo, node_out(n));
     lower_batch_end(lo);
     return true;

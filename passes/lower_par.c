@@ -39,15 +39,29 @@ static Reg *share_start(Builder *b, const char *name, Reg *part, const Parts *p)
     return build_op(b, INST_div, name, all, constant(b, p->parts), NULL);
 }
 
-Parts lower_parts_begin(Lower *lo, int64_t units, int64_t parts) {
-    Builder *b = &lo->step;
+Parts lower_share(Lower *lo, Reg *part, int64_t units, int64_t parts) {
     Parts p = {.units = units, .parts = parts};
     if (parts == 1)
         return p;
+    p.part = part;
     p.each = units % parts == 0 ? units / parts : 0;
-    p.part = build_par(b, "part", bound_const(0), bound_const(parts));
-    p.first = share_start(b, "first", p.part, &p);
+    p.first = share_start(&lo->step, "first", part, &p);
     return p;
+}
+
+Reg *lower_rest(Lower *lo, Reg *i, int64_t by, Reg **quotient) {
+    Builder *b = &lo->step;
+    Reg *n = constant(b, by);
+    *quotient = build_op(b, INST_div, "quotient", i, n, NULL);
+    Reg *before = build_op(b, INST_mul, "before", *quotient, n, NULL);
+    return build_op(b, INST_sub, "rest", i, before, NULL);
+}
+
+Parts lower_parts_begin(Lower *lo, int64_t units, int64_t parts) {
+    Builder *b = &lo->step;
+    if (parts == 1)
+        return (Parts){.units = units, .parts = parts};
+    return lower_share(lo, build_par(b, "part", bound_const(0), bound_const(parts)), units, parts);
 }
 
 void lower_parts_end(Lower *lo, const Parts *p) {
