@@ -199,7 +199,7 @@ static void note_excess(Diag *d, const char *what, double least, double budget, 
 static void too_small(Scale *s, const Compound *by) {
     Candidate c = {.by = *by};
     try_phi(s, &c, MIN_PHI * PHI_STEPS);
-    bool sane = c.size.parameters <= MAX_PARAMETERS;
+    bool sane = (double)c.size.parameters <= MAX_PARAMETERS;
     if (s->diag->errors || (sane && !candidate_cost(s, &c, true)))
         return;
     diag_error(s->diag, EXIT_BUDGET, "effnetc", "no network of the family is so small");
