@@ -61,6 +61,7 @@ void scale_learn(Scale *s);
 bool scale_search(Scale *s, const Compound *by, size_t n, Candidates *out);
 /* Some alpha, beta and gamma with alpha beta^2 gamma^2 near 2, the paper's among them. */
 const Compound *scale_grid(size_t *n, Arena *a);
+
 /* ---- scale_figure.c -------------------------------------------------------------------------- */
 
 /* An SVG of the base network's costs when its width, its depth, its resolution or all of them grow.
