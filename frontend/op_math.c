@@ -40,8 +40,12 @@ void import_div(OnnxNode *n) {
 
 /* ---- Min-6 to -13, Max-6 to -13, Sum-6 to -13, Mean-6 to -13: any number of inputs ----------- */
 
+enum { MAX_REDUCED = 1 << 14 }; /* inputs of a node: each but one makes a node of the graph IR */
+
 /* The result is called after the output where it is that, else after `part`. */
 static Value *reduce_inputs(OnnxNode *n, Op op, const char *part) {
+    if (n->ninputs > MAX_REDUCED)
+        onnx_unsupported(n, "it has more than %d inputs", MAX_REDUCED);
     for (int i = 0; i < n->ninputs; i++)
         if (!onnx_input(n, i))
             onnx_bad(n, "input %d is missing", i);

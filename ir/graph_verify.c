@@ -61,15 +61,14 @@ static void define(Verifier *v, const Value *value) {
         fault(v, "a value has no name");
         return;
     }
-    if (map_get(&v->known, value->name)) {
+    Known *k = ARENA_NEW(&v->arena, Known);
+    *k = (Known){.value = value, .first = v->index, .last = v->index};
+    if (!map_put(&v->arena, &v->known, value->name, k)) {
         fault(v, "%%%s is defined twice", value->name);
         return;
     }
     if (map_get(&v->g->names, value->name) != value)
         fault(v, "the graph's names don't have %%%s", value->name);
-    Known *k = ARENA_NEW(&v->arena, Known);
-    *k = (Known){.value = value, .first = v->index, .last = v->index};
-    map_put(&v->arena, &v->known, value->name, k);
     vec_push(&v->arena, &v->list, k);
     check_placement(v, value);
 }
@@ -106,16 +105,23 @@ static const char *title(Verifier *v, const Node *n) {
     return arena_printf(&v->arena, "%s %%%s", op_info(n->op)->name, name);
 }
 
-static void check_use(Verifier *v, const Use *u, const char *user) {
+/* Who has the use u: a node or, where that is NULL, the outputs. */
+static const char *user_title(Verifier *v, const Use *u, const Node *user) {
+    return user ? title(v, user) : arena_printf(&v->arena, "output %d", u->slot);
+}
+
+static void check_use(Verifier *v, const Use *u, const Node *user) {
     Known *k = find(v, u->value);
     if (!k) {
-        fault(v, "%s uses %%%s, which isn't defined before it", user, u->value->name);
+        fault(v, "%s uses %%%s, which isn't defined before it", user_title(v, u, user),
+              u->value->name);
         return;
     }
     k->refs++;
     k->last = v->index;
     if (!u->link || *u->link != u)
-        fault(v, "%s: slot %d isn't in the list of uses of %%%s", user, u->slot, u->value->name);
+        fault(v, "%s: slot %d isn't in the list of uses of %%%s", user_title(v, u, user), u->slot,
+              u->value->name);
 }
 
 static bool slots_fit(const Node *n) {
@@ -132,7 +138,7 @@ static void check_operands(Verifier *v, const Node *n) {
         if (u->user != n || u->slot != i)
             fault(v, "%s: slot %d says that it belongs elsewhere", title(v, n), i);
         if (u->value)
-            check_use(v, u, title(v, n));
+            check_use(v, u, n);
     }
 }
 
@@ -243,7 +249,7 @@ static void check_outputs(Verifier *v) {
         if (u->user || u->slot != (int)i)
             fault(v, "output %zu says that it belongs elsewhere", i);
         if (u->value)
-            check_use(v, u, arena_printf(&v->arena, "output %zu", i));
+            check_use(v, u, NULL);
         else
             fault(v, "output %zu has no value", i);
         if (u->value && u->value->type.layout.one_image)

@@ -163,20 +163,31 @@ static const char *number_name(Arena *a, const Map *taken, const char *name, int
     return numbered;
 }
 
+/* A kernel in the module's memory. */
+static Kernel *kernel_of(Module *m, const char *name, KernelKind kind) {
+    Kernel *k = ARENA_NEW(&m->arena, Kernel);
+    k->name = arena_strdup(&m->arena, name);
+    k->kind = kind;
+    k->module = m;
+    k->arena = &m->arena;
+    return k;
+}
+
 Module *module_new(const char *name, const Target *target) {
     Arena arena = {0};
     Module *m = ARENA_NEW(&arena, Module);
     m->arena = arena;
     m->name = arena_strdup(&m->arena, name);
     m->target = target;
-    m->run = kernel_new(m, "run");
-    m->run->kind = KERNEL_RUN;
+    m->run = kernel_of(m, "run", KERNEL_RUN);
     return m;
 }
 
 void module_free(Module *m) {
     if (!m)
         return;
+    for (Kernel *k = m->newest; k; k = k->older)
+        arena_free(&k->own);
     buf_free(&m->packed);
     Arena arena = m->arena; /* which m itself is in */
     arena_free(&arena);
@@ -238,15 +249,15 @@ Buffer *module_buffer(Module *m, const char *name, BufferKind kind, DType dt, in
 }
 
 Kernel *kernel_new(Module *m, const char *name) {
-    Kernel *k = ARENA_NEW(&m->arena, Kernel);
-    k->name = arena_strdup(&m->arena, name);
-    k->module = m;
+    Kernel *k = kernel_of(m, name, KERNEL_PLAIN);
+    k->arena = &k->own;
+    k->older = m->newest;
+    m->newest = k;
     return k;
 }
 
 Kernel *step_new(Module *m, const char *name, const char *origin) {
-    Kernel *k = kernel_new(m, name);
-    k->kind = KERNEL_STEP;
+    Kernel *k = kernel_of(m, name, KERNEL_STEP);
     k->origin = origin && *origin ? arena_strdup(&m->arena, origin) : NULL;
     return k;
 }
@@ -296,14 +307,27 @@ static bool is_text_of(Kernel *k, const char *text) {
     return same;
 }
 
+/* Ends the use of k, which another kernel serves instead. */
+static void drop_kernel(Kernel *k) {
+    arena_free(&k->own);
+    k->params.len = k->regs.len = 0;
+    k->body = (Block){0};
+    k->names = (Map){0};
+}
+
 Kernel *module_share_kernel(Module *m, Kernel *k) {
+    if (k->shared_as)
+        return k->shared_as;
     Buf text = {0};
     print_nameless(&text, k);
     Kernel *twin = map_get(&m->shared, buf_str(&text));
-    if (!twin || !is_text_of(twin, buf_str(&text))) {
+    if (twin && is_text_of(twin, buf_str(&text))) {
+        drop_kernel(k);
+    } else {
         twin = module_add_kernel(m, k);
         map_put(&m->arena, &m->shared, arena_strdup(&m->arena, buf_str(&text)), k);
     }
+    k->shared_as = twin;
     buf_free(&text);
     return twin;
 }
@@ -311,7 +335,7 @@ Kernel *module_share_kernel(Module *m, Kernel *k) {
 /* ---- registers ------------------------------------------------------------------------------ */
 
 static Reg *new_reg(Kernel *k, const char *name, RegKind kind, LType t) {
-    Arena *a = &k->module->arena;
+    Arena *a = k->arena;
     Reg *r = ARENA_NEW(a, Reg), *other = map_get(&k->names, name);
     r->name = other ? number_name(a, &k->names, name, &other->copies) : arena_strdup(a, name);
     r->kind = kind;
@@ -325,7 +349,7 @@ static Reg *new_reg(Kernel *k, const char *name, RegKind kind, LType t) {
 static Reg *new_param(Kernel *k, const char *name, RegKind kind, LType t) {
     ensure(k->params.len == k->regs.len && !k->body.first);
     Reg *r = new_reg(k, name, kind, t);
-    vec_push(&k->module->arena, &k->params, r);
+    vec_push(k->arena, &k->params, r);
     return r;
 }
 

@@ -199,6 +199,10 @@ struct Kernel {
     KernelKind kind;
     const char *origin; /* steps: ONNX node names, "a+b"; NULL where unknown */
     Module *module;
+    Arena *arena;  /* where registers and instructions are: the module's or, of a plain one, own */
+    Arena own;     /* freed at once where another kernel serves instead */
+    Kernel *older; /* the one that was made before it; see Module */
+    Kernel *shared_as; /* what module_share_kernel returned for it; NULL before */
     VEC(Reg *) params; /* pointers and i64 */
     VEC(Reg *) regs;   /* all of them, parameters first; regs.data[i]->index == i */
     Block body;
@@ -214,6 +218,7 @@ struct Module {
     VEC(Kernel *) kernels; /* plain ones; callees before callers */
     VEC(Kernel *) steps;
     Kernel *run;
+    Kernel *newest; /* of all plain ones that were ever made, linked by `older` */
     int64_t arena_bytes, weights_bytes;
     Tensor *weights; /* u8[weights_bytes]: the packed weights; NULL after parsing text alone */
     Buf packed;      /* what weights->data points into, where module_take_weights gave it */
@@ -233,7 +238,8 @@ Buffer *module_buffer(Module *m, const char *name, BufferKind kind, DType dt, in
 Kernel *module_kernel(Module *m, const char *name); /* a taken name gets a number */
 Kernel *module_find_kernel(const Module *m, const char *name);
 /* Adds k to the module (a taken name gets a number), or returns the kernel that is already there
- * with the same text but for the name; k is dropped then. */
+ * with the same text but for the name; k has no registers and instructions any more then. Returns
+ * the same again for the same k. */
 Kernel *module_share_kernel(Module *m, Kernel *k);
 /* A kernel that is not in the module yet, for module_share_kernel. */
 Kernel *kernel_new(Module *m, const char *name);

@@ -21,7 +21,7 @@ void build_end(Builder *b) {
 
 Inst *build_inst(Builder *b, InstOp op) {
     ensure(b->depth > 0);
-    Inst *in = ARENA_NEW(&b->k->module->arena, Inst);
+    Inst *in = ARENA_NEW(b->k->arena, Inst);
     Block *block = b->stack[b->depth - 1];
     in->op = op;
     *(block->last ? &block->last->next : &block->first) = in;
@@ -211,7 +211,7 @@ void build_else(Builder *b) {
 }
 
 void build_call(Builder *b, Kernel *callee, const Arg *args, int nargs, const char *origin) {
-    Arena *a = &b->k->module->arena;
+    Arena *a = b->k->arena;
     Inst *in = build_inst(b, INST_call);
     in->u.call.callee = callee;
     in->u.call.nargs = nargs;

@@ -96,7 +96,7 @@ typedef struct Lanes {
 
 /* In blocks of `block` channels; 1: in planes. */
 static Lanes lanes_params(Kernel *k, const char *base, int block) {
-    Arena *a = &k->module->arena;
+    Arena *a = k->arena;
     Lanes l = {.base = kernel_param_ptr(k, base, DT_f32), .pixel = block};
     l.block = kernel_param_i64(k, arena_printf(a, "%s_block", base));
     l.row = kernel_param_i64(k, arena_printf(a, "%s_row", base));

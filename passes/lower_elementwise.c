@@ -15,7 +15,7 @@ bool is_one_number(const Node *n, int slot) {
 }
 
 static Operand declare(Kernel *k, const char *name) {
-    Arena *a = &k->module->arena;
+    Arena *a = k->arena;
     Operand o = {.base = kernel_param_ptr(k, name, DT_f32)};
     o.plane = kernel_param_i64(k, arena_printf(a, "%s_plane", name));
     o.row = kernel_param_i64(k, arena_printf(a, "%s_row", name));

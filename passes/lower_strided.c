@@ -59,7 +59,7 @@ static DType type_of(const StridedKernel *sk, int operand) {
 
 static void declare(StridedKernel *sk, Kernel *k, Reg **base) {
     static const char *const names[MAX_ELEMENTWISE] = {"a", "b", "c", "d"};
-    Arena *a = &k->module->arena;
+    Arena *a = k->arena;
     const Strided *s = sk->s;
     for (int i = 0; i < s->n; i++)
         base[i] = kernel_param_ptr(k, i == s->n - 1 ? "out" : names[i], type_of(sk, i));

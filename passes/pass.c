@@ -66,10 +66,11 @@ static bool is_disabled(const RunnerOptions *o, const char *name) {
     return false;
 }
 
-static int program_size(const Program *p) {
-    if (p->module)
-        return (int)p->module->kernels.len;
-    return graph_node_count(p->graph);
+/* Kernels or nodes, which are counted one by one: 0 where nobody asks. */
+static int program_size(const Runner *r) {
+    if (r->p->module)
+        return (int)r->p->module->kernels.len;
+    return r->o->stats || r->o->done ? graph_node_count(r->p->graph) : 0;
 }
 
 static void program_print(Buf *b, const Program *p, ConstantForm form) {
@@ -232,7 +233,7 @@ static bool verify(Runner *r) {
 static void log_line(Runner *r, const PassInfo *pass, int before, double time) {
     if (r->o->stats)
         fprintf(r->log, "%-16s %s %d -> %d\n", pass->name, r->p->module ? "kernels" : "ops", before,
-                program_size(r->p));
+                program_size(r));
     if (r->o->time)
         fprintf(r->log, "%-16s %9.3f ms\n", pass->name, 1e3 * time);
 }
@@ -245,7 +246,7 @@ static bool run_checked(Runner *r, const PassInfo *pass, int index) {
     r->before.len = 0;
     if (prints_changes(o))
         program_print(&r->before, r->p, o->constants);
-    int before = pass->level == PASS_LOWER ? 0 : program_size(r->p);
+    int before = pass->level == PASS_LOWER ? 0 : program_size(r);
     double start = clock_seconds();
     if (!run_one(r, pass))
         return false;
@@ -257,7 +258,7 @@ static bool run_checked(Runner *r, const PassInfo *pass, int index) {
         return false;
     if (values && !values_kept(r, pass))
         return false;
-    PassResult result = {pass, before, program_size(r->p)};
+    PassResult result = {pass, before, program_size(r)};
     return !o->done || o->done(o->done_context, &result, r->p);
 }
 

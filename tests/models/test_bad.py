@@ -251,6 +251,10 @@ def growing_sequence():
     return identity(nodes=nodes + [onnx.node("Relu", ["x"], ["y"])])
 
 
+def many_inputs(op, n):
+    return identity(nodes=[onnx.node(op, ["x"] * n, ["y"], attributes=[axis(0)] * (op == "Concat"))])
+
+
 MADE = {  # name: bytes, exit code
     "no_bytes": (b"", BAD_MODEL),
     "zeros": (bytes(4096), BAD_MODEL),
@@ -282,6 +286,8 @@ MADE = {  # name: bytes, exit code
     "endless_loop": (endless_loop(), UNSUPPORTED),
     "growing_loop": (growing_loop(), BAD_MODEL),
     "growing_sequence": (growing_sequence(), UNSUPPORTED),
+    "sum_of_many": (many_inputs("Sum", 100000), UNSUPPORTED),
+    "concat_of_many": (many_inputs("Concat", 30000), 0),
 }
 
 

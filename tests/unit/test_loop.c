@@ -342,6 +342,20 @@ static void equal_kernels_are_shared(void **state) {
     module_free(m);
 }
 
+static void dropped_kernels_are_shared_again(void **state) {
+    (void)state;
+    Module *m = new_module();
+    Kernel *a = module_share_kernel(m, constant_kernel(m, "a", 1));
+    Kernel *twin = constant_kernel(m, "b", 1);
+    assert_ptr_equal(module_share_kernel(m, twin), a);
+    assert_null(twin->own.chunks); /* its registers and instructions take no memory */
+    assert_ptr_equal(module_share_kernel(m, twin), a);
+    assert_ptr_equal(module_share_kernel(m, a), a);
+    assert_int_equal(m->kernels.len, 1);
+    assert_valid(m);
+    module_free(m);
+}
+
 static void changed_kernels_are_not_shared(void **state) {
     (void)state;
     Module *m = new_module();
@@ -498,6 +512,7 @@ int main(void) {
         cmocka_unit_test(calls_copy_their_arguments_and_origin),
         cmocka_unit_test(builders_stop_wrong_generators),
         cmocka_unit_test(equal_kernels_are_shared),
+        cmocka_unit_test(dropped_kernels_are_shared_again),
         cmocka_unit_test(changed_kernels_are_not_shared),
         cmocka_unit_test(a_visitor_replaces_instructions),
         cmocka_unit_test(a_visitor_removes_instructions),
