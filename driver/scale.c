@@ -6,14 +6,14 @@
 
 /* ---- costs ----------------------------------------------------------------------------------- */
 
-static effnetc_model *open_network(const Scale *s, const MemberSpec *net) {
+static effnetc_model *open_network(const Scale *s, const MemberSpec *net, NetWeights weights) {
     effnetc_model *m = model_open(s->compiler, s->diag);
-    model_adopt(m, member_graph(net, WEIGHTS_RANDOM));
+    model_adopt(m, member_graph(net, weights));
     return m;
 }
 
 static bool compile_cost(const Scale *s, Candidate *c, bool flash) {
-    effnetc_model *m = open_network(s, &c->net);
+    effnetc_model *m = open_network(s, &c->net, WEIGHTS_RANDOM);
     bool ok = flash ? effnetc_compile(m) : model_prepare(m);
     if (ok) {
         PassContext cx = pass_context(m);
@@ -74,13 +74,15 @@ static double undisturbed(const Bench *b, size_t steps) {
     return fmin(b->run.min, 1.05 * sum);
 }
 
+/* With weights that are merely random values decay to denormal numbers, slow ones for targets that
+ * don't flush them to zero: hence statistics as of a network in use. */
 bool scale_measure(Scale *s, Candidate *c, double *peak) {
     enum { SECONDS = 2 };
     Arena a = {0};
     Bench b = {0};
     if (!candidate_cost(s, c, false))
         return false;
-    effnetc_model *m = open_network(s, &c->net);
+    effnetc_model *m = open_network(s, &c->net, WEIGHTS_MEASURED);
     Tensor **in = ARENA_ARRAY(&a, m->inputs.len + 1, Tensor *);
     inputs_random(m, 1, in, &a);
     bool ok = effnetc_compile(m) && bench_model(m, in, SECONDS, true, &b, &a);

@@ -86,7 +86,7 @@ Scaling scaling_compound(const Scaling *base, const Compound *c);
 
 typedef enum NetWeights {
     WEIGHTS_NONE,    /* elided constants: for counting */
-    WEIGHTS_RANDOM,  /* for measuring */
+    WEIGHTS_RANDOM,  /* for costs that don't depend on them */
     WEIGHTS_MEASURED /* and the network has run, for the statistics of its batch norms */
 } NetWeights;
 
