@@ -10,6 +10,8 @@ in the loop interpreter; all outputs are compared with those of the first, NaN w
     test_bits.py ...                           all       every model, for every target
     test_bits.py ...                           NAME...   these, for every target
 
+With --target=NAME they run for that target alone.
+
 Models are those of the shared folder (EFFNETC_MODELS, or ../shared/models beside the source tree).
 Exit code 77: it is missing. A compiler that isn't there, and a target that neither this machine nor
 an emulator runs, are left out with a message.
@@ -231,6 +233,7 @@ def jobs_for(o, folder):
     chosen, rotate = wanted_models(o.words, models)
     targets = [] if o.words == ["cross"] else list(targets_here(o.effnetc, folder))
     targets += [] if rotate else emulated_targets()
+    targets = [t for t in targets if o.target in (None, t)]
     cs, llvm = list(compilers()), has_llvm(o.effnetc)
     if not llvm:
         print("this effnetc is built without LLVM: left out")
@@ -245,6 +248,7 @@ def main():
     parser.add_argument("--effnetc", required=True)
     parser.add_argument("--fill-model", required=True)
     parser.add_argument("--jobs", type=int, default=2, help="how many models at the same time (default: 2)")
+    parser.add_argument("--target", choices=(*TARGETS, *cross.TRIPLES), help="for this target alone")
     parser.add_argument("--verbose", action="store_true", help="a line for each model and target")
     parser.add_argument("words", nargs="+")
     o = parser.parse_args()
