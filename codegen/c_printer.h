@@ -179,6 +179,9 @@ void c_take_pictures(Arena *a, CNames *file, const char *name);
 /* Appends NAME_run_picture and its part of the header, where the code takes any size. */
 void c_put_pictures(CPrinter *p, Buf *b);
 void c_put_pictures_header(Buf *b, const Module *m, const CParams *params, const EmitInfo *info);
+/* Which parameter its pictures are, and where in its arena what NAME_run takes lies. */
+size_t c_picture_param(const CParams *params);
+int64_t c_picture_input(const Module *m, const EmitInfo *info);
 /* Of its arena. */
 int64_t c_picture_bytes(const Module *m, const CParams *params, const EmitInfo *info);
 

@@ -60,25 +60,28 @@ void c_take_pictures(Arena *a, CNames *file, const char *name) {
 
 /* ---- sizes ----------------------------------------------------------------------------------- */
 
-static const CParam *input_of(const CParams *params) {
+size_t c_picture_param(const CParams *params) {
     for (size_t i = 0; i < params->len; i++)
         if (params->data[i].buffer && params->data[i].buffer->kind == BUF_INPUT)
-            return &params->data[i];
+            return i;
     die("pictures have no input");
+}
+
+static const CParam *input_of(const CParams *params) {
+    return &params->data[c_picture_param(params)];
 }
 
 static size_t position_of(const CParams *params, const CParam *p) {
     return (size_t)(p - params->data) + 1;
 }
 
-/* Where the input lies in the memory of NAME_run_picture. */
-static int64_t input_offset(const Module *m, const EmitInfo *info) {
+int64_t c_picture_input(const Module *m, const EmitInfo *info) {
     int64_t scratch = info->pictures->any->scratch;
     return round_up(m->arena_bytes > scratch ? m->arena_bytes : scratch, BLOCK);
 }
 
 int64_t c_picture_bytes(const Module *m, const CParams *params, const EmitInfo *info) {
-    return input_offset(m, info) + input_of(params)->buffer->elems;
+    return c_picture_input(m, info) + input_of(params)->buffer->elems;
 }
 
 /* ---- the header ------------------------------------------------------------------------------ */
@@ -197,7 +200,7 @@ static void put_fit_pictures(CPrinter *p, Buf *b) {
                "            return 0;\n"
                "    return 1;\n"
                "}\n\n",
-               name, name, (long long)s->dim[0], name, (long long)input_offset(p->m, p->info),
+               name, name, (long long)s->dim[0], name, (long long)c_picture_input(p->m, p->info),
                (long long)(3 * s->dim[1] * s->dim[2]));
 }
 
@@ -218,7 +221,7 @@ static void put_function(CPrinter *p, Buf *b) {
         const CParam *q = &p->params.data[i];
         vec_push(&p->arena, &args,
                  q == input ? arena_printf(&p->arena, "(const uint8_t *)%s + %lld", arena->name,
-                                           (long long)input_offset(p->m, p->info))
+                                           (long long)c_picture_input(p->m, p->info))
                             : q->name);
     }
     vec_push(&p->arena, &args, "pool");

@@ -5,7 +5,7 @@
 
 /* ---- words ----------------------------------------------------------------------------------- */
 
-static LLVMValueRef param(const LBuilder *x, size_t i) {
+LLVMValueRef llvm_param(const LBuilder *x, size_t i) {
     return LLVMGetParam(x->function, (unsigned)i);
 }
 
@@ -37,7 +37,7 @@ static LLVMValueRef pointer_at(LBuilder *x, LLVMValueRef array, size_t i) {
     return LLVMBuildInBoundsGEP2(x->b, llvm_ptr(x), array, &at, 1, "");
 }
 
-static LLVMValueRef get_pointer(LBuilder *x, LLVMValueRef array, size_t i) {
+LLVMValueRef llvm_pointer_of(LBuilder *x, LLVMValueRef array, size_t i) {
     return LLVMBuildLoad2(x->b, llvm_ptr(x), pointer_at(x, array, i), "");
 }
 
@@ -49,8 +49,8 @@ static LLVMValueRef pointers(LBuilder *x, size_t n, const char *name) {
     return LLVMBuildAlloca(x->b, LLVMArrayType(llvm_ptr(x), (unsigned)n), name);
 }
 
-static LLVMValueRef visible(LBuilder *x, const char *name, LLVMTypeRef result, LLVMTypeRef *params,
-                            size_t nparams) {
+LLVMValueRef llvm_visible(LBuilder *x, const char *name, LLVMTypeRef result, LLVMTypeRef *params,
+                          size_t nparams) {
     LLVMValueRef f = llvm_function(x, name, result, params, nparams, true);
     llvm_begin(x, f);
     return f;
@@ -62,7 +62,7 @@ static const char *public_name(LBuilder *x, const char *what) {
 
 LLVMValueRef llvm_public_function(LBuilder *x, const char *what, LLVMTypeRef result,
                                   LLVMTypeRef *params, size_t nparams) {
-    return visible(x, public_name(x, what), result, params, nparams);
+    return llvm_visible(x, public_name(x, what), result, params, nparams);
 }
 
 /* ---- the job: the arguments of a run in their order, and the pool ---------------------------- */
@@ -75,21 +75,28 @@ static size_t arena_index(const LBuilder *x) {
 
 LLVMValueRef llvm_buffer(LBuilder *x, const Buffer *b) {
     if (b->kind == BUF_WEIGHTS)
-        return llvm_bytes_behind(x, get_pointer(x, x->job, WEIGHTS), b->offset);
+        return llvm_bytes_behind(x, llvm_pointer_of(x, x->job, WEIGHTS), b->offset);
     if (b->kind == BUF_ARENA)
-        return llvm_bytes_behind(x, get_pointer(x, x->job, arena_index(x)), b->offset);
+        return llvm_bytes_behind(x, llvm_pointer_of(x, x->job, arena_index(x)), b->offset);
     for (size_t i = 0; i < x->c->params.len; i++)
         if (x->c->params.data[i].buffer == b)
-            return get_pointer(x, x->job, i);
+            return llvm_pointer_of(x, x->job, i);
     die("buffer %s is no argument", b->reg.name);
 }
 
 LLVMValueRef llvm_pool(LBuilder *x) {
-    return get_pointer(x, x->job, x->c->params.len);
+    return llvm_pointer_of(x, x->job, x->c->params.len);
 }
 
 /* A pool is { context, parallel_for }. */
 enum { POOL_CONTEXT, POOL_FOR, POOL_FIELDS };
+
+LLVMValueRef llvm_new_pool(LBuilder *x, LLVMValueRef context, LLVMValueRef parallel_for) {
+    LLVMValueRef pool = pointers(x, POOL_FIELDS, "pool");
+    set_pointer(x, pool, POOL_CONTEXT, context);
+    set_pointer(x, pool, POOL_FOR, parallel_for);
+    return LLVMBuildSelect(x->b, is_null(x, context), context, pool, "");
+}
 
 /* ---- flush-to-zero --------------------------------------------------------------------------- */
 
@@ -125,8 +132,8 @@ static LLVMValueRef run_part(LBuilder *x) {
     LLVMValueRef f = llvm_function(x, public_name(x, "run_part"), LLVMVoidTypeInContext(x->context),
                                    params, 2, false);
     llvm_begin(x, f);
-    LLVMValueRef args[] = {get_pointer(x, param(x, 0), 1), param(x, 1)};
-    call_in_mode(x, get_pointer(x, param(x, 0), 0), part_type(x), args, 2);
+    LLVMValueRef args[] = {llvm_pointer_of(x, llvm_param(x, 0), 1), llvm_param(x, 1)};
+    call_in_mode(x, llvm_pointer_of(x, llvm_param(x, 0), 0), part_type(x), args, 2);
     LLVMBuildRetVoid(x->b);
     return f;
 }
@@ -136,8 +143,8 @@ static void on_pool(LBuilder *x, LLVMValueRef pool, LLVMValueRef n, LLVMValueRef
                     LLVMValueRef task) {
     LLVMTypeRef types[] = {llvm_ptr(x), llvm_int(x, 64), llvm_ptr(x), llvm_ptr(x)};
     LLVMTypeRef type = LLVMFunctionType(LLVMVoidTypeInContext(x->context), types, 4, false);
-    LLVMValueRef args[] = {get_pointer(x, pool, POOL_CONTEXT), n, body, task};
-    LLVMBuildCall2(x->b, type, get_pointer(x, pool, POOL_FOR), args, 4, "");
+    LLVMValueRef args[] = {llvm_pointer_of(x, pool, POOL_CONTEXT), n, body, task};
+    LLVMBuildCall2(x->b, type, llvm_pointer_of(x, pool, POOL_FOR), args, 4, "");
     LLVMBuildRetVoid(x->b);
 }
 
@@ -174,17 +181,17 @@ static void parts(LBuilder *x) {
         return;
     LLVMValueRef body = run_part(x);
     llvm_begin(x, llvm_parts(x));
-    LLVMValueRef pool = param(x, 0), n = param(x, 1), task = pointers(x, 2, "task");
+    LLVMValueRef pool = llvm_param(x, 0), n = llvm_param(x, 1), task = pointers(x, 2, "task");
     LLVMBasicBlockRef threads = llvm_block(x, "threads"), alone = llvm_block(x, "alone");
     LLVMValueRef several = LLVMBuildICmp(x->b, LLVMIntUGT, n, llvm_size(x, 1), "");
     LLVMValueRef use = LLVMBuildAnd(x->b, LLVMBuildIsNotNull(x->b, pool, ""), several, "");
     LLVMBuildCondBr(x->b, use, threads, alone);
     llvm_at(x, threads);
-    set_pointer(x, task, 0, param(x, 2));
-    set_pointer(x, task, 1, param(x, 3));
+    set_pointer(x, task, 0, llvm_param(x, 2));
+    set_pointer(x, task, 1, llvm_param(x, 3));
     on_pool(x, pool, n, body, task);
     llvm_at(x, alone);
-    one_by_one(x, n, param(x, 2), param(x, 3));
+    one_by_one(x, n, llvm_param(x, 2), llvm_param(x, 3));
 }
 
 /* ---- effnetc_watch --------------------------------------------------------------------------- */
@@ -207,9 +214,9 @@ static void watch(LBuilder *x) {
     declare_hook(x);
     LLVMSetInitializer(x->hook, LLVMConstNull(llvm_ptr(x)));
     LLVMSetInitializer(x->hook_context, LLVMConstNull(llvm_ptr(x)));
-    visible(x, "effnetc_watch", LLVMVoidTypeInContext(x->context), params, 2);
-    LLVMBuildStore(x->b, param(x, 0), x->hook);
-    LLVMBuildStore(x->b, param(x, 1), x->hook_context);
+    llvm_visible(x, "effnetc_watch", LLVMVoidTypeInContext(x->context), params, 2);
+    LLVMBuildStore(x->b, llvm_param(x, 0), x->hook);
+    LLVMBuildStore(x->b, llvm_param(x, 1), x->hook_context);
     LLVMBuildRetVoid(x->b);
 }
 
@@ -283,7 +290,7 @@ static LLVMValueRef check_weights(LBuilder *x) {
     int64_t bytes = x->c->m->weights_bytes;
     LLVMTypeRef params[] = {llvm_ptr(x), llvm_int(x, 64)};
     LLVMValueRef f = llvm_public_function(x, "check_weights", llvm_int(x, 32), params, 2);
-    LLVMValueRef weights = param(x, 0), size = param(x, 1);
+    LLVMValueRef weights = llvm_param(x, 0), size = llvm_param(x, 1);
     if (bytes)
         llvm_return_if(x, is_null(x, weights), ERROR_NULL);
     llvm_return_if(x, differ(x, size, llvm_size(x, bytes)), ERROR_SIZE);
@@ -315,9 +322,9 @@ static void check_params(LBuilder *x) {
     for (size_t i = 0; i < x->c->params.len; i++) {
         const CParam *p = &x->c->params.data[i];
         if (p->needed)
-            llvm_return_if(x, is_null(x, param(x, i)), (int)i + 1);
+            llvm_return_if(x, is_null(x, llvm_param(x, i)), (int)i + 1);
         if (p->needed && p->align > 1)
-            llvm_return_if(x, llvm_is_misaligned(x, param(x, i), p->align), -(int)(i + 1));
+            llvm_return_if(x, llvm_is_misaligned(x, llvm_param(x, i), p->align), -(int)(i + 1));
     }
 }
 
@@ -326,12 +333,12 @@ static void check_pool(LBuilder *x, LLVMValueRef pool) {
     LLVMBasicBlockRef look = llvm_block(x, "pool"), go = llvm_block(x, "go");
     LLVMBuildCondBr(x->b, is_null(x, pool), go, look);
     llvm_at(x, look);
-    llvm_return_if(x, is_null(x, get_pointer(x, pool, POOL_FOR)), (int)x->c->params.len + 1);
+    llvm_return_if(x, is_null(x, llvm_pointer_of(x, pool, POOL_FOR)), (int)x->c->params.len + 1);
     LLVMBuildBr(x->b, go);
     llvm_at(x, go);
 }
 
-static LLVMTypeRef *pointer_types(LBuilder *x, size_t n) {
+LLVMTypeRef *llvm_pointer_types(LBuilder *x, size_t n) {
     LLVMTypeRef *types = ARENA_ARRAY(&x->arena, n, LLVMTypeRef);
     for (size_t i = 0; i < n; i++)
         types[i] = llvm_ptr(x);
@@ -341,13 +348,13 @@ static LLVMTypeRef *pointer_types(LBuilder *x, size_t n) {
 static LLVMValueRef run_parallel(LBuilder *x) {
     size_t n = x->c->params.len;
     LLVMValueRef body = map_get(&x->functions, public_name(x, "body"));
-    LLVMValueRef f =
-        llvm_public_function(x, "run_parallel", llvm_int(x, 32), pointer_types(x, n + 1), n + 1);
+    LLVMValueRef f = llvm_public_function(x, "run_parallel", llvm_int(x, 32),
+                                          llvm_pointer_types(x, n + 1), n + 1);
     check_params(x);
-    check_pool(x, param(x, n));
+    check_pool(x, llvm_param(x, n));
     LLVMValueRef job = pointers(x, n + 1, "job");
     for (size_t i = 0; i <= n; i++)
-        set_pointer(x, job, i, param(x, i));
+        set_pointer(x, job, i, llvm_param(x, i));
     call_in_mode(x, body, LLVMGlobalGetValueType(body), &job, 1);
     LLVMBuildRet(x->b, llvm_i32(x, 0));
     return f;
@@ -356,9 +363,9 @@ static LLVMValueRef run_parallel(LBuilder *x) {
 static LLVMValueRef run(LBuilder *x, LLVMValueRef parallel) {
     size_t n = x->c->params.len;
     LLVMValueRef *args = ARENA_ARRAY(&x->arena, n + 1, LLVMValueRef);
-    LLVMValueRef f = llvm_public_function(x, "run", llvm_int(x, 32), pointer_types(x, n), n);
+    LLVMValueRef f = llvm_public_function(x, "run", llvm_int(x, 32), llvm_pointer_types(x, n), n);
     for (size_t i = 0; i < n; i++)
-        args[i] = param(x, i);
+        args[i] = llvm_param(x, i);
     args[n] = LLVMConstNull(llvm_ptr(x));
     LLVMBuildRet(x->b, llvm_call(x, parallel, args, n + 1));
     return f;
@@ -370,24 +377,22 @@ static LLVMValueRef run(LBuilder *x, LLVMValueRef parallel) {
 static void entry(LBuilder *x, LLVMValueRef parallel) {
     size_t n = x->c->params.len, in = 0, out = 0;
     LLVMValueRef *args = ARENA_ARRAY(&x->arena, n + 1, LLVMValueRef);
-    visible(x, "effnetc_entry", llvm_int(x, 32), pointer_types(x, 6), 6);
-    LLVMValueRef pool = pointers(x, POOL_FIELDS, "pool"), context = param(x, 4);
-    set_pointer(x, pool, POOL_CONTEXT, context);
-    set_pointer(x, pool, POOL_FOR, param(x, 5));
-    args[WEIGHTS] = param(x, 0);
+    llvm_visible(x, "effnetc_entry", llvm_int(x, 32), llvm_pointer_types(x, 6), 6);
+    LLVMValueRef pool = llvm_new_pool(x, llvm_param(x, 4), llvm_param(x, 5));
+    args[WEIGHTS] = llvm_param(x, 0);
     for (size_t i = 1; i + 1 < n; i++) {
         bool input = x->c->params.data[i].buffer->kind == BUF_INPUT;
-        args[i] = get_pointer(x, param(x, input ? 1 : 2), input ? in++ : out++);
+        args[i] = llvm_pointer_of(x, llvm_param(x, input ? 1 : 2), input ? in++ : out++);
     }
-    args[n - 1] = param(x, 3);
-    args[n] = LLVMBuildSelect(x->b, is_null(x, context), context, pool, "");
+    args[n - 1] = llvm_param(x, 3);
+    args[n] = pool;
     LLVMBuildRet(x->b, llvm_call(x, parallel, args, n + 1));
 }
 
 static void check_entry(LBuilder *x, LLVMValueRef check) {
     LLVMTypeRef params[] = {llvm_ptr(x), llvm_int(x, 64)};
-    visible(x, "effnetc_check", llvm_int(x, 32), params, 2);
-    LLVMValueRef args[] = {param(x, 0), param(x, 1)};
+    llvm_visible(x, "effnetc_check", llvm_int(x, 32), params, 2);
+    LLVMValueRef args[] = {llvm_param(x, 0), llvm_param(x, 1)};
     LLVMBuildRet(x->b, llvm_call(x, check, args, 2));
 }
 
@@ -399,6 +404,7 @@ void llvm_public(LBuilder *x) {
     LLVMValueRef alone = run(x, parallel);
     if (x->c->info->selftest)
         llvm_selftest(x, alone);
+    llvm_pictures(x, parallel);
     if (x->c->info->weights_inside && x->c->m->weights_bytes)
         weights_inside(x);
     if (!x->options->entry)

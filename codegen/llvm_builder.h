@@ -105,7 +105,16 @@ void llvm_public(LBuilder *x);
 /* Returns `code` where the condition holds, and goes on else. */
 void llvm_return_if(LBuilder *x, LLVMValueRef condition, int code);
 LLVMValueRef llvm_is_misaligned(LBuilder *x, LLVMValueRef pointer, int64_t align);
-/* NAME_what, which users see, and begins it. */
+LLVMValueRef llvm_param(const LBuilder *x, size_t i); /* of the function that is being built */
+LLVMTypeRef *llvm_pointer_types(LBuilder *x, size_t n);
+/* Pointer i of an array of them. */
+LLVMValueRef llvm_pointer_of(LBuilder *x, LLVMValueRef array, size_t i);
+/* A pool in this function's frame; NULL at run time where the context is NULL. */
+LLVMValueRef llvm_new_pool(LBuilder *x, LLVMValueRef context, LLVMValueRef parallel_for);
+/* A function that users see, and begins it. */
+LLVMValueRef llvm_visible(LBuilder *x, const char *name, LLVMTypeRef result, LLVMTypeRef *params,
+                          size_t nparams);
+/* The same of NAME_what. */
 LLVMValueRef llvm_public_function(LBuilder *x, const char *what, LLVMTypeRef result,
                                   LLVMTypeRef *params, size_t nparams);
 
@@ -113,6 +122,12 @@ LLVMValueRef llvm_public_function(LBuilder *x, const char *what, LLVMTypeRef res
 
 /* NAME_selftest, which calls NAME_run. */
 void llvm_selftest(LBuilder *x, LLVMValueRef run);
+
+/* ---- llvm_pictures.c ------------------------------------------------------------------------- */
+
+/* Where the code takes pictures of any size: NAME_run_picture, which calls NAME_run_parallel, and,
+ * where an entry is asked for, effnetc_pictures and effnetc_pictures_arena (driver.h). */
+void llvm_pictures(LBuilder *x, LLVMValueRef parallel);
 
 /* ---- llvm_jit.c: emit_llvm.h has it as llvm_jit_open, _symbol and _close --------------------- */
 

@@ -37,7 +37,7 @@ typedef struct effnetc_options {
     const char *name;     /* prefix of generated names and files; NULL: from the file's name */
     effnetc_strings dims; /* "NAME=N": values of symbolic dimensions */
     const char *input;    /* "u8-rgb": the input is u8[N,H,W,3], normalised inside; "u8-rgb-any":
-                             generated C also takes pictures of any size; NULL: the model's input */
+                             the code also takes pictures of any size; NULL: the model's input */
     effnetc_strings mean; /* of "u8-rgb": one number or three; none, of both: the member's */
     effnetc_strings std;
     const char *channels; /* of "u8-rgb", the model's own: "rgb" or "bgr"; NULL: the member's */

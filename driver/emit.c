@@ -178,17 +178,6 @@ bool emit_c_files(effnetc_model *m, Outputs *out, const char *dir) {
     return true;
 }
 
-/* Scaling is C that is printed as it is. */
-static bool check_any_size(effnetc_model *m, unsigned what) {
-    if (!takes_any_size(&m->options) || !(what & EFFNETC_NATIVE))
-        return true;
-    diag_error(m->diag, EXIT_UNSUPPORTED, "effnetc",
-               "native code doesn't take pictures of any size (u8-rgb-any)");
-    diag_note(m->diag, "reason", "what scales them is C, which the LLVM backend can't read");
-    diag_note(m->diag, "help", "--emit=c; or --input=u8-rgb, for pictures of the network's size");
-    return false;
-}
-
 static bool weights_inside(const effnetc_options *o) {
     return o->weights && !strcmp(o->weights, "obj");
 }
@@ -218,7 +207,7 @@ static bool emit_code_files(effnetc_model *m, Outputs *out, const char *dir, uns
     EmitFiles files = {0};
     EmitInfo info = model_emit_info(m);
     uint64_t *hashes = ARENA_ARRAY(&m->arena, m->outputs.len + 1, uint64_t);
-    if (!check_any_size(m, what) || (m->options.selftest && !selftest_hashes(m, hashes)))
+    if (m->options.selftest && !selftest_hashes(m, hashes))
         return false;
     info.selftest = m->options.selftest ? hashes : NULL;
     info.weights_inside = weights_inside(&m->options);

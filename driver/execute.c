@@ -112,7 +112,7 @@ effnetc_backend effnetc_native_backend(void) {
 effnetc_backend native_backend(const effnetc_options *o) {
     if (o->native)
         return backend_by_name(o->native);
-    return o->cc || takes_any_size(o) ? EFFNETC_BACKEND_C : effnetc_native_backend();
+    return o->cc ? EFFNETC_BACKEND_C : effnetc_native_backend();
 }
 
 bool run_watched(effnetc_model *m, effnetc_backend backend, const void *const *in, void *const *out,

@@ -13,9 +13,9 @@ static bool write_inputs(const Link *p, effnetc_model *m, const Buf *object) {
     const char *name = m->name;
     const char *exports = arena_printf(
         &m->arena,
-        "{ global: %s_run; %s_run_parallel; %s_check_weights; %s_weights; %s_selftest; "
-        "local: *; };\n",
-        name, name, name, name, name);
+        "{ global: %s_run; %s_run_parallel; %s_run_picture; %s_check_weights; %s_weights; "
+        "%s_selftest; local: *; };\n",
+        name, name, name, name, name, name);
     outputs_add(&out, p->object, object->data, object->len);
     outputs_add(&out, p->exports, exports, strlen(exports));
     bool ok = outputs_commit(&out, m->diag);

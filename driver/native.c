@@ -119,20 +119,9 @@ static bool open_pictures(NativeProgram *p, effnetc_model *m) {
     return true;
 }
 
-static bool makes_pictures(effnetc_model *m, effnetc_backend backend) {
-    if (!takes_any_size(&m->options) || backend == EFFNETC_BACKEND_C)
-        return true;
-    diag_error(m->diag, EXIT_UNSUPPORTED, "effnetc",
-               "code of the %s backend doesn't take pictures of any size (u8-rgb-any)",
-               backend_name(backend));
-    diag_note(m->diag, "help",
-              "--backend=c; or --input-type=u8-rgb, for those of the network's size");
-    return false;
-}
-
 static bool open_program(NativeProgram *p, effnetc_model *m, const NativeOptions *o) {
     ensure((size_t)o->backend < sizeof makers / sizeof *makers && makers[o->backend]);
-    if (!runs_here(m) || !makes_pictures(m, o->backend) || !start_threads(p, m, o->threads_of) ||
+    if (!runs_here(m) || !start_threads(p, m, o->threads_of) ||
         !makers[o->backend](&p->code, m, o->step_done != NULL, p->pool))
         return false;
     allocate(p, m);

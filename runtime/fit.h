@@ -3,7 +3,8 @@
  *
  * Static functions in strict C99 that call nothing and work in the caller's memory. resize.c
  * includes them; and what stands below is printed into NAME.c where code takes pictures of any size
- * (codegen/emit_pictures.c), with NAME_ in place of rt_: both do the same. */
+ * (codegen/emit_pictures.c), with NAME_ in place of rt_: both do the same. So does the loop IR of
+ * native code, codegen/fit.loop.ir. */
 #include <stddef.h>
 #include <stdint.h>
 
