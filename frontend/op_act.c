@@ -4,8 +4,13 @@
 #include <math.h>
 #include <string.h>
 
+/* Relu-6 to -14: signed integers too. */
 void import_relu(OnnxNode *n) {
-    onnx_float_unary(n, OP_act_relu);
+    Value *x = onnx_input(n, 0);
+    if (dtype_is_signed_int(x->type.dtype))
+        onnx_set_output(n, 0, onnx_by_scalar(n, OP_max, NULL, x, 0));
+    else
+        onnx_float_unary(n, OP_act_relu);
 }
 
 void import_sigmoid(OnnxNode *n) {
@@ -102,9 +107,11 @@ void import_leaky_relu(OnnxNode *n) {
         onnx_set_output(n, 0, onnx_leaky_relu(n, onnx_input(n, 0), alpha));
 }
 
-/* PRelu-7 to -16: the slope is broadcast to x. */
+/* PRelu-7 to -16: the slope is broadcast to x, and both may be integers. */
 void import_prelu(OnnxNode *n) {
-    if (!onnx_needs_float(n, 2))
+    if (onnx_input(n, 0)->type.dtype == DT_bool)
+        onnx_bad(n, "its input must be a number");
+    if (n->failed || !onnx_same_dtype(n, 2))
         return;
     Value *y = leaky(n, onnx_input(n, 0), onnx_input(n, 1));
     if (y && !shape_equal(&y->type.shape, onnx_shape(n, 0)))
@@ -231,15 +238,26 @@ void import_thresholded_relu(OnnxNode *n) {
 }
 
 /* Shrink-9: x + bias below -lambd, x - bias above lambd, else 0. */
-void import_shrink(OnnxNode *n) {
+static Value *shrunk(OnnxNode *n, const char *part, Value *x) {
     double bias = attr_float(n, "bias", 0), lambd = attr_float(n, "lambd", 0.5);
-    if (!onnx_needs_float(n, 1))
-        return;
-    Value *x = onnx_input(n, 0), *limit = onnx_scalar(n, "lambd", x->type.dtype, lambd);
+    if (!x)
+        return NULL;
+    Value *limit = onnx_scalar(n, "lambd", x->type.dtype, lambd);
     Value *less = onnx_by_scalar(n, OP_less, "less", x, -lambd);
     Value *more = onnx_binary(n, OP_less, "more", limit, x);
     Value *up = onnx_by_scalar(n, OP_add, "up", x, bias);
     Value *down = onnx_by_scalar(n, OP_sub, "down", x, bias);
     Value *low = onnx_where(n, "low", less, up, onnx_scalar(n, "zero", x->type.dtype, 0));
-    onnx_set_output(n, 0, onnx_where(n, NULL, more, down, low));
+    return onnx_where(n, part, more, down, low);
+}
+
+/* Shrink-9: of integers what comes out loses its fraction. */
+void import_shrink(OnnxNode *n) {
+    Value *x = onnx_input(n, 0);
+    if (dtype_is_float(x->type.dtype)) {
+        onnx_set_output(n, 0, shrunk(n, NULL, x));
+        return;
+    }
+    Value *y = shrunk(n, "shrunk", onnx_cast(n, "floats", x, DT_f64));
+    onnx_set_output(n, 0, y ? onnx_cast(n, NULL, y, x->type.dtype) : NULL);
 }

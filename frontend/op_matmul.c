@@ -177,8 +177,56 @@ Value *onnx_matmul(OnnxNode *n, const char *part, Value *x, Value *w) {
     return onnx_dense(n, part, x, dense_weights(n, w, true, 1));
 }
 
+/* x with a dimension of 1 at an axis. */
+static Value *with_axis(OnnxNode *n, const char *part, Value *x, int axis) {
+    Shape s = x->type.shape;
+    if (s.rank == MAX_RANK)
+        onnx_unsupported(n, "products of integers have less than %d dimensions", MAX_RANK);
+    if (n->failed)
+        return NULL;
+    for (int i = s.rank++; i > axis; i--)
+        s.dim[i] = s.dim[i - 1];
+    s.dim[axis] = 1;
+    return onnx_reshape(n, part, x, &s);
+}
+
+/* Of integers, modulo 2^bits as elsewhere: all products of rows [..., M, K, 1] and columns
+ * [..., 1, K, N], summed over K. A vector has no M, or no N, and neither has the result. */
+static Value *integer_product(OnnxNode *n, Value *x, Value *w) {
+    enum { MOST = 1 << 24 };
+    bool vector = w->type.shape.rank == 1;
+    if (!vector && x->type.shape.rank > 1)
+        w = with_axis(n, "columns", w, w->type.shape.rank - 2);
+    if (!vector)
+        x = with_axis(n, "rows", x, x->type.shape.rank);
+    Value *all = n->failed ? NULL : onnx_binary(n, OP_mul, "products", x, w);
+    if (all && shape_elems(&all->type.shape) > MOST)
+        onnx_unsupported(n, "products of integers have %d terms at most", MOST);
+    if (!all || n->failed)
+        return NULL;
+    Node *sum = onnx_add(n, OP_reduce_sum, NULL, &all, 1);
+    int64_t k = all->type.shape.rank - (vector ? 1 : 2);
+    *reduce_attrs(sum) = (ReduceAttrs){onnx_keep_ints(n, &k, 1), false};
+    return onnx_done(n, sum);
+}
+
+/* The columns of x and the rows of w are as many: broadcasting alone would let one stand for all.
+ */
+static bool inner_dims_agree(OnnxNode *n, const Shape *x, const Shape *w) {
+    if (x->rank < 1 || w->rank < 1)
+        onnx_bad(n, "its inputs must not be scalars");
+    else if (x->dim[x->rank - 1] != w->dim[w->rank > 1 ? w->rank - 2 : 0])
+        onnx_bad(n, "the rows of input 0 and the columns of input 1 differ in length");
+    return !n->failed;
+}
+
 /* MatMul-1 to -13. */
 void import_matmul(OnnxNode *n) {
-    if (onnx_needs_float(n, 2))
-        onnx_set_output(n, 0, onnx_matmul(n, NULL, onnx_input(n, 0), onnx_input(n, 1)));
+    Value *x = onnx_input(n, 0), *w = onnx_input(n, 1);
+    if (!onnx_same_dtype(n, 2))
+        return;
+    if (dtype_is_float(x->type.dtype))
+        onnx_set_output(n, 0, onnx_matmul(n, NULL, x, w));
+    else if (inner_dims_agree(n, &x->type.shape, &w->type.shape))
+        onnx_set_output(n, 0, integer_product(n, x, w));
 }

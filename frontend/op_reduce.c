@@ -26,8 +26,15 @@ Value *onnx_reduce(OnnxNode *n, Op op, const char *part, Value *x, Ints axes) {
 
 typedef Value *Reduction(OnnxNode *n, Value *x, const Over *o);
 
+/* That of integers loses its fraction. */
 static Value *mean(OnnxNode *n, Value *x, const Over *o) {
-    return reduce(n, OP_reduce_mean, NULL, x, o);
+    if (dtype_is_float(x->type.dtype))
+        return reduce(n, OP_reduce_mean, NULL, x, o);
+    int64_t count = 1;
+    for (int i = 0; i < o->axes.n; i++)
+        count *= x->type.shape.dim[o->axes.v[i]];
+    Value *all = reduce(n, OP_reduce_sum, "sum", x, o);
+    return onnx_by_scalar(n, OP_div, NULL, all, count ? (double)count : 1);
 }
 
 static Value *sum(OnnxNode *n, Value *x, const Over *o) {
@@ -54,12 +61,12 @@ static Value *sum_square(OnnxNode *n, Value *x, const Over *o) {
     return sum(n, onnx_binary(n, OP_mul, "square", x, x), o);
 }
 
-static Value *l2(OnnxNode *n, Value *x, const Over *o) {
+static Value *l2_of_floats(OnnxNode *n, Value *x, const Over *o) {
     Value *squares = onnx_binary(n, OP_mul, "square", x, x);
     return onnx_unary(n, OP_sqrt, NULL, reduce(n, OP_reduce_sum, "sum", squares, o));
 }
 
-static Value *log_sum(OnnxNode *n, Value *x, const Over *o) {
+static Value *log_sum_of_floats(OnnxNode *n, Value *x, const Over *o) {
     return onnx_unary(n, OP_log, NULL, reduce(n, OP_reduce_sum, "sum", x, o));
 }
 
@@ -73,7 +80,7 @@ static double largest(DType dt) {
 
 /* m + log(sum(exp(x - m))) with m the largest x, which is kept finite: infinities give their
  * limits. */
-static Value *log_sum_exp(OnnxNode *n, Value *x, const Over *o) {
+static Value *log_sum_exp_of_floats(OnnxNode *n, Value *x, const Over *o) {
     Over kept = {o->axes, true};
     double limit = largest(x->type.dtype);
     Value *m = reduce(n, OP_reduce_max, "max", x, &kept);
@@ -82,6 +89,27 @@ static Value *log_sum_exp(OnnxNode *n, Value *x, const Over *o) {
     Value *l = onnx_unary(n, OP_log, "log", reduce(n, OP_reduce_sum, "sum", e, &kept));
     Value *y = onnx_binary(n, OP_add, o->keepdims ? NULL : "kept", m, l);
     return o->keepdims ? y : reduce(n, OP_reduce_max, NULL, y, o);
+}
+
+/* Integers are computed as f64, and what comes out loses its fraction. */
+static Value *as_floats(OnnxNode *n, Reduction *f, Value *x, const Over *o) {
+    if (dtype_is_float(x->type.dtype))
+        return f(n, x, o);
+    Value *wide = onnx_cast(n, "floats", x, DT_f64);
+    Value *y = wide ? f(n, wide, o) : NULL;
+    return y ? onnx_cast(n, NULL, y, x->type.dtype) : NULL;
+}
+
+static Value *l2(OnnxNode *n, Value *x, const Over *o) {
+    return as_floats(n, l2_of_floats, x, o);
+}
+
+static Value *log_sum(OnnxNode *n, Value *x, const Over *o) {
+    return as_floats(n, log_sum_of_floats, x, o);
+}
+
+static Value *log_sum_exp(OnnxNode *n, Value *x, const Over *o) {
+    return as_floats(n, log_sum_exp_of_floats, x, o);
 }
 
 /* ---- over what ------------------------------------------------------------------------------- */
@@ -119,13 +147,11 @@ static void by_input(OnnxNode *n, Reduction *f) {
 
 /* ReduceMean-1 to -13, and from -18 on. */
 void import_reduce_mean_1(OnnxNode *n) {
-    if (onnx_needs_float(n, 1))
-        by_attribute(n, mean);
+    by_attribute(n, mean);
 }
 
 void import_reduce_mean_18(OnnxNode *n) {
-    if (onnx_needs_float(n, 1))
-        by_input(n, mean);
+    by_input(n, mean);
 }
 
 /* ReduceSum-1 to -11, and from -13 on. */
@@ -175,35 +201,29 @@ void import_reduce_l1_18(OnnxNode *n) {
 
 /* ReduceL2-1 to -13, and from -18 on. */
 void import_reduce_l2_1(OnnxNode *n) {
-    if (onnx_needs_float(n, 1))
-        by_attribute(n, l2);
+    by_attribute(n, l2);
 }
 
 void import_reduce_l2_18(OnnxNode *n) {
-    if (onnx_needs_float(n, 1))
-        by_input(n, l2);
+    by_input(n, l2);
 }
 
 /* ReduceLogSum-1 to -13, and from -18 on. */
 void import_reduce_log_sum_1(OnnxNode *n) {
-    if (onnx_needs_float(n, 1))
-        by_attribute(n, log_sum);
+    by_attribute(n, log_sum);
 }
 
 void import_reduce_log_sum_18(OnnxNode *n) {
-    if (onnx_needs_float(n, 1))
-        by_input(n, log_sum);
+    by_input(n, log_sum);
 }
 
 /* ReduceLogSumExp-1 to -13, and from -18 on. */
 void import_reduce_log_sum_exp_1(OnnxNode *n) {
-    if (onnx_needs_float(n, 1))
-        by_attribute(n, log_sum_exp);
+    by_attribute(n, log_sum_exp);
 }
 
 void import_reduce_log_sum_exp_18(OnnxNode *n) {
-    if (onnx_needs_float(n, 1))
-        by_input(n, log_sum_exp);
+    by_input(n, log_sum_exp);
 }
 
 /* ReduceSumSquare-1 to -13, and from -18 on. */
