@@ -364,6 +364,9 @@ enum { FOLD_LIMIT = 1 << 16, FOLD_LIMIT_WEIGHTS = 1 << 24 };
 /* The same of a value that is no input; v may be NULL after a complaint. */
 const Tensor *onnx_const_value(OnnxNode *n, Value *v, const char *what, int64_t limit);
 
+/* Whether the value of input i, a small one, is known while compiling; so is an absent one. */
+bool onnx_is_known(OnnxNode *n, int i);
+
 /* The integers of a constant input of rank 0 or 1 and type int32 or int64. */
 bool onnx_ints_input(OnnxNode *n, int i, const char *what, Ints *out);
 /* They are an attribute before an opset and an input since then: reads whichever is present. False
@@ -400,6 +403,10 @@ Value *onnx_pad_axis(OnnxNode *n, const char *part, Value *x, int axis, int64_t 
                      int64_t after, double value);
 /* The constant 0, 1, ..., count - 1 along one axis of `rank`. NULL after a complaint. */
 Value *onnx_iota(OnnxNode *n, const char *part, DType dt, int64_t count, int rank, int axis);
+/* Input i, of one element, as a scalar. NULL, with a complaint, where it has more. */
+Value *onnx_scalar_input(OnnxNode *n, int i, const char *what);
+/* Elements of an axis by constant places. */
+Value *onnx_gather_axis(OnnxNode *n, const char *part, Value *x, int axis, Tensor *at);
 /* A number that input i, of one element, has while compiling; dflt where it is absent. */
 double onnx_number_input(OnnxNode *n, int i, const char *what, double dflt);
 /* A tensor for a constant of the importer's own; NULL, with a complaint, where the model is too

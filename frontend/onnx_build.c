@@ -130,6 +130,23 @@ Value *onnx_iota(OnnxNode *n, const char *part, DType dt, int64_t count, int ran
     return t ? onnx_constant(n, part, t) : NULL;
 }
 
+Value *onnx_scalar_input(OnnxNode *n, int i, const char *what) {
+    Value *v = onnx_input(n, i);
+    if (shape_elems(&v->type.shape) != 1)
+        onnx_bad(n, "its %s must be one number", what);
+    if (n->failed || v->type.shape.rank == 0)
+        return n->failed ? NULL : v;
+    return onnx_reshape(n, what, v, &(Shape){0});
+}
+
+Value *onnx_gather_axis(OnnxNode *n, const char *part, Value *x, int axis, Tensor *at) {
+    if (!x || !at)
+        return NULL;
+    Node *g = onnx_add(n, OP_gather, part, (Value *[]){x, onnx_constant(n, part, at)}, 2);
+    axis_attrs(g)->axis = axis;
+    return onnx_done(n, g);
+}
+
 double onnx_number_input(OnnxNode *n, int i, const char *what, double dflt) {
     if (!onnx_input(n, i))
         return dflt;

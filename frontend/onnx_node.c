@@ -232,6 +232,12 @@ const Tensor *onnx_const_value(OnnxNode *n, Value *v, const char *what, int64_t 
     return n->failed ? NULL : t;
 }
 
+bool onnx_is_known(OnnxNode *n, int i) {
+    Value *v = onnx_input(n, i);
+    const Tensor *t = v ? graph_fold_value(n->im->g, v, FOLD_LIMIT) : NULL;
+    return !v || (t && t->data);
+}
+
 const Tensor *onnx_const_input(OnnxNode *n, int i, const char *what, int64_t limit) {
     ensure(onnx_input(n, i));
     return onnx_const_value(n, onnx_input(n, i), what, limit);

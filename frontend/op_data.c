@@ -305,11 +305,7 @@ static Value *pad_axis(OnnxNode *n, Value *x, int axis, const Pads *p, PadRule *
     Tensor *index = tensor_new(&n->im->g->arena, DT_i64, SHAPE(out));
     for (int64_t i = 0; i < out; i++)
         tensor_set_f64(index, i, (double)rule(i - p->before[axis], dim));
-    const char *part = arena_printf(&n->im->arena, "axis%d", axis);
-    Value *at = onnx_constant(n, part, index);
-    Node *g = onnx_add(n, OP_gather, part, (Value *[]){x, at}, 2);
-    axis_attrs(g)->axis = axis;
-    return onnx_done(n, g);
+    return onnx_gather_axis(n, arena_printf(&n->im->arena, "axis%d", axis), x, axis, index);
 }
 
 static void pad_by_rule(OnnxNode *n, Value *x, const Pads *p, PadRule *rule) {
@@ -319,7 +315,35 @@ static void pad_by_rule(OnnxNode *n, Value *x, const Pads *p, PadRule *rule) {
     onnx_set_output(n, 0, x ? onnx_unary(n, OP_identity, NULL, x) : NULL);
 }
 
-static void import_pad(OnnxNode *n, Pads *p, double value) {
+/* `size` places along an axis of x, each with the scalar `value`, added to a list of parts. */
+static int add_places(OnnxNode *n, Value **parts, int count, const Value *x, int axis, int64_t size,
+                      Value *value) {
+    Shape s = x->type.shape;
+    s.dim[axis] = size;
+    if (size)
+        parts[count++] = onnx_expand(n, "around", value, &s);
+    return count;
+}
+
+/* Around x a number that depends on data: dimension by dimension it is put in front and behind. */
+static void pad_by_value(OnnxNode *n, Value *x, const Pads *p, Value *value) {
+    for (int i = x->type.shape.rank - 1; i >= 0 && x && value; i--) {
+        Value *parts[3];
+        int count = add_places(n, parts, 0, x, i, p->before[i], value);
+        parts[count++] = x;
+        count = add_places(n, parts, count, x, i, p->after[i], value);
+        x = count > 1 ? onnx_concat(n, "padded", parts, count, i) : x;
+    }
+    onnx_set_output(n, 0, x && value ? onnx_unary(n, OP_identity, NULL, x) : NULL);
+}
+
+/* What stands around: `by_data` or, where that is NULL, `number`. */
+typedef struct PadValue {
+    double number;
+    Value *by_data;
+} PadValue;
+
+static void import_pad(OnnxNode *n, Pads *p, PadValue value) {
     Ranges r;
     const char *mode = attr_string(n, "mode", "constant");
     PadRule *rule = strcmp(mode, "constant") == 0 ? NULL : pad_rule(n, mode);
@@ -333,11 +357,15 @@ static void import_pad(OnnxNode *n, Pads *p, double value) {
         pad_by_rule(n, x, p, rule);
         return;
     }
+    if (value.by_data) {
+        pad_by_value(n, x, p, value.by_data);
+        return;
+    }
     int rank = x->type.shape.rank;
     Node *node = onnx_add(n, OP_pad, NULL, &x, 1);
     pad_attrs(node)->before = onnx_keep_ints(n, p->before, rank);
     pad_attrs(node)->after = onnx_keep_ints(n, p->after, rank);
-    pad_attrs(node)->value = value;
+    pad_attrs(node)->value = value.number;
     onnx_set_output(n, 0, onnx_done(n, node));
 }
 
@@ -352,27 +380,26 @@ void import_pad_2(OnnxNode *n) {
         return;
     spread_pads(n, &list, NULL, &p);
     if (!n->failed)
-        import_pad(n, &p, value);
+        import_pad(n, &p, (PadValue){.number = value});
 }
 
 /* The number to pad with, of x's type; 0 where it is absent. */
-static double pad_value(OnnxNode *n) {
-    if (!onnx_input(n, 2))
-        return 0;
-    const Tensor *t = onnx_const_input(n, 2, "padding value", FOLD_LIMIT);
-    if (!t)
-        return 0;
-    if (shape_elems(&t->shape) == 1 && t->dtype == onnx_input(n, 0)->type.dtype)
-        return tensor_f64(t, 0);
-    onnx_bad(n, "its padding value must be one number of the input's type");
-    return 0;
+static PadValue pad_value(OnnxNode *n) {
+    Value *v = onnx_input(n, 2);
+    if (v && (shape_elems(&v->type.shape) != 1 || v->type.dtype != onnx_input(n, 0)->type.dtype))
+        onnx_bad(n, "its padding value must be one number of the input's type");
+    if (n->failed || !v)
+        return (PadValue){0};
+    if (!onnx_is_known(n, 2))
+        return (PadValue){.by_data = onnx_scalar_input(n, 2, "value")};
+    return (PadValue){.number = onnx_number_input(n, 2, "padding value", 0)};
 }
 
 /* Pad-11, and with axes -18. */
 void import_pad_11(OnnxNode *n) {
     Ints list, axes;
     Pads p;
-    double value = pad_value(n);
+    PadValue value = pad_value(n);
     if (n->failed || !onnx_ints_input(n, 1, "pads", &list))
         return;
     bool some = onnx_input(n, 3) != NULL;

@@ -127,12 +127,24 @@ void import_clip_6(OnnxNode *n) {
     onnx_set_output(n, 0, onnx_clip(n, NULL, onnx_input(n, 0), min, max));
 }
 
+/* The larger, or the smaller, of x and a bound that depends on data. */
+static Value *bounded(OnnxNode *n, Op op, const char *part, Value *x, int i, const char *what) {
+    return onnx_input(n, i) ? onnx_binary(n, op, part, x, onnx_scalar_input(n, i, what)) : x;
+}
+
 /* Clip-11: bounds are inputs. */
 void import_clip_11(OnnxNode *n) {
+    Value *x = onnx_input(n, 0);
+    if (!onnx_same_dtype(n, 3))
+        return;
+    if (!onnx_is_known(n, 1) || !onnx_is_known(n, 2)) {
+        x = bounded(n, OP_max, onnx_input(n, 2) ? "above" : NULL, x, 1, "minimum");
+        onnx_set_output(n, 0, bounded(n, OP_min, NULL, x, 2, "maximum"));
+        return;
+    }
     double min = onnx_number_input(n, 1, "minimum", -INFINITY),
            max = onnx_number_input(n, 2, "maximum", INFINITY);
-    if (!n->failed && onnx_same_dtype(n, 3))
-        onnx_set_output(n, 0, onnx_clip(n, NULL, onnx_input(n, 0), min, max));
+    onnx_set_output(n, 0, n->failed ? NULL : onnx_clip(n, NULL, x, min, max));
 }
 
 /* ---- values that go through ------------------------------------------------------------------ */

@@ -318,6 +318,36 @@ static Value *resize_all(OnnxNode *n, Value *x, const ResizeAxis *a, const TapTa
     return x ? onnx_unary(n, OP_identity, NULL, x) : NULL;
 }
 
+/* Nearest neighbours that are no floats are gathered, axis by axis. */
+static Value *gather_axis(OnnxNode *n, Value *x, int axis, const TapTable *t, int64_t out,
+                          double outside) {
+    Shape across = {.rank = x->type.shape.rank};
+    for (int i = 0; i < across.rank; i++)
+        across.dim[i] = i == axis ? out : 1;
+    Tensor *at = tensor_new(&n->im->g->arena, DT_i64, SHAPE(out)),
+           *there = tensor_new(&n->im->g->arena, DT_bool, across);
+    bool all = true;
+    for (int64_t i = 0; i < out; i++) {
+        tensor_set_i64(at, i, t->index[i] < 0 ? 0 : t->index[i]);
+        tensor_set_i64(there, i, t->index[i] >= 0);
+        all &= t->index[i] >= 0;
+    }
+    x = onnx_gather_axis(n, "axis", x, axis, at);
+    if (all || !x)
+        return x;
+    return onnx_where(n, "resized", onnx_constant(n, "inside", there), x,
+                      onnx_scalar(n, "outside", x->type.dtype, outside));
+}
+
+static Value *gather_all(OnnxNode *n, Value *x, const ResizeAxis *a, const TapTable *t,
+                         double outside) {
+    int rank = x->type.shape.rank;
+    for (int i = 0; i < rank && x; i++)
+        if (!t[i].identity)
+            x = gather_axis(n, x, i, &t[i], a[i].out, outside);
+    return onnx_unary(n, OP_identity, NULL, x);
+}
+
 /* Integers are interpolated as f32, and what comes out loses its fraction. */
 static Value *resize_integers(OnnxNode *n, const ResizeAxis *a, const TapTable *t, double outside) {
     Value *x = onnx_cast(n, "floats", onnx_input(n, 0), DT_f32);
@@ -338,7 +368,7 @@ static void import_resized(OnnxNode *n, const ResizeMode *m, const ResizeAxis *a
     const Shape *s = onnx_shape(n, 0);
     TapTable t[MAX_RANK];
     Shape y = {.rank = s->rank};
-    bool as_floats = m->mode != NEAREST && !dtype_is_float(onnx_input(n, 0)->type.dtype);
+    bool floats = dtype_is_float(onnx_input(n, 0)->type.dtype);
     for (int i = 0; i < s->rank && !n->failed; i++) {
         check_axis(n, &a[i], i);
         y.dim[i] = a[i].out;
@@ -349,8 +379,9 @@ static void import_resized(OnnxNode *n, const ResizeMode *m, const ResizeAxis *a
         make_table(n, m, &a[i], &t[i]);
     if (!n->failed)
         onnx_set_output(n, 0,
-                        as_floats ? resize_integers(n, a, t, outside)
-                                  : resize_all(n, onnx_input(n, 0), a, t, outside));
+                        floats               ? resize_all(n, onnx_input(n, 0), a, t, outside)
+                        : m->mode == NEAREST ? gather_all(n, onnx_input(n, 0), a, t, outside)
+                                             : resize_integers(n, a, t, outside));
 }
 
 /* ---- arguments ------------------------------------------------------------------------------- */

@@ -275,6 +275,9 @@ static void test_pad_with_inputs(void **state) {
     g = with_x("1,3");
     add_op(&g, "Pad", "x,x", NULL);
     assert_fails(&g, 13, EXIT_UNSUPPORTED, "its pads must be constant");
+    g = with_x("1,3");
+    add_op(&g, "Pad", "x,x", NULL);
+    assert_fails(&g, 13, EXIT_UNSUPPORTED, "fix open dimensions with --dim");
 }
 
 /* ---- constants and chains of shape arithmetic ------------------------------------------------ */
