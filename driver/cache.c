@@ -49,13 +49,27 @@ static size_t padded(size_t bytes) {
 
 /* ---- the key --------------------------------------------------------------------------------- */
 
+/* A piece at a time, so that a large model isn't in memory twice. */
+static uint64_t hash_pieces(const MappedFile *f) {
+    enum { PIECE = 1 << 22 };
+    uint64_t hashes[2] = {0}; /* of what is before, of the piece */
+    for (size_t at = 0; at < f->size; at += PIECE) {
+        size_t rest = f->size - at;
+        MappedFile piece = {f->data + at, rest < PIECE ? rest : PIECE};
+        hashes[1] = hash_bytes(piece.data, piece.size);
+        hashes[0] = hash_bytes(hashes, sizeof hashes);
+        file_release(&piece);
+    }
+    return hashes[0];
+}
+
 /* Of a file's bytes; false where it can't be read. */
 static bool hash_file(const char *path, uint64_t *hash, uint64_t *size) {
     MappedFile f;
     Diag unsaid = {0};
     bool ok = file_map(&f, path, &unsaid);
     if (ok) {
-        *hash = hash_bytes(f.data, f.size);
+        *hash = hash_pieces(&f);
         *size = f.size;
         file_unmap(&f);
     }
