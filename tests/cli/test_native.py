@@ -7,6 +7,7 @@ import ctypes
 import json
 import os
 import platform
+import re
 import shutil
 import stat
 import struct
@@ -209,6 +210,16 @@ class Cache(Native):
             info = os.lstat(self.entry())
             self.assertTrue(stat.S_ISREG(info.st_mode))
             self.assertEqual(stat.S_IMODE(info.st_mode), 0o600)
+
+    def test_a_file_of_another_user(self):
+        if os.geteuid() != 0:
+            self.skipTest("only root gives files away")
+        self.cached()
+        os.chown(self.entry(), 65534, -1)
+        before = os.stat(self.entry()).st_ino
+        self.cached()
+        self.assertEqual(os.stat(self.entry()).st_uid, 0)
+        self.assertNotEqual(os.stat(self.entry()).st_ino, before)
 
     def make_link(self, path):
         os.rename(path, self.path("elsewhere"))
@@ -488,6 +499,31 @@ class Files(Native):
         self.shell("gcc", "-O1", "-nostdlib", "-static", "-ffreestanding", "-fno-stack-protector", "-Wl,-e,start",
                    "start.c", "net.o", "-o", "bare")
         self.shell(self.path("bare"))
+
+    STEPS = """#include "net.h"
+        static float x[3 * 12 * 12], y[20];
+        static _Alignas(64) unsigned char arena[NET_ARENA_BYTES];
+        int main(void) { return net_run(net_weights, x, y, arena); }
+        """
+
+    def test_debuggers_see_nodes(self):
+        """Steps bear the names of their ONNX nodes; their lines are those of net.loop.ir."""
+        self.check(OK, self.model, "-o", ".", "--name=net", "--emit=obj,loop-ir", "--weights=obj", "-g",
+                   "--target=generic")
+        self.assertEqual(self.symbols("net.o", "-u"), set())
+        self.assertRegex(self.shell("readelf", "--debug-dump=info", "net.o"), r"DW_AT_name +:.*: /stem/Conv\+")
+        self.write("main.c", self.STEPS.encode())
+        self.shell("gcc", "-std=c11", "main.c", "net.o", "-o", "steps")
+        source = self.read("net.loop.ir").decode().splitlines()
+        head = next(i for i, line in enumerate(source) if "step @stem_Conv" in line)
+        if shutil.which("gdb"):
+            trace = self.shell("gdb", "-nx", "-batch", "-ex", "break stem_Conv", "-ex", "run", "-ex", "bt", "./steps")
+            line = re.search(r"#0 +.*stem_Conv \(\) at (?:\./)?net\.loop\.ir:(\d+)", trace)
+            self.assertTrue(line and head < int(line[1]) <= len(source), trace)
+            self.assertRegex(trace, r"#1 .*net_body \(\) at")
+        if shutil.which("valgrind"):
+            self.shell("valgrind", "-q", "--tool=callgrind", "--callgrind-out-file=calls", "./steps")
+            self.assertRegex(self.read("calls").decode(), r"f[ln]=\(\d+\) \S*net\.loop\.ir[^$]*fn=\(\d+\) stem_Conv")
 
     def test_weights_inside(self):
         self.emit("shared", "--weights=obj", "--target=generic")
