@@ -6,8 +6,8 @@
 
 /* One of the two dimensions of all regions. */
 typedef struct RoiAxis {
-    int first; /* of the region's numbers x1, y1, x2, y2: where it begins */
-    int64_t image, cells, samples;
+    int first;                     /* of the region's numbers x1, y1, x2, y2: where it begins */
+    int64_t image, cells, samples; /* samples 0: as many as a cell is long, rounded up */
     double scale, offset;
     bool at_least_one; /* regions have a size of 1 or more */
 } RoiAxis;
@@ -21,6 +21,19 @@ static Value *edge(OnnxNode *n, const RoiAxis *a, int i) {
     return a->offset != 0 ? onnx_by_scalar(n, OP_sub, "shifted", x, a->offset) : x;
 }
 
+/* Where the regions begin, and how long their cells are: [regions, 1, 1]. */
+typedef struct Cells {
+    Value *start, *size;
+} Cells;
+
+static Cells cells_of(OnnxNode *n, const RoiAxis *a) {
+    Value *start = edge(n, a, a->first);
+    Value *size = onnx_binary(n, OP_sub, "size", edge(n, a, a->first + 2), start);
+    if (a->at_least_one)
+        size = onnx_by_scalar(n, OP_max, "size", size, 1);
+    return (Cells){start, onnx_by_scalar(n, OP_div, "cell", size, (double)a->cells)};
+}
+
 /* Where the points are, in sizes of a cell: [1, cells, samples]. */
 static Value *points_in_cells(OnnxNode *n, const RoiAxis *a, DType dt) {
     Tensor *t = onnx_new_tensor(n, dt, SHAPE(1, a->cells, a->samples));
@@ -31,13 +44,9 @@ static Value *points_in_cells(OnnxNode *n, const RoiAxis *a, DType dt) {
 
 /* [regions, cells, samples]: where the points are in the image. */
 static Value *points(OnnxNode *n, const RoiAxis *a, DType dt) {
-    Value *start = edge(n, a, a->first);
-    Value *size = onnx_binary(n, OP_sub, "size", edge(n, a, a->first + 2), start);
-    if (a->at_least_one)
-        size = onnx_by_scalar(n, OP_max, "size", size, 1);
-    Value *cell = onnx_by_scalar(n, OP_div, "cell", size, (double)a->cells);
-    return onnx_binary(n, OP_add, "at", start,
-                       onnx_binary(n, OP_mul, "steps", cell, points_in_cells(n, a, dt)));
+    Cells c = cells_of(n, a);
+    return onnx_binary(n, OP_add, "at", c.start,
+                       onnx_binary(n, OP_mul, "steps", c.size, points_in_cells(n, a, dt)));
 }
 
 /* [regions, 1, cells, image]: what each row or column weighs in a cell. A point weighs nothing from
@@ -65,6 +74,67 @@ static Value *weights(OnnxNode *n, const RoiAxis *a) {
     return onnx_reshape(n, "weights", w, &s);
 }
 
+/* ---- as many points as a cell is long -------------------------------------------------------- */
+
+/* How many they are depends on the region, so none is computed. Those between two neighbours of the
+ * image, j and j + 1, are first + k * step for lo <= k < hi; what each weighs is linear in its
+ * place, so together they weigh as much as hi - lo points at their mean. */
+typedef struct Line {
+    Value *first, *step; /* of a cell's points: [regions, cells, 1], [regions, 1, 1] */
+    Value *samples;      /* [regions, 1, 1]; regions without an inside have none */
+} Line;
+
+static Line line_of(OnnxNode *n, const RoiAxis *a, DType dt) {
+    const double shortest = 0x1p-14; /* of f16 too */
+    Cells c = cells_of(n, a);
+    Line l = {.samples = onnx_by_scalar(n, OP_max, "samples",
+                                        onnx_unary(n, OP_ceil, "points", c.size), 0)};
+    Value *count = onnx_by_scalar(n, OP_max, "count", l.samples, 1);
+    l.step = onnx_binary(n, OP_div, "step", c.size, count);
+    l.step = onnx_by_scalar(n, OP_max, "step", l.step, shortest);
+    Value *starts = onnx_binary(n, OP_mul, "starts", c.size, onnx_iota(n, "c", dt, a->cells, 3, 1));
+    Value *half = onnx_by_scalar(n, OP_mul, "half", l.step, 0.5);
+    l.first =
+        onnx_binary(n, OP_add, "first", onnx_binary(n, OP_add, "starts", c.start, starts), half);
+    return l;
+}
+
+/* The numbers -1, 0, ..., image: [1, 1, image + 2]. The last is a little more, as a point that is
+ * exactly there counts. */
+static Value *neighbours(OnnxNode *n, const RoiAxis *a, DType dt) {
+    Tensor *t = onnx_new_tensor(n, dt, SHAPE(1, 1, a->image + 2));
+    for (int64_t i = 0; t && i < a->image + 2; i++)
+        tensor_set_f64(t, i, (double)(i - 1) + (i > a->image ? 0x1p-10 : 0));
+    return t ? onnx_constant(n, "neighbours", t) : NULL;
+}
+
+/* [regions, 1, cells, image], as of `weights`. */
+static Value *weights_of_lines(OnnxNode *n, const RoiAxis *a) {
+    DType dt = onnx_input(n, 0)->type.dtype;
+    Line l = line_of(n, a, dt);
+    Value *j = neighbours(n, a, dt);
+    Value *k = onnx_binary(n, OP_div, "k", onnx_binary(n, OP_sub, "away", j, l.first), l.step);
+    k = onnx_by_scalar(n, OP_max, "k", onnx_unary(n, OP_ceil, "k", k), 0);
+    k = onnx_binary(n, OP_min, "k", k, l.samples);
+    Value *lo = onnx_slice_axis(n, "lo", k, 2, 0, a->image + 1, 1),
+          *hi = onnx_slice_axis(n, "hi", k, 2, 1, a->image + 1, 1);
+    Value *points = onnx_binary(n, OP_sub, "points", hi, lo);
+    Value *twice = onnx_by_scalar(n, OP_sub, "twice", onnx_binary(n, OP_add, "both", lo, hi), 1);
+    Value *middle =
+        onnx_binary(n, OP_mul, "middle", onnx_by_scalar(n, OP_mul, "mean", twice, 0.5), l.step);
+    Value *at = onnx_binary(n, OP_add, "at", l.first, middle);
+    at = onnx_clip(n, "near", at, 0, (double)(a->image - 1));
+    Value *behind =
+        onnx_binary(n, OP_sub, "behind", at, onnx_slice_axis(n, "j", j, 2, 0, a->image + 1, 1));
+    Value *up = onnx_binary(n, OP_mul, "up", points, behind); /* of what j + 1 weighs */
+    Value *down = onnx_binary(n, OP_sub, "down", points, up);
+    Value *w = onnx_binary(n, OP_add, "weights", onnx_slice_axis(n, "up", up, 2, 0, a->image, 1),
+                           onnx_slice_axis(n, "down", down, 2, 1, a->image, 1));
+    w = onnx_binary(n, OP_div, "weights", w, onnx_by_scalar(n, OP_max, "count", l.samples, 1));
+    Shape s = SHAPE(onnx_shape(n, 1)->dim[0], 1, a->cells, a->image);
+    return w ? onnx_reshape(n, "weights", w, &s) : NULL;
+}
+
 /* The image of each region. */
 static Value *images(OnnxNode *n) {
     Node *g = onnx_add(n, OP_gather, "images", (Value *[]){onnx_input(n, 0), onnx_input(n, 2)}, 2);
@@ -87,9 +157,6 @@ static void roi_align(OnnxNode *n, bool half_pixel) {
     double scale = attr_float(n, "spatial_scale", 1);
     if (strcmp(mode, "avg") != 0)
         onnx_unsupported(n, "its mode %s is not supported, only avg is", quoted(n->im, mode));
-    if (samples == 0)
-        onnx_unsupported(n, "as many points as the regions are large (sampling_ratio = 0) are not "
-                            "supported");
     if (height < 1 || height > MOST || width < 1 || width > MOST || samples < 0 || samples > MOST)
         onnx_bad(n, "its output is %lldx%lld of %lld points", (long long)height, (long long)width,
                  (long long)samples);
@@ -100,7 +167,8 @@ static void roi_align(OnnxNode *n, bool half_pixel) {
     x.first = 0;
     x.image = s->dim[3];
     x.cells = width;
-    Value *rows = weights(n, &y), *columns = weights(n, &x), *image = images(n);
+    Value *(*of)(OnnxNode *, const RoiAxis *) = samples ? weights : weights_of_lines;
+    Value *rows = of(n, &y), *columns = of(n, &x), *image = images(n);
     columns = onnx_transpose(n, "columns", columns, (const int64_t[]){0, 1, 3, 2});
     Value *part = n->failed ? NULL : onnx_matmul(n, "by_rows", rows, image);
     onnx_set_output(n, 0, part ? onnx_matmul(n, NULL, part, columns) : NULL);

@@ -88,6 +88,30 @@ static void test_points_outside(void **state) {
     assert_aligned(&g, 10, D(50, 51, 0, 0));
 }
 
+/* Without a number of them, a cell has as many points as it is long: 2 columns by 1 row, and then
+ * 2.5 by 1.5, which is 3 by 2. */
+static void test_points_by_size(void **state) {
+    (void)state;
+    Buf attrs = {0}, g = align(NULL, NULL, F(1, 1, 5, 3), &attrs);
+    assert_aligned(&g, 10, D(17, 19, 27, 29));
+    g = align(NULL, NULL, F(1.5f, 1.5f, 6.5f, 4.5f), &attrs);
+    assert_aligned(&g, 16, D(19.75, 22.25, 34.75, 37.25));
+    g = align(NULL, NULL, F(2, 3, 2, 3), &attrs); /* one of a pixel, then none */
+    assert_aligned(&g, 10, D(34.75, 35.25, 39.75, 40.25));
+    g = align(NULL, NULL, F(2, 3, 2, 3), &attrs);
+    assert_aligned(&g, 16, D(0, 0, 0, 0));
+}
+
+/* Of columns -2.5 to -0.5 two points are more than a pixel outside, and one is at the edge. Of rows
+ * 4, 5 and 6, 7 the third one counts as at the edge, and the last one for nothing. */
+static void test_points_by_size_outside(void **state) {
+    (void)state;
+    Buf attrs = {0}, g = align(NULL, NULL, F(-3, 0, 3, 2), &attrs);
+    assert_aligned(&g, 10, D(5 / 3., 6.5, 15 / 3., 16.5));
+    g = align(NULL, NULL, F(0.5f, 4, 4.5f, 8), &attrs);
+    assert_aligned(&g, 16, D(46, 48, 25.5, 26.5));
+}
+
 /* Each region is of the image that its index names. */
 static void test_images(void **state) {
     (void)state;
@@ -105,8 +129,6 @@ static void test_what_is_refused(void **state) {
     (void)state;
     Buf attrs = {0}, g = align("mode", "max", F(0, 0, 1, 1), &attrs);
     assert_fails(&g, 16, EXIT_UNSUPPORTED, "its mode \"max\" is not supported");
-    g = align(NULL, NULL, F(0, 0, 1, 1), &attrs);
-    assert_fails(&g, 16, EXIT_UNSUPPORTED, "sampling_ratio = 0");
     with_int(&attrs, "sampling_ratio", 100000);
     g = align(NULL, NULL, F(0, 0, 1, 1), &attrs);
     assert_fails(&g, 16, EXIT_BAD_MODEL, "100000 points");
@@ -123,9 +145,14 @@ static void test_what_is_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cells),         cmocka_unit_test(test_scale),
-        cmocka_unit_test(test_small_regions), cmocka_unit_test(test_points_outside),
-        cmocka_unit_test(test_images),        cmocka_unit_test(test_what_is_refused),
+        cmocka_unit_test(test_cells),
+        cmocka_unit_test(test_scale),
+        cmocka_unit_test(test_small_regions),
+        cmocka_unit_test(test_points_outside),
+        cmocka_unit_test(test_images),
+        cmocka_unit_test(test_points_by_size),
+        cmocka_unit_test(test_points_by_size_outside),
+        cmocka_unit_test(test_what_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
