@@ -1,8 +1,11 @@
 /* llvm_merge.c: the objects of a module's parts as one object, as `ld -r` makes it.
  *
  * Sections of a kind follow each other in the order of the objects, with their relocations. Hidden
- * symbols, by which the parts know each other, become local. The objects are LLVM's own, of ELF in
- * 64 bits and for this machine's byte order: one that is not as those are is our fault. */
+ * symbols, by which the parts know each other, become local. Labels (.LCPI0_0), which many of the
+ * objects have, get the number of theirs: not all that load an object tell local symbols of one
+ * name apart. RuntimeDyld, which the JIT of LLVM 16 and 17 has, does not. The objects are LLVM's
+ * own, of ELF in 64 bits and for this machine's byte order: one that is not as those are is our
+ * fault. */
 #include <elf.h>
 
 #include <string.h>
@@ -177,8 +180,14 @@ static Elf64_Section section_number(const Merge *m, const Section *s) {
     return (Elf64_Section)(i + 1);
 }
 
-static Symbol *defined_symbol(Merge *m, const Object *o, const Elf64_Sym *s) {
+static const char *symbol_name(Merge *m, const Object *o, const Elf64_Sym *s) {
     const char *name = o->names + s->st_name;
+    bool label = !strncmp(name, ".L", 2);
+    return label ? arena_printf(&m->arena, "%s.%d", name, (int)(o - m->objects)) : name;
+}
+
+static Symbol *defined_symbol(Merge *m, const Object *o, const Elf64_Sym *s) {
+    const char *name = symbol_name(m, o, s);
     Elf64_Sym r = *s;
     bool local = ELF64_ST_BIND(s->st_info) == STB_LOCAL;
     r.st_name = put_name(m, name);

@@ -368,6 +368,8 @@ class Files(Native):
             self.assertLessEqual({kind for _, kind in symbols}, {"T", "t", "r", "R"}, symbols)
             self.assertEqual({name for name, kind in symbols if kind == "T"},
                              {"net_run", "net_run_parallel", "net_check_weights"})
+            names = [line.split()[-1] for line in self.shell("nm", "out/net.o").splitlines()]
+            self.assertEqual(len(names), len(set(names)))  # all loaders tell them apart
             sections = self.shell("readelf", "-SW", "out/net.o")
             self.assertRegex(sections, r"\.note\.GNU-stack +PROGBITS +\S+ \S+ 0+ 00 +0 ")
             for line in sections.splitlines():
