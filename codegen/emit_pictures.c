@@ -44,9 +44,10 @@ static void put_fit(CPrinter *p, Buf *b) {
 }
 
 void c_take_pictures(Arena *a, CNames *file, const char *name) {
-    static const char *const own[] = {"rt_filter",      "rt_fit_pictures",       "rt_picture",
-                                      "rt_run_picture", "rt_kernel_used",        "rt_geometry_used",
-                                      "RT_MAX_SIDE",    "RT_PICTURE_ARENA_BYTES"};
+    static const char *const own[] = {
+        "rt_filter",        "rt_fit_picture", "rt_fit_pictures",
+        "rt_picture",       "rt_run_picture", "rt_kernel_used",
+        "rt_geometry_used", "RT_MAX_SIDE",    "RT_PICTURE_ARENA_BYTES"};
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
         c_names_take(a, file, renamed(a, own[i], strlen(own[i]), name));
     for (const char *s = fit_text(); *s; s++) {

@@ -10,7 +10,16 @@ enum { BLOCK = 64 };
 
 /* ---- fit.loop.ir ----------------------------------------------------------------------------- */
 
-/* Builds its kernels; returns @fit, the last one. */
+/* rt_taps becomes NAME_taps, which no kernel or step of the model is called: c_take_pictures. */
+static void rename_kernels(LBuilder *x, const LBuilder *fit) {
+    for (size_t i = 0; i + 1 < fit->c->funcs.len; i++) {
+        const char *name = fit->c->funcs.data[i]->name;
+        const char *new = arena_printf(&x->arena, "%s_%s", x->c->info->name, name + strlen("rt_"));
+        LLVMSetValueName2(map_get(&fit->functions, name), new, strlen(new));
+    }
+}
+
+/* Builds its kernels; returns @rt_fit_picture, the last one. */
 static LLVMValueRef fit_kernels(LBuilder *x) {
     static const EmitInfo info = {.name = "fit"};
     const char *text = (const char *)fit_loop_ir;
@@ -26,6 +35,7 @@ static LLVMValueRef fit_kernels(LBuilder *x) {
     fit.whole = true;
     fit.debug = NULL;
     llvm_functions(&fit, 0, c.funcs.len - 1); /* without the body of run */
+    rename_kernels(x, &fit);
     LLVMValueRef f = map_get(&fit.functions, c.funcs.data[c.funcs.len - 2]->name);
     arena_free(&fit.arena);
     arena_free(&c.arena);
@@ -70,7 +80,8 @@ static LLVMValueRef facts(LBuilder *x, const Shape *s) {
     for (size_t i = 0; i < FACTS; i++)
         words[i] = llvm_size(x, values[i]);
     LLVMValueRef array = LLVMConstArray(llvm_int(x, 64), words, FACTS);
-    LLVMValueRef v = LLVMAddGlobal(x->module, LLVMTypeOf(array), "fit_facts");
+    LLVMValueRef v = LLVMAddGlobal(x->module, LLVMTypeOf(array),
+                                   arena_printf(&x->arena, "%s_geometry_used", x->c->info->name));
     LLVMSetLinkage(v, LLVMInternalLinkage);
     LLVMSetGlobalConstant(v, true);
     LLVMSetInitializer(v, array);
@@ -130,8 +141,8 @@ static void count_to(LBuilder *x, const Counting *c, int64_t n) {
     llvm_at(x, end);
 }
 
-/* Calls @fit for each picture of the array; returns `refused` where one can't be taken. `input`:
- * where what NAME_run takes lies, in `memory`, which is scratch before. */
+/* Calls @rt_fit_picture for each picture of the array; returns `refused` where one can't be taken.
+ * `input`: where what NAME_run takes lies, in `memory`, which is scratch before. */
 static void fit_pictures(LBuilder *x, LLVMValueRef fit, LLVMValueRef known, LLVMValueRef pictures,
                          LLVMValueRef memory, const Shape *s, int refused) {
     LLVMTypeRef i64 = llvm_int(x, 64);
