@@ -47,7 +47,7 @@ void import_cum_prod(OnnxNode *n) {
 /* ---- ReverseSequence ------------------------------------------------------------------------- */
 
 /* For element [time, batch] of the result, the row of x that it is, as one list. */
-static Tensor *reversed_rows(OnnxNode *n, const Tensor *lengths, int64_t times, int64_t batch) {
+static Tensor *known_rows(OnnxNode *n, const Tensor *lengths, int64_t times, int64_t batch) {
     Tensor *t = onnx_new_tensor(n, DT_i64, SHAPE(times * batch));
     for (int64_t b = 0; b < batch && t; b++) {
         int64_t length = tensor_i64(lengths, b);
@@ -62,6 +62,27 @@ static Tensor *reversed_rows(OnnxNode *n, const Tensor *lengths, int64_t times, 
     return t;
 }
 
+/* The same of lengths that depend on data: beyond what there is they end there. */
+static Value *rows_by_data(OnnxNode *n, int64_t times, int64_t batch) {
+    Value *lengths = onnx_clip(n, "lengths", onnx_input(n, 1), 0, (double)times);
+    Value *time = onnx_iota(n, "time", DT_i64, times, 2, 0);
+    Value *behind = onnx_by_scalar(n, OP_add, "behind", time, 1);
+    Value *row = onnx_where(n, "row", onnx_binary(n, OP_less, "inside", time, lengths),
+                            onnx_binary(n, OP_sub, "back", lengths, behind), time);
+    row = onnx_binary(n, OP_add, "index", onnx_by_scalar(n, OP_mul, "rows", row, (double)batch),
+                      onnx_iota(n, "b", DT_i64, batch, 2, 1));
+    const Shape list = SHAPE(times * batch);
+    return row ? onnx_reshape(n, "index", row, &list) : NULL;
+}
+
+static Value *reversed_rows(OnnxNode *n, int64_t times, int64_t batch) {
+    if (!onnx_is_known(n, 1))
+        return rows_by_data(n, times, batch);
+    const Tensor *lengths = onnx_const_input(n, 1, "sequence_lens", FOLD_LIMIT);
+    Tensor *t = lengths ? known_rows(n, lengths, times, batch) : NULL;
+    return t ? onnx_constant(n, "index", t) : NULL;
+}
+
 /* ReverseSequence-10: the first elements of each sequence in reverse, the others as they are. */
 void import_reverse_sequence(OnnxNode *n) {
     int64_t batch_axis = attr_int(n, "batch_axis", 1), time_axis = attr_int(n, "time_axis", 0);
@@ -70,9 +91,9 @@ void import_reverse_sequence(OnnxNode *n) {
     if ((batch_axis != 0 && batch_axis != 1) || time_axis != 1 - batch_axis || s.rank < 2)
         onnx_bad(n, "its batch and time axes must be 0 and 1, they are %lld and %lld",
                  (long long)batch_axis, (long long)time_axis);
-    const Tensor *lengths = n->failed ? NULL : onnx_const_input(n, 1, "sequence_lens", FOLD_LIMIT);
-    if (lengths && (lengths->dtype != DT_i64 || lengths->shape.rank != 1 ||
-                    lengths->shape.dim[0] != s.dim[batch_axis]))
+    const Type *lengths = &onnx_input(n, 1)->type;
+    if (!n->failed && (lengths->dtype != DT_i64 || lengths->shape.rank != 1 ||
+                       lengths->shape.dim[0] != s.dim[batch_axis]))
         onnx_bad(n, "its sequence_lens must be one int64 for each sequence");
     if (n->failed)
         return;
@@ -82,12 +103,8 @@ void import_reverse_sequence(OnnxNode *n) {
     if (time_axis == 1)
         x = onnx_transpose(n, "by_time", x, swap);
     Shape by_time = x->type.shape, rows = onnx_flat(&by_time, 2);
-    Tensor *index = reversed_rows(n, lengths, by_time.dim[0], by_time.dim[1]);
-    if (!index)
-        return;
-    x = onnx_reshape(n, "rows", x, &rows);
-    Node *g =
-        onnx_add(n, OP_gather, "reversed", (Value *[]){x, onnx_constant(n, "index", index)}, 2);
-    Value *y = onnx_reshape(n, time_axis ? "by_time" : NULL, onnx_done(n, g), &by_time);
+    Value *index = reversed_rows(n, by_time.dim[0], by_time.dim[1]);
+    Value *y = onnx_binary(n, OP_gather, "reversed", onnx_reshape(n, "rows", x, &rows), index);
+    y = onnx_reshape(n, time_axis ? "by_time" : NULL, y, &by_time);
     onnx_set_output(n, 0, time_axis ? onnx_transpose(n, NULL, y, swap) : y);
 }

@@ -153,6 +153,15 @@ static void test_reverse_sequence(void **state) {
     add_ints(&g, "n", "3,2");
     add_op(&g, "ReverseSequence", "x,n", &attrs);
     assert_fails(&g, 10, EXIT_BAD_MODEL, "batch and time axes");
+    g = with_x("3,4"); /* by data: what is to be reversed says how much of it */
+    with_ints(&attrs, "axes", "0");
+    with_int(&attrs, "keepdims", 0);
+    add_node(&g, "ReduceMax", "x", "m", &attrs);
+    with_int(&attrs, "to", ONNX_INT64);
+    add_node(&g, "Cast", "m", "n", &attrs);
+    add_op(&g, "ReverseSequence", "x,n", NULL);
+    assert_values(&g, 13, F(3, 2, 1, 9, 1, 0, -1, 7, 2, 1, 0, 8), "f32[3,4]",
+                  D(2, 0, 1, 8, 1, 2, -1, 7, 3, 1, 0, 9));
 }
 
 static void test_hardmax(void **state) {
