@@ -153,6 +153,15 @@ static bool start_pool(Session *s) {
     return false;
 }
 
+/* A table of nothing would leave the user to wonder. */
+static void warn_of_silence(const Session *s) {
+    if (s->task != TASK_OTHER || s->o->output_dir)
+        return;
+    diag_warning(s->diag, s->m->path, "what the model gives is no classes, boxes or mask");
+    diag_note(s->diag, "outputs", "%zu, that aren't shown", s->m->outputs.len);
+    diag_note(s->diag, "help", "--output-dir=DIR writes them, as .npy");
+}
+
 void run_pictures(effnetc_model *m, const char *model, const PictureRun *o,
                   const rt_labels *labels) {
     Session s = {.m = m, .o = o, .labels = labels, .diag = m->diag};
@@ -167,6 +176,7 @@ void run_pictures(effnetc_model *m, const char *model, const PictureRun *o,
         all_batches(&s);
         runner_close(&s.runner);
         report_close(s.report, m->diag);
+        warn_of_silence(&s);
     }
     rt_pool_free(s.pool);
 }

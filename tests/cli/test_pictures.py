@@ -27,6 +27,13 @@ CLASSES = """graph @g(%x: f32[1,3,8,8]) -> f32[1,3] {
   return %y
 }
 """
+# What a backbone gives.
+FEATURES = """graph @g(%x: f32[1,3,8,8]) -> (f32[1,3,8,8], f32[1,3]) {
+  %y = relu %x : f32[1,3,8,8]
+  %z = reduce_mean %x {axes=[2, 3], keepdims=false} : f32[1,3]
+  return %y, %z
+}
+"""
 # Two boxes, whatever the picture.
 BOXES = """graph @g(%x: f32[1,3,8,8]) -> f32[3,6] {
   const @zero : f32[] = [0]
@@ -209,6 +216,13 @@ class Pictures(Workplace):
         self.check(OK, model, a, b, "--output-dir=out", *self.interp)
         self.assertEqual(onnx.read_npy(self.read("out/x.0.npy")), [1, 3, 2])
         self.assertEqual(onnx.read_npy(self.read("out/x-2.0.npy")), [4, 5, 6])
+
+    def test_outputs_that_nothing_is_made_of(self):
+        model = self.write("m.ir", FEATURES)
+        a = self.ppm("x.ppm", 8, 8, (1, 3, 2))
+        self.check(OK, model, a, *self.interp, says=["no classes, boxes or mask", "--output-dir"])
+        self.check(OK, model, a, "--output-dir=out", *self.interp)
+        self.assertEqual(onnx.read_npy(self.read("out/x.1.npy")), [1, 3, 2])
 
     # ---- how pictures are prepared ----
 
