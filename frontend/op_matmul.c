@@ -190,6 +190,18 @@ static Value *with_axis(OnnxNode *n, const char *part, Value *x, int axis) {
     return onnx_reshape(n, part, x, &s);
 }
 
+/* How many elements there are after broadcasting, none of the dimensions being 0; -1: too many. */
+static int64_t broadcast_elems(const Shape *a, const Shape *b) {
+    int64_t elems = 1;
+    for (int i = 1; i <= a->rank || i <= b->rank; i++) {
+        int64_t x = i <= a->rank ? a->dim[a->rank - i] : 1,
+                y = i <= b->rank ? b->dim[b->rank - i] : 1;
+        if (!checked_mul(elems, x > y ? x : y, &elems))
+            return -1;
+    }
+    return elems;
+}
+
 /* Of integers, modulo 2^bits as elsewhere: all products of rows [..., M, K, 1] and columns
  * [..., 1, K, N], summed over K. A vector has no M, or no N, and neither has the result. */
 static Value *integer_product(OnnxNode *n, Value *x, Value *w) {
@@ -199,10 +211,13 @@ static Value *integer_product(OnnxNode *n, Value *x, Value *w) {
         w = with_axis(n, "columns", w, w->type.shape.rank - 2);
     if (!vector)
         x = with_axis(n, "rows", x, x->type.shape.rank);
-    Value *all = n->failed ? NULL : onnx_binary(n, OP_mul, "products", x, w);
-    if (all && shape_elems(&all->type.shape) > MOST)
+    if (n->failed)
+        return NULL;
+    int64_t terms = broadcast_elems(&x->type.shape, &w->type.shape);
+    if (terms < 0 || terms > MOST)
         onnx_unsupported(n, "products of integers have %d terms at most", MOST);
-    if (!all || n->failed)
+    Value *all = n->failed ? NULL : onnx_binary(n, OP_mul, "products", x, w);
+    if (!all)
         return NULL;
     Node *sum = onnx_add(n, OP_reduce_sum, NULL, &all, 1);
     int64_t k = all->type.shape.rank - (vector ? 1 : 2);

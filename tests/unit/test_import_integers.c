@@ -80,6 +80,11 @@ static void test_products(void **state) {
     add_ints(&g, "v", "1,2,3");
     add_op(&g, "MatMul", "i,v", NULL);
     assert_fails(&g, 13, EXIT_BAD_MODEL, "differ in length");
+    g = with_x("3000,3000");
+    with_int(&to, "to", ONNX_INT64);
+    add_node(&g, "Cast", "x", "i", &to);
+    add_op(&g, "MatMul", "i,i", NULL);
+    assert_fails(&g, 13, EXIT_UNSUPPORTED, "terms at most");
 }
 
 /* With two places outside where a region reaches beyond the end. */
