@@ -556,18 +556,20 @@ Value *onnx_dense(OnnxNode *n, const char *part, Value *x, Value *w);
 Value *onnx_average_pool(OnnxNode *n, const char *part, Value *x);
 Value *onnx_global_average_pool(OnnxNode *n, const char *part, Value *x);
 
-/* Integers as floats, and what their sizes are at most. */
+/* Integers as floats, none below lo or above hi; 0 is between them. */
 typedef struct IntegerFactor {
     Value *v;
-    double most;
+    double lo, hi;
 } IntegerFactor;
 
-/* The largest |x - zero|, for x of any integers of its type; zero may be NULL. */
-double onnx_largest_size(OnnxNode *n, const Value *x, Value *zero);
-/* As onnx_conv and onnx_matmul, exactly: f32 or, where that can't hold the sums, int32. The bias is
- * int32, or NULL. */
-Value *onnx_integer_conv(OnnxNode *n, const IntegerFactor *x, const IntegerFactor *w, Value *bias);
-Value *onnx_integer_matmul(OnnxNode *n, const IntegerFactor *a, const IntegerFactor *b);
+/* `shifted`, which is x - zero as f32, for x of any integers of its type; zero may be NULL. */
+IntegerFactor onnx_integer_factor(OnnxNode *n, const Value *x, Value *zero, Value *shifted);
+/* As onnx_conv and onnx_matmul, exactly: f32 or, where that can't hold the sums, int32. With
+ * `rounded` f32 also where a sum needs to be rounded once. The bias is int32, or NULL. */
+Value *onnx_integer_conv(OnnxNode *n, const IntegerFactor *x, const IntegerFactor *w, Value *bias,
+                         bool rounded);
+Value *onnx_integer_matmul(OnnxNode *n, const IntegerFactor *a, const IntegerFactor *b,
+                           bool rounded);
 
 /* x [images, channels, ...] between its elements, by lines, with zeros outside: at places at[axis],
  * [images, points, 1], counted in elements; [images, points, channels]. */

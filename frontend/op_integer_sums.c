@@ -1,7 +1,8 @@
 /* op_integer_sums.c: sums of products of integers, exactly, by convolutions and matrix products of
  * f32. That holds integers of up to 2^24: where the sums of all channels could be larger, they are
- * made of some channels at a time, and these sums are added as int32. What the weights are decides,
- * where they are known. */
+ * made of some channels at a time. A caller who wants the result as f32 gets two such sums added as
+ * f32, which rounds as the conversion of an int32 would; others are added as int32. What the
+ * weights are decides, where they are known. */
 #include "frontend/import.h"
 
 #include <math.h>
@@ -9,44 +10,62 @@
 static const double EXACT = 0x1p24;
 enum { MOST_CHUNKS = 64 };
 
-double onnx_largest_size(OnnxNode *n, const Value *x, Value *zero) {
+IntegerFactor onnx_integer_factor(OnnxNode *n, const Value *x, Value *zero, Value *shifted) {
     DType dt = x->type.dtype;
-    double lo = dtype_min(dt), hi = dtype_max(dt), most = 0;
+    double lo = dtype_min(dt), hi = dtype_max(dt);
     const Tensor *z = zero ? graph_fold_value(n->im->g, zero, FOLD_LIMIT) : NULL;
+    IntegerFactor f = {.v = shifted};
     if (zero && !z)
-        return hi - lo;
+        return (IntegerFactor){shifted, lo - hi, hi - lo};
     for (int64_t i = 0; i < (z ? shape_elems(&z->shape) : 1); i++) {
         double at = z ? tensor_f64(z, i) : 0;
-        most = fmax(most, fmax(hi - at, at - lo));
+        f.lo = fmin(f.lo, lo - at);
+        f.hi = fmax(f.hi, hi - at);
     }
-    return most;
+    return f;
 }
 
-/* Runs of channels, or of rows, whose sums are exact: run i ends before end[i]. */
+/* Between which numbers a sum stays, whatever the order of its terms. */
+typedef struct Span {
+    double lo, hi;
+} Span;
+
+static Span span_sum(Span a, Span b) {
+    return (Span){a.lo + b.lo, a.hi + b.hi};
+}
+
+static Span span_product(Span a, Span b) {
+    double p = a.lo * b.lo, q = a.lo * b.hi, r = a.hi * b.lo, t = a.hi * b.hi;
+    return (Span){fmin(fmin(p, q), fmin(r, t)), fmax(fmax(p, q), fmax(r, t))};
+}
+
+static bool is_exact(Span s) {
+    return -EXACT <= s.lo && s.hi <= EXACT;
+}
+
+/* A number that is added to a sum, or is not there yet. */
+static Span span_of(double x) {
+    return (Span){fmin(x, 0), fmax(x, 0)};
+}
+
+/* Runs of channels, or of rows, whose sums are exact: run i ends before end[i]. The sums of the
+ * last one stay within `last`: each, or all where there is one. */
 typedef struct Chunks {
     int count;
     int64_t end[MOST_CHUNKS];
+    Span *last;
+    int64_t sums;
 } Chunks;
 
-/* The sizes of sums so far, for each of `sums` results. */
-typedef struct Bounds {
-    double *size;
-    int64_t sums;
-} Bounds;
-
-static Bounds new_bounds(OnnxNode *n, int64_t sums) {
-    return (Bounds){ARENA_ARRAY(&n->im->arena, sums + 1, double), sums};
-}
-
-/* Ends the run before element k, unless all `sizes` fit into the sums; false where there is no
+/* Ends the run before element k, unless all `more` fit into the sums; false where there is no
  * room. */
-static bool add_to_run(Chunks *c, Bounds *b, const double *sizes, int64_t k) {
+static bool add_to_run(Chunks *c, Span *sum, const Span *more, int64_t sums, int64_t k) {
     bool fits = true;
-    for (int64_t i = 0; i < b->sums; i++)
-        fits &= b->size[i] + sizes[i] <= EXACT;
-    for (int64_t i = 0; i < b->sums; i++) {
-        b->size[i] = fits ? b->size[i] + sizes[i] : sizes[i];
-        if (b->size[i] > EXACT)
+    for (int64_t i = 0; i < sums; i++)
+        fits &= is_exact(span_sum(sum[i], more[i]));
+    for (int64_t i = 0; i < sums; i++) {
+        sum[i] = fits ? span_sum(sum[i], more[i]) : more[i];
+        if (!is_exact(sum[i]))
             return false;
     }
     if (!fits && c->count == MOST_CHUNKS - 1)
@@ -56,14 +75,6 @@ static bool add_to_run(Chunks *c, Bounds *b, const double *sizes, int64_t k) {
     return true;
 }
 
-static double largest_of(OnnxNode *n, Value *bias) {
-    const Tensor *t = bias ? graph_fold_value(n->im->g, bias, FOLD_LIMIT_WEIGHTS) : NULL;
-    double most = bias && !t ? EXACT : 0;
-    for (int64_t i = 0; t && i < shape_elems(&t->shape); i++)
-        most = fmax(most, fabs(tensor_f64(t, i)));
-    return most;
-}
-
 /* w as [outer][count][inner] of sums [outer, inner], or as [outer][count] blocks of `inner` terms
  * of sums [outer]: how it lies. */
 typedef struct Terms {
@@ -71,42 +82,47 @@ typedef struct Terms {
     bool summed; /* inner elements are terms of one sum */
 } Terms;
 
-/* The runs of w's elements along `count`, whose factors have sizes of up to `most` and, where w
- * isn't known, w_most. `start` is the size of what is added besides. */
-static bool plan(OnnxNode *n, Value *w, const Terms *t, double most, double w_most, double start,
+/* The runs of w's elements along `count`. Where it isn't known, the factors tell its span. */
+static bool plan(OnnxNode *n, const IntegerFactor *x, const IntegerFactor *w, const Terms *t,
                  Chunks *c) {
-    const Tensor *known = graph_fold_value(n->im->g, w, FOLD_LIMIT_WEIGHTS);
+    const Tensor *known = graph_fold_value(n->im->g, w->v, FOLD_LIMIT_WEIGHTS);
     int64_t sums = !known ? 1 : t->summed ? t->outer : t->outer * t->inner;
-    Bounds b = new_bounds(n, sums);
-    double *sizes = ARENA_ARRAY(&n->im->arena, sums + 1, double);
+    Span *sum = ARENA_ARRAY(&n->im->arena, sums + 1, Span);
+    Span *more = ARENA_ARRAY(&n->im->arena, sums + 1, Span);
+    Span of_x = {x->lo, x->hi}, unknown = span_product(of_x, (Span){w->lo, w->hi});
+    double terms = (double)(t->summed ? t->inner : 1);
     *c = (Chunks){0};
-    for (int64_t i = 0; i < sums; i++)
-        b.size[i] = start;
     for (int64_t k = 0; k < t->count; k++) {
         for (int64_t i = 0; i < sums; i++)
-            sizes[i] = known ? 0 : most * w_most * (double)(t->summed ? t->inner : 1);
+            more[i] = known ? (Span){0} : (Span){unknown.lo * terms, unknown.hi * terms};
         for (int64_t o = 0; known && o < t->outer; o++)
-            for (int64_t j = 0; j < t->inner; j++)
-                sizes[t->summed ? o : o * t->inner + j] +=
-                    most * fabs(tensor_f64(known, (o * t->count + k) * t->inner + j));
-        if (!add_to_run(c, &b, sizes, k)) {
+            for (int64_t j = 0; j < t->inner; j++) {
+                double by = tensor_f64(known, (o * t->count + k) * t->inner + j);
+                Span *s = &more[t->summed ? o : o * t->inner + j];
+                *s = span_sum(*s, span_product(of_x, (Span){by, by}));
+            }
+        if (!add_to_run(c, sum, more, sums, k)) {
             onnx_unsupported(n, "its sums are too large to be exact");
             return false;
         }
     }
     c->end[c->count++] = t->count;
+    c->last = sum;
+    c->sums = sums;
     return true;
 }
 
 /* ---- convolutions ---------------------------------------------------------------------------- */
 
-/* Says that the convolution which y comes from must be exact. */
+/* Says that the sums which y is must be exact. */
 static Value *exactly(Value *y) {
     Node *c = y ? y->def : NULL;
-    while (c && c->op != OP_conv2d)
+    while (c && c->op != OP_conv2d && c->op != OP_dense && c->op != OP_matmul)
         c = node_in(c, 0)->def;
-    if (c)
+    if (c && c->op == OP_conv2d)
         conv_attrs(c)->exact = true;
+    else if (c && c->op == OP_dense)
+        dense_attrs(c)->exact = true;
     return y;
 }
 
@@ -123,50 +139,96 @@ static Value *channels_of(OnnxNode *n, Value *x, int64_t groups, int64_t first, 
     return onnx_reshape(n, "channels", onnx_slice_axis(n, "channels", x, 2, first, count, 1), &s);
 }
 
-/* The sum of what is there so far, which may be NULL, and y, as int32. */
-static Value *added(OnnxNode *n, Value *sum, Value *y) {
-    y = y && y->type.dtype != DT_i32 ? onnx_cast(n, "part", y, DT_i32) : y;
+/* The sum of what is there so far, which may be NULL, and y: as f32, or as int32. */
+static Value *added(OnnxNode *n, Value *sum, Value *y, bool floats) {
+    y = y && !floats && y->type.dtype != DT_i32 ? onnx_cast(n, "part", y, DT_i32) : y;
     return sum ? onnx_binary(n, OP_add, "sum", sum, y) : y;
 }
 
-/* A bias [M] as [M, 1, ...], for images of `space` dimensions. */
-static Value *bias_of_planes(OnnxNode *n, Value *bias, int space) {
-    Shape s = bias->type.shape;
+/* One number a channel, [M], as [M, 1, ...]: for images of `space` dimensions. */
+static Value *by_planes(OnnxNode *n, Value *v, int space) {
+    Shape s = v->type.shape;
     for (int i = 0; i < space && s.rank < MAX_RANK; i++)
         s.dim[s.rank++] = 1;
-    return onnx_reshape(n, "bias", bias, &s);
+    return onnx_reshape(n, "planes", v, &s);
 }
 
-Value *onnx_integer_conv(OnnxNode *n, const IntegerFactor *x, const IntegerFactor *w, Value *bias) {
+/* A bias as the sum of two f32: `low` starts the sums of the last run, which stay exact, `high` is
+ * added to them. Either may be NULL. */
+typedef struct Bias {
+    Value *low, *high;
+} Bias;
+
+/* False where a bias isn't known, or where its sums may be no int32. */
+static bool split_bias(OnnxNode *n, Value *bias, const Chunks *c, Bias *out) {
+    *out = (Bias){0};
+    if (!bias)
+        return true;
+    const Tensor *t = graph_fold_value(n->im->g, bias, FOLD_LIMIT_WEIGHTS);
+    int64_t count = t ? shape_elems(&t->shape) : 0;
+    if (!t || (c->sums > 1 && c->sums != count))
+        return false;
+    Tensor *low = onnx_new_tensor(n, DT_f32, t->shape),
+           *high = onnx_new_tensor(n, DT_f32, t->shape);
+    bool any = false;
+    for (int64_t i = 0; i < count; i++) {
+        double b = tensor_f64(t, i), rest = b;
+        if (fabs(b) > 0x1p30)
+            return false;
+        if (!is_exact(span_sum(c->last[c->sums > 1 ? i : 0], span_of(b))))
+            rest = b - 256 * nearbyint(b / 256);
+        if (!is_exact(span_sum(c->last[c->sums > 1 ? i : 0], span_of(rest))))
+            return false;
+        tensor_set_f64(low, i, rest);
+        tensor_set_f64(high, i, b - rest);
+        any |= b != rest;
+    }
+    out->low = onnx_constant(n, "bias", low);
+    out->high = any ? onnx_constant(n, "high", high) : NULL;
+    return true;
+}
+
+/* The sum of channels from .. to of each group, and of a bias, which may be NULL. */
+static Value *partial_conv(OnnxNode *n, Value *x, Value *w, int64_t groups, int64_t from,
+                           int64_t to, Value *bias) {
+    bool whole = from == 0 && to == w->type.shape.dim[1];
+    x = whole ? x : channels_of(n, x, groups, from, to - from);
+    w = whole ? w : onnx_slice_axis(n, "weights", w, 1, from, to - from, 1);
+    return x && w ? exactly(onnx_conv(n, whole ? "sum" : "part", x, w, bias)) : NULL;
+}
+
+Value *onnx_integer_conv(OnnxNode *n, const IntegerFactor *x, const IntegerFactor *w, Value *bias,
+                         bool rounded) {
     const Shape *s = &w->v->type.shape, *in = &x->v->type.shape;
     int64_t groups = attr_int(n, "group", 1), taps = 1;
     Chunks c;
+    Bias b;
     if (s->rank < 3 || s->rank != in->rank || groups < 1 || groups > in->dim[1] ||
         in->dim[1] != groups * s->dim[1])
         return onnx_conv(n, "sum", x->v, w->v, bias); /* which complains */
     for (int i = 2; i < s->rank; i++)
         taps *= s->dim[i];
-    const Terms t = {s->dim[0], s->dim[1], taps, true};
-    double start = largest_of(n, bias);
-    if (start < EXACT && plan(n, w->v, &t, x->most, w->most, start, &c) && c.count == 1) {
-        bias = bias ? onnx_cast(n, "bias", bias, DT_f32) : NULL;
-        return exactly(onnx_conv(n, "sum", x->v, w->v, bias));
-    }
-    if (n->failed || !plan(n, w->v, &t, x->most, w->most, 0, &c))
+    if (!plan(n, x, w, &(Terms){s->dim[0], s->dim[1], taps, true}, &c))
         return NULL;
+    int space = s->rank - 2;
+    bool split = split_bias(n, bias, &c, &b);
+    int terms = c.count + (b.high != NULL);
+    bool floats = split && terms <= (rounded ? 2 : 1);
     Value *sum = NULL;
     for (int64_t i = 0, first = 0; i < c.count && !n->failed; first = c.end[i++]) {
-        Value *part = channels_of(n, x->v, groups, first, c.end[i] - first);
-        Value *weights = onnx_slice_axis(n, "weights", w->v, 1, first, c.end[i] - first, 1);
-        if (part && weights)
-            sum = added(n, sum, exactly(onnx_conv(n, "part", part, weights, NULL)));
+        Value *start = floats && i == c.count - 1 ? b.low : NULL;
+        Value *part = partial_conv(n, x->v, w->v, groups, first, c.end[i], start);
+        sum = added(n, sum, part, floats);
     }
-    return bias && sum ? added(n, sum, bias_of_planes(n, bias, s->rank - 2)) : sum;
+    if (floats && b.high)
+        return added(n, sum, by_planes(n, b.high, space), true);
+    return floats || !bias || !sum ? sum : added(n, sum, by_planes(n, bias, space), false);
 }
 
 /* ---- matrices -------------------------------------------------------------------------------- */
 
-Value *onnx_integer_matmul(OnnxNode *n, const IntegerFactor *a, const IntegerFactor *b) {
+Value *onnx_integer_matmul(OnnxNode *n, const IntegerFactor *a, const IntegerFactor *b,
+                           bool rounded) {
     const Shape *x = &a->v->type.shape, *w = &b->v->type.shape;
     int row = w->rank > 1 ? w->rank - 2 : 0;
     Terms t = {1, w->rank ? w->dim[row] : 0, w->rank > 1 ? w->dim[w->rank - 1] : 1, false};
@@ -175,17 +237,18 @@ Value *onnx_integer_matmul(OnnxNode *n, const IntegerFactor *a, const IntegerFac
     Chunks c;
     if (x->rank < 1 || w->rank < 1 || x->dim[x->rank - 1] != t.count)
         return onnx_matmul(n, "sum", a->v, b->v); /* which complains */
-    if (!plan(n, b->v, &t, a->most, b->most, 0, &c))
+    if (!plan(n, a, b, &t, &c))
         return NULL;
     if (c.count == 1)
-        return onnx_matmul(n, "sum", a->v, b->v);
+        return exactly(onnx_matmul(n, "sum", a->v, b->v));
     Value *sum = NULL;
     for (int64_t i = 0, first = 0; i < c.count && !n->failed; first = c.end[i++]) {
         int64_t count = c.end[i] - first;
         Value *left = onnx_slice_axis(n, "columns", a->v, x->rank - 1, first, count, 1);
         Value *right = onnx_slice_axis(n, "rows", b->v, row, first, count, 1);
         if (left && right)
-            sum = added(n, sum, onnx_matmul(n, "part", left, right));
+            sum = added(n, sum, exactly(onnx_matmul(n, "part", left, right)),
+                        rounded && c.count == 2);
     }
     return sum;
 }

@@ -258,10 +258,8 @@ void import_dynamic_quantize_linear(OnnxNode *n) {
 
 /* x - zero, the zeros being for dimension `axis`, with its bound. */
 static IntegerFactor factor_of(OnnxNode *n, const char *part, Value *x, Value *zero, int axis) {
-    IntegerFactor f = {.v = shifted(n, part, x, zero, axis)};
-    if (f.v)
-        f.most = onnx_largest_size(n, x, zero);
-    return f;
+    Value *v = shifted(n, part, x, zero, axis);
+    return v ? onnx_integer_factor(n, x, zero, v) : (IntegerFactor){0};
 }
 
 static void set_i32(OnnxNode *n, Value *y) {
@@ -275,7 +273,7 @@ void import_conv_integer(OnnxNode *n) {
     IntegerFactor x = factor_of(n, "x", onnx_input(n, 0), parameter(n, 2), 0);
     IntegerFactor w = factor_of(n, "w", onnx_input(n, 1), parameter(n, 3), 0);
     if (x.v && w.v)
-        set_i32(n, onnx_integer_conv(n, &x, &w, NULL));
+        set_i32(n, onnx_integer_conv(n, &x, &w, NULL, false));
 }
 
 /* Zero points of a matrix on the left are for its rows, of one on the right for its columns. */
@@ -294,7 +292,7 @@ void import_matmul_integer(OnnxNode *n) {
     IntegerFactor a = left_factor(n, onnx_input(n, 0), parameter(n, 2));
     IntegerFactor b = right_factor(n, onnx_input(n, 1), parameter(n, 3));
     if (a.v && b.v)
-        set_i32(n, onnx_integer_matmul(n, &a, &b));
+        set_i32(n, onnx_integer_matmul(n, &a, &b, false));
 }
 
 /* What a sum of products is multiplied by: the scales of its factors, inputs a and b, and over that
@@ -340,7 +338,7 @@ static void qlinear_conv(OnnxNode *n, bool last) {
     x.v = planes(n, x.v, last);
     if (!x.v || !w.v)
         return;
-    Value *sum = onnx_integer_conv(n, &x, &w, onnx_input(n, 8));
+    Value *sum = onnx_integer_conv(n, &x, &w, onnx_input(n, 8), true);
     Value *y = scaled(n, sum, factor(n, 1, 4, 6, onnx_shape(n, 0)->rank - 2));
     set_integer(n, pixels(n, y, last), 7);
 }
@@ -362,7 +360,7 @@ void import_qlinear_matmul(OnnxNode *n) {
     if (onnx_input(n, 1)->type.shape.rank > 0 && shape_elems(onnx_shape(n, 1)) != 1)
         onnx_unsupported(n, "a scale for each row of the first matrix is not supported");
     if (a.v && b.v)
-        set_integer(n, scaled(n, onnx_integer_matmul(n, &a, &b), factor(n, 1, 4, 6, 0)), 7);
+        set_integer(n, scaled(n, onnx_integer_matmul(n, &a, &b, true), factor(n, 1, 4, 6, 0)), 7);
 }
 
 /* Output 0 is sum * by as floats, and the bias that is input i, if any. */
@@ -377,7 +375,7 @@ void import_matmul_integer_to_float(OnnxNode *n) {
     IntegerFactor a = left_factor(n, onnx_input(n, 0), parameter(n, 4));
     IntegerFactor b = right_factor(n, onnx_input(n, 1), parameter(n, 5));
     if (a.v && b.v)
-        set_real(n, onnx_integer_matmul(n, &a, &b), factor(n, 2, 3, n->ninputs, 0), 6);
+        set_real(n, onnx_integer_matmul(n, &a, &b, true), factor(n, 2, 3, n->ninputs, 0), 6);
 }
 
 /* com.microsoft.DynamicQuantizeMatMul-1: a, b with its scale and zero point, a bias. */
@@ -390,7 +388,7 @@ void import_dynamic_quantize_matmul(OnnxNode *n) {
         return;
     IntegerFactor a = left_factor(n, q.y, q.zero), b = right_factor(n, onnx_input(n, 1), zero);
     if (a.v && b.v)
-        set_real(n, onnx_integer_matmul(n, &a, &b),
+        set_real(n, onnx_integer_matmul(n, &a, &b, true),
                  onnx_binary(n, OP_mul, "scales", q.scale, scale), 4);
 }
 
@@ -408,7 +406,7 @@ void import_qgemm(OnnxNode *n) {
         return;
     a.v = trans_a ? onnx_transpose(n, "a", a.v, swap) : a.v;
     b.v = trans_b ? onnx_transpose(n, "b", b.v, swap) : b.v;
-    Value *sum = a.v && b.v ? onnx_integer_matmul(n, &a, &b) : NULL;
+    Value *sum = a.v && b.v ? onnx_integer_matmul(n, &a, &b, true) : NULL;
     if (sum && onnx_input(n, 6))
         sum = onnx_binary(n, OP_add, "sum", sum,
                           onnx_cast(n, "c", onnx_input(n, 6), sum->type.dtype));

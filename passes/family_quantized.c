@@ -58,6 +58,8 @@ bool network_without_rounding(Graph *g) {
     FOR_EACH_NODE_SAFE(g, n) {
         if (n->op == OP_conv2d || n->op == OP_dwconv2d)
             conv_attrs(n)->exact = false;
+        else if (n->op == OP_dense)
+            dense_attrs(n)->exact = false;
         Value *x = before_rounding(n);
         if (!x || !is_f32_like(x, n))
             continue;

@@ -39,7 +39,7 @@ static void shift_bias(Graph *g, Node *conv, const Value *by, bool subtract) {
 /* A convolution whose weights can change: all constants known, nothing fused behind it, and not of
  * integers. */
 static bool is_open(const Node *conv) {
-    if (conv->op != OP_dense && conv_attrs(conv)->exact)
+    if (conv->op == OP_dense ? dense_attrs(conv)->exact : conv_attrs(conv)->exact)
         return false;
     return *fused_act(conv) == ACT_none && has_constant_weights(conv) && !has_epilogue(conv);
 }
