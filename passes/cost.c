@@ -22,7 +22,7 @@ static double act_cycles(Act act) {
 
 /* Writing, or reading once, what is too large for the cache. */
 static double traffic(int64_t bytes, const PassContext *cx) {
-    int64_t beyond = bytes - NEAR_L2 * cx->target->l2_bytes;
+    int64_t beyond = bytes - NEAR_L2 * pass_l2_bytes(cx);
     return beyond > 0 ? FAR_BYTE * (double)beyond : 0;
 }
 

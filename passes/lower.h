@@ -432,7 +432,10 @@ typedef struct Gemm {
     int64_t rows, length;              /* output rows, pixels in a row */
     Act act;
     bool residual, gate;
-    Steps steps; /* not with a gate */
+    Steps steps;               /* not with a gate */
+    int64_t k_packed, k_first; /* of a call for some of the input channels: how many the packed
+                                * weights are for, and the first; 0 and 0: for all */
+    bool adds;                 /* to what is in c, rather than to the bias */
     Addr a, c, r, g,
         scratch; /* r, g: where residual, gate; scratch: where gate, of gemm_scratch elements */
     const char *weight_name;
@@ -478,6 +481,21 @@ GemmExtent gemm_whole(const Gemm *g, const Schedule *s); /* all rows and tiles *
 /* Calls the kernel of panels nv vectors wide: the first one's weights are at w. */
 void gemm_call_extent(Lower *lo, const Gemm *g, const Schedule *s, const GemmExtent *e, Addr w,
                       Bound panels, int nv, bool half);
+
+/* ---- lower_gemm_blocks.c --------------------------------------------------------------------- */
+
+enum { GEMM_BLOCK_PARTS = 2 }; /* that the pixels are divided into, where K is in blocks */
+
+/* A 1x1 convolution: input and output channels, pixels. */
+typedef struct GemmSize {
+    int64_t k, n, pixels;
+} GemmSize;
+
+/* In how many blocks K is divided at that size, if the form of the convolution allows it; 1: it
+ * isn't worth it. Those that do have their pixels scaled, not their weights. */
+int64_t gemm_k_blocks(const GemmSize *s, const PassContext *cx);
+/* In how many it is for g; 1: in one go. */
+int64_t gemm_blocks(const Gemm *g, const PassContext *cx);
 
 /* ---- lower_conv.c ---------------------------------------------------------------------------- */
 

@@ -131,18 +131,25 @@ static void loop_over_k(GemmKernel *gk, Reg *at, Reg *w, int mr) {
 
 /* ---- tiles ----------------------------------------------------------------------------------- */
 
+/* Address of pixel m, vector v in a tensor of blocks `plane` apart. */
+static Addr tile_addr(const GemmKernel *gk, Reg *tile, Reg *plane, int m, int v) {
+    Addr a = addr_of(tile, m * gk->g->c_pixel);
+    return v ? addr_plus(a, plane, v) : a;
+}
+
+/* What has been added up before. */
+static void resume_tile(GemmKernel *gk, Reg *c, int mr) {
+    for (int m = 0; m < mr; m++)
+        for (int v = 0; v < gk->nv; v++)
+            build_load_to(&gk->b, gk->acc[m * gk->nv + v], tile_addr(gk, c, gk->c_plane, m, v));
+}
+
 static void start_tile(GemmKernel *gk, Reg *panel, int mr) {
     for (int v = 0; v < gk->nv; v++)
         build_load_to(&gk->b, gk->acc[v], addr_of(panel, v * gk->lanes));
     for (int m = 1; m < mr; m++)
         for (int v = 0; v < gk->nv; v++)
             build_op_to(&gk->b, INST_mov, gk->acc[m * gk->nv + v], gk->acc[v], NULL, NULL);
-}
-
-/* Address of pixel m, vector v in a tensor of blocks `plane` apart. */
-static Addr tile_addr(const GemmKernel *gk, Reg *tile, Reg *plane, int m, int v) {
-    Addr a = addr_of(tile, m * gk->g->c_pixel);
-    return v ? addr_plus(a, plane, v) : a;
 }
 
 /* Pixel m, vector v. */
@@ -192,7 +199,10 @@ static void finish_tile(GemmKernel *gk, Reg *panel, Reg *c, Reg *r, int mr) {
 }
 
 static void tile(GemmKernel *gk, Reg *panel, Reg *at, Reg *c, Reg *r, int mr) {
-    start_tile(gk, panel, mr);
+    if (gk->g->adds)
+        resume_tile(gk, c, mr);
+    else
+        start_tile(gk, panel, mr);
     int64_t before = panel_width(gk) * (1 + steps_rows(&gk->g->steps));
     Reg *w = build_lea(&gk->b, "wk", addr_of(panel, before));
     loop_over_k(gk, at, w, mr);
@@ -258,7 +268,7 @@ static bool reads_far(const Gemm *g, const PassContext *cx) {
     int64_t bytes = g->k * g->rows * g->length * (int64_t)sizeof(float);
     if (g->kh != 1 || g->kw != 1 || g->ablock == 1 || g->k < FEW)
         return false;
-    return bytes > t->l2_bytes * 3 / 4 ||
+    return bytes > pass_l2_bytes(cx) * 3 / 4 ||
            (g->k >= MANY && bytes > t->l1_bytes && gemm_by_panels(g, cx));
 }
 
@@ -272,6 +282,7 @@ static const char *kernel_name(Lower *lo, const GemmKernel *gk, const Schedule *
         buf_printf(&b, "_%s", act_name(g->act));
     buf_puts(&b, g->residual ? "_res" : "");
     buf_puts(&b, g->steps.rows ? "_steps" : "");
+    buf_puts(&b, g->adds ? "_adds" : "");
     buf_puts(&b, gk->far ? "_far" : "");
     const char *name = arena_strdup(&lo->m->arena, b.data);
     buf_free(&b);
@@ -323,7 +334,8 @@ static Kernel *build_kernel(Lower *lo, const Gemm *g, const Schedule *s, int nv,
 }
 
 int64_t gemm_panel_elems(const Gemm *g, int64_t width) {
-    return width * (1 + steps_rows(&g->steps) + g->k * g->kh * g->kw);
+    int64_t k = g->k_packed ? g->k_packed : g->k;
+    return width * (1 + steps_rows(&g->steps) + k * g->kh * g->kw);
 }
 
 Schedule gemm_tiling(const Gemm *g, const PassContext *cx) {
@@ -373,8 +385,9 @@ static int put_strides(const Gemm *g, Bound panels, int64_t nv, int64_t panel, A
 void gemm_call_extent(Lower *lo, const Gemm *g, const Schedule *s, const GemmExtent *e, Addr w,
                       Bound panels, int nv, bool half) {
     Arg args[24];
-    int n = put_pointers(g, w, args);
-    n += put_strides(g, panels, nv, gemm_panel_elems(g, nv * lower_lanes(lo)), args + n);
+    int width = nv * lower_lanes(lo);
+    int n = put_pointers(g, addr_offset(w, g->k_first * width), args);
+    n += put_strides(g, panels, nv, gemm_panel_elems(g, width), args + n);
     args[n++] = arg_bound(e->rows);
     args[n++] = arg_bound(e->tiles);
     if (s->mr_tail)

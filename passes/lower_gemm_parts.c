@@ -12,7 +12,7 @@ typedef struct Split {
 
 /* Whole panels, so that each weight is read by one part; or, where those are too few, rows or tiles
  * of a long row. */
-static Split gemm_split(const Gemm *g, const PassContext *cx) {
+static Split split_by_work(const Gemm *g, const PassContext *cx) {
     enum { ENOUGH = 8 };
     const double WEIGHT_BYTE = 0.125; /* cycles, where each weight is used once or twice */
     Schedule s = gemm_tiling(g, cx);
@@ -30,6 +30,18 @@ static Split gemm_split(const Gemm *g, const PassContext *cx) {
         best = (Split){SPLIT_TILES, tiles, 0};
     best.parts = lower_parts(cx, cycles, best.units);
     return best;
+}
+
+/* Where K is in blocks: by pixels, since a part's block of planes should be what it scaled. */
+static Split gemm_split(const Gemm *g, const PassContext *cx) {
+    if (gemm_blocks(g, cx) == 1)
+        return split_by_work(g, cx);
+    Split s = {SPLIT_ROWS, g->rows, GEMM_BLOCK_PARTS};
+    if (g->rows == 1)
+        s = (Split){SPLIT_TILES, g->length / gemm_tiling(g, cx).mr, GEMM_BLOCK_PARTS};
+    if (s.units < s.parts)
+        s.parts = 1;
+    return s;
 }
 
 static bool is_by_panels(const Split *s) {
@@ -51,11 +63,18 @@ static bool scales_pixels(const Gemm *g, const Split *split, const PassContext *
     int lanes = target_lanes(cx->target);
     if (!g->gate || split->kind == SPLIT_PANELS || split->parts == 1)
         return false;
+    if (gemm_blocks(g, cx) > 1)
+        return true;
     if (g->kh != 1 || g->kw != 1 || g->ablock != lanes || g->pixel_step != lanes)
         return false;
     double weights = (double)g->k * (double)ceil_div(g->n, lanes);
     double pixels = (double)ceil_div(g->k, lanes) * (double)(g->rows * g->length);
     return pixels * PIXEL_CYCLES < weights * WEIGHT_CYCLES;
+}
+
+/* Planes of a block of K. */
+static int64_t block_planes(const Gemm *g, const PassContext *cx) {
+    return ceil_div(ceil_div(g->k, g->ablock), gemm_blocks(g, cx));
 }
 
 /* Scaled pixels: [row][block][pixel][lane]; elements of a block of a row, and of a row. */
@@ -70,7 +89,7 @@ static int64_t scaled_row(const Gemm *g) {
 int64_t gemm_scratch(const Gemm *g, const PassContext *cx) {
     Split split = gemm_split(g, cx);
     if (scales_pixels(g, &split, cx))
-        return g->rows * scaled_row(g);
+        return g->rows * block_planes(g, cx) * scaled_plane(g);
     return g->gate ? gemm_weights(g, cx->target) : 0;
 }
 
@@ -246,6 +265,25 @@ static void scale_part(Lower *lo, Gemm *mine, int64_t mr, const Parts *parts, Sp
     mine->a_row = row;
 }
 
+/* Block i of K, which starts from what the blocks before it have left in the output. The first one
+ * adds the residual: it may lie where the output does. */
+static Gemm block_of_k(const Gemm *g, const PassContext *cx, int64_t i) {
+    int64_t planes = block_planes(g, cx), first = i * planes * g->ablock;
+    bool last = first + planes * g->ablock >= g->k;
+    Gemm b = *g;
+    b.k_packed = g->k;
+    b.k_first = first;
+    b.k = last ? g->k - first : planes * g->ablock;
+    b.a = addr_offset(g->a, i * planes * g->a_plane);
+    if (g->gate)
+        b.g = addr_offset(g->g, first);
+    b.adds = i > 0;
+    b.residual = g->residual && i == 0;
+    if (!last)
+        b.act = ACT_none;
+    return b;
+}
+
 /* All panels for the part's rows or tiles. */
 static void call_part_pixels(Lower *lo, const Gemm *g, const Schedule *s, Addr weights,
                              const GemmPanels *p, const Parts *parts, SplitKind kind, bool scaled) {
@@ -260,9 +298,13 @@ static void call_part_pixels(Lower *lo, const Gemm *g, const Schedule *s, Addr w
     mine.c = parts_addr(parts, g->c, rows ? g->c_row : s->mr * g->c_pixel);
     if (g->residual)
         mine.r = parts_addr(parts, g->r, rows ? g->r_row : s->mr * g->c_pixel);
-    if (scaled)
-        scale_part(lo, &mine, s->mr, parts, kind);
-    call_all(lo, &mine, s, &e, weights, p);
+    int64_t blocks = gemm_blocks(g, lo->cx);
+    for (int64_t i = 0; i < blocks; i++) {
+        Gemm block = blocks > 1 ? block_of_k(&mine, lo->cx, i) : mine;
+        if (scaled)
+            scale_part(lo, &block, s->mr, parts, kind);
+        call_all(lo, &block, s, &e, weights, p);
+    }
 }
 
 void gemm_call(Lower *lo, const Gemm *g, Addr weights) {

@@ -82,9 +82,9 @@ static double extra_cycles(const Node *n, int64_t images, const PassContext *cx)
         if (v && v->constant)
             weights += (double)type_storage_bytes(&v->type);
         else if (v)
-            values += fmax(0, (double)(type_storage_bytes(&v->type) - cx->target->l2_bytes));
+            values += fmax(0, (double)(type_storage_bytes(&v->type) - pass_l2_bytes(cx)));
     }
-    values += fmax(0, (double)(type_storage_bytes(&node_out(n)->type) - cx->target->l2_bytes));
+    values += fmax(0, (double)(type_storage_bytes(&node_out(n)->type) - pass_l2_bytes(cx)));
     return WEIGHT_AGAIN * weights * (double)(images - 1) - FAR_VALUE * values;
 }
 

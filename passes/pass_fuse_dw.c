@@ -27,7 +27,7 @@ static const char *obstacle(const Node *conv, const Node *dw) {
 /* The most output rows a band can have for a part's buffer to be no larger than its share. */
 static int64_t most_rows(const ConvDw *c, const PassContext *cx) {
     int64_t row = conv_dw_plan(c, cx).row_elems * (int64_t)sizeof(float);
-    int64_t rows = cx->target->l2_bytes / BUFFER_OF_L2 / row - dw_reach(&c->second, 0);
+    int64_t rows = pass_l2_bytes(cx) / BUFFER_OF_L2 / row - dw_reach(&c->second, 0);
     return rows < 0 ? 1 : rows / c->second.stride.v[0] + 1;
 }
 

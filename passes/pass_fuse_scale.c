@@ -5,6 +5,7 @@
  * convolutions, one that has a scale already, one with padding (the kernels scale the weights, and
  * a padded 0 times a gate that is not finite would be NaN), and one of so few pixels that scaling
  * them costs less. */
+#include "passes/lower.h"
 #include "passes/match.h"
 
 static bool is_per_channel(const Value *g, const Value *x) {
@@ -14,10 +15,13 @@ static bool is_per_channel(const Value *g, const Value *x) {
 }
 
 /* Kernels scale the weights: K * N products, once for all pixels. Where an image has fewer pixels
- * than N, it's cheaper to scale those. */
-static bool scaling_weights_pays(const Node *conv) {
+ * than N, it's cheaper to scale those, unless kernels do that in blocks that the cache holds. */
+static bool fusing_pays(const Node *conv, const PassContext *cx) {
+    const ConvAttrs *a = conv_attrs(conv);
+    bool pointwise = a->kernel.v[0] == 1 && a->kernel.v[1] == 1 && a->stride.v[0] == 1;
     const Shape *x = &node_in(conv, 0)->type.shape, *y = &node_out(conv)->type.shape;
-    return x->dim[2] * x->dim[3] >= y->dim[1];
+    GemmSize s = {x->dim[1], y->dim[1], x->dim[2] * x->dim[3]};
+    return s.pixels >= s.n || (pointwise && gemm_k_blocks(&s, cx) > 1);
 }
 
 static bool fuse(Graph *g, Node *conv, Node *mul) {
@@ -34,13 +38,12 @@ static bool fuse(Graph *g, Node *conv, Node *mul) {
 }
 
 bool pass_fuse_scale(Graph *g, PassContext *cx) {
-    (void)cx;
     FOR_EACH_NODE(g, n) {
         if (n->op != OP_conv2d || conv_attrs(n)->group != 1 || has_padding(n) ||
             node_in(n, node_slot(n, "scale")) || node_in(n, node_slot(n, "steps")))
             continue;
         Node *mul = node_in(n, 0)->def;
-        if (mul && mul->op == OP_mul && value_single_user(node_out(mul)) && scaling_weights_pays(n))
+        if (mul && mul->op == OP_mul && value_single_user(node_out(mul)) && fusing_pays(n, cx))
             fuse(g, n, mul);
     }
     graph_dce(g);

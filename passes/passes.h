@@ -15,6 +15,7 @@
 typedef struct PassOptions {
     bool no_winograd;   /* direct convolutions alone */
     double part_cycles; /* what parts for threads should have at least; 0: what pays off */
+    int64_t l2_bytes;   /* what the second cache holds; 0: what the target's row says */
     int64_t max_arena;  /* bytes that the arena should not exceed, whatever time it costs; 0: any */
 } PassOptions;
 
@@ -29,6 +30,10 @@ typedef struct PassContext {
     const ScheduleBook *book; /* tiles to use instead of the cost model's; NULL: none */
     TileProblems *problems;   /* where what was asked of the cost model is noted; NULL: nowhere */
 } PassContext;
+
+static inline int64_t pass_l2_bytes(const PassContext *cx) {
+    return cx->options.l2_bytes ? cx->options.l2_bytes : cx->target->l2_bytes;
+}
 
 /* Both return false with an error in cx->diag where the graph can't be handled. */
 typedef bool GraphPass(Graph *g, PassContext *cx);

@@ -176,6 +176,29 @@ static void add_gates(Graph *g) {
     add_conv(g, &gate_case, OP_conv2d, false);
 }
 
+/* Inputs and weights that a small second cache doesn't hold: one long row and rows with a halo that
+ * dw reads; and a product that is fused, although there are fewer pixels than channels. */
+static Graph *far_graph(void) {
+    static const ConvCase cases[] = {
+        {1, 90, 9, 13, 70, 1, 1, 1, 1, 1, 1, {0}, ACT_none, true, true, true},
+        {1, 90, 7, 11, 100, 1, 1, 1, 1, 1, 1, {0}, ACT_none, true, false, true},
+        {1, 90, 7, 11, 100, 1, 1, 1, 1, 1, 1, {0}, ACT_relu6, true, false, true},
+        {2, 75, 10, 10, 75, 1, 1, 1, 1, 1, 1, {0}, ACT_silu, false, true, false},
+    };
+    const ConvCase *rows = &cases[2], dw = {1, 100, 7, 11,           100,      3,    3,     1,
+                                            1, 1,   1, {1, 1, 1, 1}, ACT_none, true, false, false};
+    Graph *g = graph_new("far");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        add_conv(g, &cases[i], OP_conv2d, false);
+    Value *x = new_input(g, "x", SHAPE(1, 90, 7, 11));
+    Value *by = new_input(g, "scale", SHAPE(1, 90, 1, 1));
+    Node *mul = node_new(g, OP_mul, NULL, "m", (Value *[]){x, by}, 2);
+    node_infer_or_die(mul);
+    x = chain_conv(g, node_out(mul), rows, OP_conv2d);
+    graph_output(g, chain_conv(g, x, &dw, OP_dwconv2d), "rows");
+    return g;
+}
+
 static Graph *conv_graph(void) {
     Graph *g = graph_new("convs");
     for (size_t i = 0; i < sizeof conv_cases / sizeof *conv_cases; i++)
@@ -583,6 +606,27 @@ static void test_parts_scale_pixels(void **state) {
     fixture_free(&f);
 }
 
+/* A second cache of so many bytes holds neither the inputs of far_graph nor its weights. */
+enum { SMALL_L2 = 16384 };
+
+static void test_blocks_of_k(void **state) {
+    (void)state;
+    for (size_t i = 0; i < target_count(); i++) {
+        const char *target = target_at(i)->name;
+        for (size_t n = 0; n <= NSPECIALS; n += NSPECIALS) {
+            Fixture f = {
+                .p.graph = far_graph(), .error = 1e-5, .level = 2, .options.l2_bytes = SMALL_L2};
+            check_fixture(&f, target, special_values, n);
+        }
+        Fixture f = {.p.graph = far_graph(), .level = 2, .options.l2_bytes = SMALL_L2};
+        lower_fixture(&f, target, false);
+        assert_int_equal(count_kernels(f.p.module, "scale_pixels"), 1);
+        assert_int_equal(count_kernels(f.p.module, "scale_weights"), 0);
+        assert_int_equal(count_kernels(f.p.module, "mul"), 0);
+        fixture_free(&f);
+    }
+}
+
 static void test_winograd_is_chosen(void **state) {
     (void)state;
     for (size_t i = 0; i < target_count(); i++) {
@@ -725,6 +769,7 @@ int main(void) {
         cmocka_unit_test(test_equal_weights_are_kept_once),
         cmocka_unit_test(test_conv2d),
         cmocka_unit_test(test_parts_scale_pixels),
+        cmocka_unit_test(test_blocks_of_k),
         cmocka_unit_test(test_winograd),
         cmocka_unit_test(test_winograd_is_chosen),
         cmocka_unit_test(test_winograd_keeps_nan_in_its_tile),
