@@ -91,8 +91,7 @@ static void print_nodes(const DiffSide *a, const DiffSide *b, const GraphDiffere
 }
 
 static void print_input(const DiffSide *s, size_t i) {
-    const Graph *g = s->graph;
-    const Value *v = i < g->inputs.len ? g->inputs.data[i] : NULL;
+    const Value *v = graph_read_input(s->graph, i);
     print_side(s, v ? arena_printf(&s->m->arena, "%s %s", v->name, type_str(&s->m->arena, &v->type))
                     : "no such input");
 }
@@ -193,11 +192,12 @@ const Command command_diff = {
     .name = "diff",
     .args = "A B",
     .summary = "say whether two models are the same graph, or where they first differ",
-    .about = "A and B are models. Passes first bring both into one form, whatever their exporters. "
-             "Weights,\n"
-             "names and the order of independent nodes don't count. Ends with 0 where they are the "
-             "same\n"
-             "graph, and with 5 where they aren't.",
+    .about =
+        "A and B are models. Passes first bring both into one form, whatever their exporters. "
+        "Weights,\n"
+        "names, inputs that nothing reads and the order of independent nodes don't count. Ends "
+        "with 0\n"
+        "where they are the same graph, and with 5 where they aren't.",
     .groups = {{&own, 0}},
     .size = sizeof(DiffOptions),
     .defaults = defaults,

@@ -364,7 +364,8 @@ typedef struct GraphDiffOptions {
 
 typedef enum GraphDiffKind {
     GRAPH_DIFF_NONE,
-    GRAPH_DIFF_INPUT,   /* index: the first input that differs in type or is missing */
+    GRAPH_DIFF_INPUT,   /* index, of those that are read: the first input that differs in type or is
+                           missing */
     GRAPH_DIFF_NODE,    /* a, b: the first node of each graph that the other hasn't; may be NULL */
     GRAPH_DIFF_SHARING, /* a, b: equal, but a value is used twice in one graph and made twice in the
                           other */
@@ -377,10 +378,12 @@ typedef struct GraphDifference {
     const Node *a, *b;
 } GraphDifference;
 
-/* Whether both compute the same but for the elements of float constants. Names, origins and the
- * order of independent nodes don't count, nor does that of operands which commute. Overwrites the
- * nodes' marks. False with the first difference in *out. */
+/* Whether both compute the same but for the elements of float constants. Names, origins, inputs
+ * that nothing reads and the order of independent nodes don't count, nor does that of operands
+ * which commute. Overwrites the nodes' marks. False with the first difference in *out. */
 bool graph_same(Graph *a, Graph *b, const GraphDiffOptions *o, GraphDifference *out);
+/* Input i of those that a node or an output reads; NULL where there are fewer. */
+const Value *graph_read_input(const Graph *g, size_t i);
 /* A line for each thing that differs in two nodes: "pad: 1x1x1x1 and 0x0x1x1". */
 void node_print_differences(Buf *b, const Node *x, const Node *y);
 

@@ -9,7 +9,6 @@
 
 /* A graph input, of the type that it has behind the nodes that are passed over. */
 typedef struct Input {
-    size_t index;
     const Type *type;
     uint64_t hash;
 } Input;
@@ -81,7 +80,7 @@ static bool is_passed_over(const Diff *d, const Side *s, const Node *n) {
 static void find_inputs(const Diff *d, Side *s) {
     Input *inputs = ARENA_ARRAY(d->arena, s->g->inputs.len + 1, Input);
     for (size_t i = 0; i < s->g->inputs.len; i++) {
-        inputs[i] = (Input){.index = i, .type = &s->g->inputs.data[i]->type};
+        inputs[i] = (Input){.type = &s->g->inputs.data[i]->type};
         map_put(d->arena, &s->inputs, s->g->inputs.data[i]->name, &inputs[i]);
     }
     FOR_EACH_NODE(s->g, n) {
@@ -91,9 +90,10 @@ static void find_inputs(const Diff *d, Side *s) {
         in->type = &node_out(n)->type;
         s->input[n->mark] = in;
     }
-    for (size_t i = 0; i < s->g->inputs.len; i++) {
+    for (size_t i = 0, read = 0; i < s->g->inputs.len; i++) {
         Buf b = {0};
-        buf_printf(&b, "input %zu ", i);
+        buf_printf(&b, "input %zu ", read);
+        read += s->g->inputs.data[i]->uses != NULL;
         type_print(&b, inputs[i].type);
         inputs[i].hash = hash_buf(&b);
     }
@@ -264,18 +264,23 @@ static bool pair_all(Diff *d, GraphDifference *out) {
     return true;
 }
 
-static bool same_input(const Diff *d, size_t i) {
-    const Input *a = input_of(&d->a, d->a.g->inputs.data[i]);
-    const Input *b = input_of(&d->b, d->b.g->inputs.data[i]);
-    return type_equal(a->type, b->type);
+const Value *graph_read_input(const Graph *g, size_t i) {
+    for (size_t k = 0; k < g->inputs.len; k++)
+        if (g->inputs.data[k]->uses && i-- == 0)
+            return g->inputs.data[k];
+    return NULL;
 }
 
 static bool same_inputs(const Diff *d, GraphDifference *out) {
-    size_t na = d->a.g->inputs.len, nb = d->b.g->inputs.len, i = 0;
-    while (i < na && i < nb && same_input(d, i))
-        i++;
-    *out = (GraphDifference){.what = GRAPH_DIFF_INPUT, .index = i};
-    return i == na && i == nb;
+    *out = (GraphDifference){.what = GRAPH_DIFF_INPUT};
+    for (;; out->index++) {
+        const Value *a = graph_read_input(d->a.g, out->index);
+        const Value *b = graph_read_input(d->b.g, out->index);
+        if (!a || !b)
+            return a == b;
+        if (!type_equal(input_of(&d->a, a)->type, input_of(&d->b, b)->type))
+            return false;
+    }
 }
 
 static bool same_graph(Diff *d, GraphDifference *out) {

@@ -136,6 +136,16 @@ class Inspect(CommandTest):
         self.assertIn("same graph (1 nodes", twice)
         self.assertIn("same graph (2 nodes", self.check(OK, "diff", self.model, self.model, "--as-loaded"))
 
+    def test_diff_of_unread_inputs(self):
+        """An input that nothing reads doesn't count, nor does it move the others; one that is read does."""
+        relu = "%y = relu %x" + self.T
+        a = self.graph_file("a.ir", relu)
+        b = self.graph_file("b.ir", relu, inputs="%unused: f32[3], %x: f32[1,2,4,4]")
+        c = self.graph_file("c.ir", "%y = add %x, %z" + self.T, inputs="%z: f32[1,2,4,4], %x: f32[1,2,4,4]")
+        for x, y in [(a, b), (b, a), (b, b)]:
+            self.assertIn("same graph", self.check(OK, "diff", x, y))
+        self.assertIn("first difference: input 1", self.differ(b, c))
+
     def test_diff_of_open_dimensions(self):
         """A size is for whichever of the two models has such a dimension."""
         m = self.dynamic_model()
