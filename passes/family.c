@@ -22,11 +22,16 @@ static bool has_act(const Node *n) {
 }
 
 /* 1x1 of one group, with a gate or without. */
-static bool is_pointwise(const Node *n) {
+static bool is_one_tap(const Node *n) {
     if (!n || n->op != OP_conv2d)
         return false;
     const ConvAttrs *a = conv_attrs(n);
-    return a->kernel.v[0] == 1 && a->kernel.v[1] == 1 && a->stride.v[0] == 1 && a->group == 1;
+    return a->kernel.v[0] == 1 && a->kernel.v[1] == 1 && a->group == 1;
+}
+
+/* And of every pixel. */
+static bool is_pointwise(const Node *n) {
+    return is_one_tap(n) && conv_attrs(n)->stride.v[0] == 1;
 }
 
 static bool is_spatial(const Node *n) {
@@ -92,19 +97,21 @@ static void push_projected(Recogniser *r, BlockKind kind, Node *expand, Node *mi
     const Value *x = node_in(expand ? expand : middle, 0), *y = node_out(project);
     Node *add = residual_of(y, x), *mul = node_in(project, 0)->def;
     NetBlock b = new_block(kind, middle, x, add ? node_out(add) : y);
+    b.stride *= conv_attrs(project)->stride.v[0];
     b.squeezed = se ? node_in(se, 1)->type.shape.dim[0] : 0;
     b.residual = add != NULL;
     b.first = expand ? expand : middle;
     push(r, b, (Node *[]){expand, middle, se, mul, project, add}, 6);
 }
 
-/* A block that ends in the projection n. */
+/* A block that ends in the projection n. That of a FusedMBConv may be what strides: the first
+ * EdgeTPU networks have it so. */
 static bool match_projected(Recogniser *r, Node *n) {
     Value *v;
-    if (!is_pointwise(n) || has_act(n))
+    if (!is_one_tap(n) || has_act(n))
         return false;
     Node *se = gate_of(n, &v), *middle = v->def;
-    if (middle && middle->op == OP_dwconv2d) {
+    if (is_pointwise(n) && middle && middle->op == OP_dwconv2d) {
         Node *expand = node_in(middle, 0)->def;
         bool expands = is_pointwise(expand) && has_act(expand);
         push_projected(r, BLOCK_MBCONV, expands ? expand : NULL, middle, n, se);
@@ -120,7 +127,7 @@ static bool match_projected(Recogniser *r, Node *n) {
 /* Does the convolution's result go into a projection of the same block? */
 static bool is_expansion(const Node *n) {
     const Node *user = value_single_user(node_out(n));
-    return is_pointwise(user) && !has_act(user) && channels(node_out(n)) != channels(node_in(n, 0));
+    return is_one_tap(user) && !has_act(user) && channels(node_out(n)) != channels(node_in(n, 0));
 }
 
 static bool match_spatial(Recogniser *r, Node *n) {
@@ -202,26 +209,6 @@ static void add_costs(Recogniser *r) {
 
 /* ---- the member ------------------------------------------------------------------------------ */
 
-/* Backbones of segmentation keep their last planes large: they spread taps instead of striding. */
-static bool stride_fits(const NetBlock *b, int64_t stride) {
-    return b->stride == stride || (b->stride == 1 && b->dilation > 1);
-}
-
-/* But for the number of channels. */
-static bool is_alike(const NetBlock *b, const BlockPlan *p) {
-    return b->kind == p->kind && b->kernel == p->kernel && stride_fits(b, p->stride) &&
-           (b->squeezed > 0) == (p->squeezed > 0);
-}
-
-static bool block_fits(const NetBlock *b, const BlockPlan *p) {
-    return is_alike(b, p) && b->out == p->out && b->middle == p->middle;
-}
-
-/* Channels were taken out of it, if anything. */
-static bool block_fits_pruned(const NetBlock *b, const BlockPlan *p) {
-    return is_alike(b, p) && b->out <= p->out && b->middle <= p->middle;
-}
-
 static bool is_body(const NetBlock *b) {
     return b->kind == BLOCK_MBCONV || b->kind == BLOCK_FUSED;
 }
@@ -232,7 +219,35 @@ static size_t next_body(const Network *net, size_t at) {
     return at;
 }
 
-typedef bool Fits(const NetBlock *b, const BlockPlan *p);
+/* Backbones of segmentation keep their last planes large: they spread taps instead of striding, in
+ * the block that would stride or from the next one on. */
+static bool is_spread(const Network *net, size_t at) {
+    const NetBlock *b = &net->blocks.data[at];
+    size_t next = next_body(net, at + 1);
+    return b->stride == 1 &&
+           (b->dilation > 1 || (next < net->blocks.len && net->blocks.data[next].dilation > 1));
+}
+
+/* But for the number of channels. */
+static bool is_alike(const Network *net, size_t at, const BlockPlan *p) {
+    const NetBlock *b = &net->blocks.data[at];
+    return b->kind == p->kind && b->kernel == p->kernel &&
+           (b->stride == p->stride || is_spread(net, at)) && (b->squeezed > 0) == (p->squeezed > 0);
+}
+
+/* Whether block `at` is the one of the plan. */
+typedef bool Fits(const Network *net, size_t at, const BlockPlan *p);
+
+static bool block_fits(const Network *net, size_t at, const BlockPlan *p) {
+    const NetBlock *b = &net->blocks.data[at];
+    return is_alike(net, at, p) && b->out == p->out && b->middle == p->middle;
+}
+
+/* Channels were taken out of it, if anything. */
+static bool block_fits_pruned(const Network *net, size_t at, const BlockPlan *p) {
+    const NetBlock *b = &net->blocks.data[at];
+    return is_alike(net, at, p) && b->out <= p->out && b->middle <= p->middle;
+}
 
 /* How many blocks there are before the end of the member's body, block by block; 0: it is another
  * network. *narrower: how many of them fit, but not exactly. */
@@ -242,9 +257,8 @@ static size_t body_end(const Network *net, const Member *m, Fits *fits, int *nar
     size_t at = next_body(net, 0), k = 0;
     *narrower = 0;
     net_plan(&plan, m->family, &m->scaling, &a);
-    while (k < plan.blocks.len && at < net->blocks.len &&
-           fits(&net->blocks.data[at], &plan.blocks.data[k])) {
-        *narrower += !block_fits(&net->blocks.data[at], &plan.blocks.data[k]);
+    while (k < plan.blocks.len && at < net->blocks.len && fits(net, at, &plan.blocks.data[k])) {
+        *narrower += !block_fits(net, at, &plan.blocks.data[k]);
         at++;
         k++;
     }

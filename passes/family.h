@@ -120,7 +120,7 @@ typedef struct Network {
     VEC(NetBlock) blocks; /* in order of execution */
     const Member *member; /* NULL: none that the table knows */
     int narrower;         /* how many of its blocks have fewer channels than the member's: pruned */
-    const char *decoder; /* behind a member: "U-Net", "FPN", "DeepLab", "BiFPN"; NULL: none known */
+    const char *decoder;  /* behind a member: "U-Net", "FPN", "PAN", ...; NULL: none known */
     int64_t height, width;
 } Network;
 

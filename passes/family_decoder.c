@@ -8,8 +8,10 @@
 typedef struct Evidence {
     int rates[MAX_RANK], nrates; /* different dilations */
     int repeated, shrunk;        /* nodes that repeat pixels; max pools before sums */
+    int halved;                  /* max pools before convolutions */
     bool concatenated, added;    /* larger planes join features of the backbone */
-    bool linked;                 /* added, behind a convolution */
+    bool linked;                 /* added, behind convolutions of which the first one enlarges */
+    bool merged;                 /* planes of several sizes are */
 } Evidence;
 
 enum { MAX_BETWEEN = 4 }; /* nodes between what makes planes larger and what joins them */
@@ -57,17 +59,27 @@ static const Value *of_same_planes(const Node *n) {
     return NULL;
 }
 
-/* How many convolutions lie between what made the planes of v larger and v, where at most
- * activations and gates do else; -1: nothing made them larger. */
-static int convs_behind(const Value *v) {
-    int convs = 0;
+/* What made planes larger that v has, where at most convolutions, activations and gates lie
+ * between; else NULL. */
+static const Node *enlarger(const Value *v, int *convs) {
+    *convs = 0;
     for (int i = 0; i < MAX_BETWEEN && v && v->def; i++) {
         if (enlarges(v->def))
-            return convs;
-        convs += is_conv(v->def);
+            return v->def;
+        *convs += is_conv(v->def);
         v = of_same_planes(v->def);
     }
-    return -1;
+    return NULL;
+}
+
+/* Does n put zeros between pixels, for the convolution of a transposed one? */
+static bool spreads(const Node *n) {
+    const Value *rows = n->op == OP_resize ? node_in(n, node_slot(n, "rows")) : NULL;
+    const Tensor *t = rows ? rows->constant : NULL;
+    bool zeros = false;
+    for (int64_t i = 0; t && t->data && i < shape_elems(&t->shape); i++)
+        zeros |= tensor_i64(t, i) < 0;
+    return zeros;
 }
 
 /* Do only sums and their weights read it? */
@@ -78,35 +90,59 @@ static bool feeds_no_conv(const Value *v) {
     return true;
 }
 
-/* Notes a node that joins one operand that was made larger, with no convolution in between or, in
- * a sum, some, to others. */
-static void note_join(Evidence *e, const Node *n) {
-    int larger = 0, convs = 0;
+/* Notes a sum of planes that were made larger and others. */
+static void note_sum(Evidence *e, const Node *n) {
+    int larger = 0, convs = 0, before;
+    bool by_conv = false;
     for (int i = 0; i < n->noperands; i++) {
-        int behind = convs_behind(node_in(n, i));
-        larger += behind >= 0 && (behind == 0 || n->op == OP_add);
-        convs += behind > 0;
+        const Node *by = enlarger(node_in(n, i), &before);
+        larger += by != NULL;
+        convs += by ? before : 0;
+        by_conv |= by && spreads(by);
     }
     if (larger != 1)
         return;
-    e->concatenated |= n->op == OP_concat;
-    e->added |= n->op == OP_add;
-    e->linked |= n->op == OP_add && convs > 0;
+    e->added |= convs == 0;
+    e->linked |= convs > 0 && by_conv;
+}
+
+/* Notes planes of several sizes that were made larger and are concatenated at once, or one of them
+ * with others. */
+static void note_concat(Evidence *e, const Node *n) {
+    int64_t rows = -1;
+    int larger = 0, sizes = 0, convs;
+    for (int i = 0; i < n->noperands; i++) {
+        const Node *by = enlarger(node_in(n, i), &convs);
+        if (!by || convs > 0)
+            continue;
+        int64_t from = node_in(by, 0)->type.shape.dim[2];
+        larger++;
+        sizes += from != rows;
+        rows = from;
+    }
+    e->concatenated |= larger == 1;
+    e->merged |= larger > 2 && sizes > 2;
 }
 
 static void note_node(Evidence *e, const Node *n) {
     if (is_conv(n))
         note_rate(e, conv_attrs(n)->dilation.v[0]);
-    e->shrunk +=
-        n->op == OP_max_pool && pool_attrs(n)->stride.v[0] == 2 && feeds_no_conv(node_out(n));
+    if (n->op == OP_max_pool && pool_attrs(n)->stride.v[0] == 2) {
+        bool to_sums = feeds_no_conv(node_out(n));
+        e->shrunk += to_sums;
+        e->halved += !to_sums;
+    }
     e->repeated += n->op == OP_resize && enlarges(n) && !node_in(n, node_slot(n, "row_weights"));
-    if (n->op == OP_concat || n->op == OP_add)
-        note_join(e, n);
+    if (n->op == OP_concat)
+        note_concat(e, n);
+    if (n->op == OP_add)
+        note_sum(e, n);
 }
 
 /* The first that fits: atrous pooling at several rates (Chen et al. 2017), features that go up and
  * down again (Tan et al. 2020, BiFPN), that are joined as channels (Ronneberger et al. 2015) or as
- * a sum behind convolutions (Chaurasia & Culurciello 2017), or as one (Lin et al. 2017). */
+ * sums, with a pyramid of pools (Li et al. 2018) or as they are (Lin et al. 2017), as sums behind
+ * convolutions (Chaurasia & Culurciello 2017), or all at once (Xie et al. 2021). */
 const char *network_decoder(const Graph *g, const Network *net) {
     Evidence e = {0};
     FOR_EACH_NODE((Graph *)g, n) {
@@ -119,5 +155,7 @@ const char *network_decoder(const Graph *g, const Network *net) {
         return "BiFPN";
     if (e.concatenated)
         return "U-Net";
-    return e.linked ? "LinkNet" : e.added ? "FPN" : NULL;
+    if (e.added)
+        return e.halved >= 2 ? "PAN" : "FPN";
+    return e.linked ? "LinkNet" : e.merged ? "SegFormer" : NULL;
 }
