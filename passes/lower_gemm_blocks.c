@@ -21,7 +21,7 @@ int64_t gemm_k_blocks(const GemmSize *s, const PassContext *cx) {
     int64_t most = (int64_t)(SHARE * (double)l2) * GEMM_BLOCK_PARTS;
     int64_t count = ceil_div(s->k * s->pixels * element, most);
     int64_t planes = ceil_div(s->k, target_lanes(cx->target));
-    return count < planes ? count : planes;
+    return ceil_div(planes, ceil_div(planes, count)); /* as many as there are of equal ones */
 }
 
 int64_t gemm_blocks(const Gemm *g, const PassContext *cx) {

@@ -184,6 +184,9 @@ static Graph *far_graph(void) {
         {1, 90, 7, 11, 100, 1, 1, 1, 1, 1, 1, {0}, ACT_none, true, false, true},
         {1, 90, 7, 11, 100, 1, 1, 1, 1, 1, 1, {0}, ACT_relu6, true, false, true},
         {2, 75, 10, 10, 75, 1, 1, 1, 1, 1, 1, {0}, ACT_silu, false, true, false},
+        /* planes that so many blocks can't share evenly */
+        {1, 90, 12, 15, 70, 1, 1, 1, 1, 1, 1, {0}, ACT_none, true, true, true},
+        {1, 33, 20, 25, 128, 1, 1, 1, 1, 1, 1, {0}, ACT_silu, true, true, false},
     };
     const ConvCase *rows = &cases[2], dw = {1, 100, 7, 11,           100,      3,    3,     1,
                                             1, 1,   1, {1, 1, 1, 1}, ACT_none, true, false, false};
