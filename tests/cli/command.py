@@ -1,4 +1,4 @@
-"""What tests of the command share: its exit codes, a small model, and how it is called.
+"""What tests of the command share: its exit codes, how it is called, and a small model.
 
 EFFNETC_COMMAND is the built command."""
 
@@ -10,6 +10,7 @@ from workplace import Workplace
 
 COMMAND = os.environ.get("EFFNETC_COMMAND", "effnetc")
 OK, USAGE, BAD_MODEL, UNSUPPORTED, BUDGET, VERIFY, IO = 0, 1, 2, 3, 4, 5, 74
+HAS_LLVM = b"without LLVM" not in subprocess.run([COMMAND, "--version"], capture_output=True).stdout
 
 X = onnx.value_info("x", [1, 3, 4, 4])
 Y = onnx.value_info("y", [1, 2, 4, 4])
@@ -43,20 +44,18 @@ def expected(x):
     return out
 
 
-class CommandTest(Workplace):
-    """Each test has a folder with the model conv_model() and an input of it."""
+class Command(Workplace):
+    """Each test has a folder in which the command runs, and one for its temporary files."""
 
     def setUp(self):
         super().setUp()
         self.tmp = self.path("tmp")
         os.mkdir(self.tmp)
-        self.model = self.write("m.onnx", conv_model())
-        self.input = self.write("x.npy", onnx.npy([1, 3, 4, 4], picture_values()))
 
-    def run_command(self, *args, stdin=b"", env=None, cwd=None):
+    def run_command(self, *args, command=COMMAND, stdin=b"", env=None, cwd=None):
         e = {**os.environ, "TMPDIR": self.tmp, **(env or {})}
         return subprocess.run(
-            [COMMAND, *args],
+            [command, *args],
             input=stdin,
             capture_output=True,
             env=e,
@@ -64,18 +63,32 @@ class CommandTest(Workplace):
             timeout=120,
         )
 
-    def check(self, code, *args, says=(), **kw):
-        """Runs the command; its exit code, and words of its messages. Returns its output."""
+    def checked(self, code, *args, says=(), **kw):
+        """Runs the command; its exit code, and words of its messages. Returns the process."""
         p = self.run_command(*args, **kw)
-        err = p.stderr.decode(errors="replace")
+        err = p.stderr.decode()
         self.assertEqual(p.returncode, code, "%s\n%s" % (" ".join(args), err))
         for word in says:
             self.assertIn(word, err, " ".join(args))
         self.assertNotIn("Sanitizer", err)
+        return p
+
+
+class CommandTest(Command):
+    """And the model conv_model() with an input of it."""
+
+    def setUp(self):
+        super().setUp()
+        self.model = self.write("m.onnx", conv_model())
+        self.input = self.write("x.npy", onnx.npy([1, 3, 4, 4], picture_values()))
+
+    def check(self, code, *args, says=(), **kw):
+        """The same, and that it says "error:" where it fails, and there alone. Returns its output."""
+        p = self.checked(code, *args, says=says, **kw)
         if code == OK:
-            self.assertNotIn("error:", err)
+            self.assertNotIn("error:", p.stderr.decode())
         else:
-            self.assertIn("error:", err)
+            self.assertIn("error:", p.stderr.decode())
         return p.stdout.decode(errors="replace")
 
     def dynamic_model(self):

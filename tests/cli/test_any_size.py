@@ -17,18 +17,16 @@ import unittest
 
 import numpy
 
+from command import COMMAND, HAS_LLVM, UNSUPPORTED, USAGE
 from workplace import Workplace
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "unit"))
 import pictures  # noqa: E402
 
-COMMAND = os.environ.get("EFFNETC_COMMAND", "effnetc")
-USAGE, UNSUPPORTED = 1, 3
 STRICT = ("-std=c99", "-O1", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-pedantic", "-Werror")
 ROWS = re.findall(r"^ANY\((\w+), (\d+), (\d+), (\w+), (\w+)\)$",
                   (HERE.parent / "unit/pillow.def").read_text(encoding="utf-8"), re.M)
-HAS_LLVM = b"without LLVM" not in subprocess.run([COMMAND, "--version"], capture_output=True, check=False).stdout
 POISON = 0xA5
 NUMBERS = itertools.count()
 

@@ -15,12 +15,9 @@ import subprocess
 import unittest
 
 import onnx_bytes as onnx
-from workplace import Workplace
+from command import COMMAND, HAS_LLVM, IO, OK, UNSUPPORTED, USAGE, Command
 from test_verify import network
 
-COMMAND = os.environ.get("EFFNETC_COMMAND", "effnetc")
-OK, USAGE, UNSUPPORTED, IO = 0, 1, 3, 74
-HAS_LLVM = b"without LLVM" not in subprocess.run([COMMAND, "--version"], capture_output=True).stdout
 SHAPE = [1, 3, 12, 12]
 
 
@@ -28,11 +25,9 @@ def input_values():
     return [((i * 37) % 101) / 50 - 1 for i in range(3 * 12 * 12)]
 
 
-class Native(Workplace):
+class Native(Command):
     def setUp(self):
         super().setUp()
-        self.tmp = self.path("tmp")
-        os.mkdir(self.tmp)
         self.model = self.write("m.onnx", network())
         self.input = self.write("x.npy", onnx.npy(SHAPE, input_values()))
 
@@ -42,13 +37,7 @@ class Native(Workplace):
         return p.stdout
 
     def check(self, code, *args, says=(), env=None):
-        p = subprocess.run([COMMAND, *args], capture_output=True, cwd=self.dir, timeout=120,
-                           env={**os.environ, "TMPDIR": self.tmp, **(env or {})})
-        err = p.stderr.decode(errors="replace")
-        self.assertEqual(p.returncode, code, "%s\n%s" % (" ".join(args), err))
-        for word in says:
-            self.assertIn(word, err)
-        self.assertNotIn("Sanitizer", err)
+        p = self.checked(code, *args, says=says, env=env)
         self.assertEqual(os.listdir(self.tmp), [])
         return p.stdout
 

@@ -11,15 +11,12 @@ import os
 import random
 import struct
 import subprocess
-import sys
 import unittest
 import zlib
 
 import onnx_bytes as onnx
-from workplace import Workplace
+from command import BAD_MODEL, COMMAND, IO, OK, UNSUPPORTED, USAGE, Command
 
-COMMAND = os.environ.get("EFFNETC_COMMAND", "effnetc")
-OK, USAGE, BAD_MODEL, UNSUPPORTED, IO = 0, 1, 2, 3, 74
 
 # The means of the channels are the values of three classes.
 CLASSES = """graph @g(%x: f32[1,3,8,8]) -> f32[1,3] {
@@ -81,7 +78,7 @@ def read_png(data):
     return width, height, rows
 
 
-class Pictures(Workplace):
+class Pictures(Command):
     def setUp(self):
         super().setUp()
         self.labels = self.write("labels.json", b'["nothing", "cat", "dog"]')
@@ -94,17 +91,11 @@ class Pictures(Workplace):
         pixels = bytes(colour) * (width * height) if colour else random.Random(name).randbytes(width * height * 3)
         return self.write(name, b"P6 %d %d 255\n" % (width, height) + pixels)
 
-    def run_command(self, *args):
-        return subprocess.run([COMMAND, "run", *args], capture_output=True, cwd=self.dir, timeout=120)
+    def run_command(self, *args, **kw):
+        return super().run_command("run", *args, **kw)
 
     def check(self, code, *args, says=()):
-        p = self.run_command(*args)
-        err = p.stderr.decode()
-        self.assertEqual(p.returncode, code, " ".join(args) + "\n" + err)
-        for word in says:
-            self.assertIn(word, err)
-        self.assertNotIn("Sanitizer", err)
-        return p.stdout.decode()
+        return self.checked(code, *args, says=says).stdout.decode()
 
     interp = ("--backend=interp", "--mean=0")
 

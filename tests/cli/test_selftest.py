@@ -2,15 +2,13 @@
 """effnetc compile --selftest: NAME_selftest says whether generated code and weights are sound."""
 
 import json
-import os
 import subprocess
 import unittest
 
 import onnx_bytes as onnx
+from command import COMMAND, HAS_LLVM
 from workplace import Workplace
 
-COMMAND = os.environ.get("EFFNETC_COMMAND", "effnetc")
-HAS_LLVM = b"without LLVM" not in subprocess.run([COMMAND, "--version"], capture_output=True).stdout
 STRICT = "-O2 -Wall -Wextra -Wconversion -pedantic -Werror".split()
 
 PROGRAM = r"""

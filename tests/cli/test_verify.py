@@ -7,15 +7,12 @@ import json
 import math
 import os
 import struct
-import subprocess
 import unittest
 
 import onnx_bytes as onnx
-from workplace import Workplace
+from command import OK, USAGE, VERIFY, Command
 
-COMMAND = os.environ.get("EFFNETC_COMMAND", "effnetc")
 BROKEN = os.environ.get("EFFNETC_BROKEN", "effnetc-broken")
-OK, USAGE, VERIFY = 0, 1, 5
 
 
 def weights(n, scale):
@@ -81,20 +78,13 @@ def network(changes=None, batch=1, prefix=""):
                       [onnx.value_info(prefix + "y", [batch, 20, 1, 1])], tensors)
 
 
-class Verify(Workplace):
+class Verify(Command):
     def setUp(self):
         super().setUp()
         self.model = self.write("m.onnx", network())
 
-    def check(self, code, *args, command=COMMAND, says=(), env=None):
-        p = subprocess.run([command, "verify", *args], capture_output=True, timeout=120,
-                           env={**os.environ, "TMPDIR": self.dir, **(env or {})})
-        err = p.stderr.decode(errors="replace")
-        self.assertEqual(p.returncode, code, "%s\n%s" % (" ".join(args), err))
-        for word in says:
-            self.assertIn(word, err)
-        self.assertNotIn("Sanitizer", err)
-        return p.stdout.decode()
+    def check(self, code, *args, **kw):
+        return self.checked(code, "verify", *args, **kw).stdout.decode()
 
     def json(self, code, *args, **kw):
         return json.loads(self.check(code, *args, "--json", **kw))
