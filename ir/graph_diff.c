@@ -264,18 +264,28 @@ static bool pair_all(Diff *d, GraphDifference *out) {
     return true;
 }
 
-const Value *graph_read_input(const Graph *g, size_t i) {
-    for (size_t k = 0; k < g->inputs.len; k++)
-        if (g->inputs.data[k]->uses && i-- == 0)
-            return g->inputs.data[k];
+/* The first input from *at on that something reads, and moves on behind it; NULL: there is none. */
+static const Value *next_read(const Graph *g, size_t *at) {
+    while (*at < g->inputs.len) {
+        const Value *v = g->inputs.data[(*at)++];
+        if (v->uses)
+            return v;
+    }
     return NULL;
+}
+
+const Value *graph_read_input(const Graph *g, size_t i) {
+    size_t at = 0;
+    const Value *v = next_read(g, &at);
+    while (v && i-- > 0)
+        v = next_read(g, &at);
+    return v;
 }
 
 static bool same_inputs(const Diff *d, GraphDifference *out) {
     *out = (GraphDifference){.what = GRAPH_DIFF_INPUT};
-    for (;; out->index++) {
-        const Value *a = graph_read_input(d->a.g, out->index);
-        const Value *b = graph_read_input(d->b.g, out->index);
+    for (size_t at_a = 0, at_b = 0;; out->index++) {
+        const Value *a = next_read(d->a.g, &at_a), *b = next_read(d->b.g, &at_b);
         if (!a || !b)
             return a == b;
         if (!type_equal(input_of(&d->a, a)->type, input_of(&d->b, b)->type))
