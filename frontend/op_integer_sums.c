@@ -1,14 +1,10 @@
 /* op_integer_sums.c: sums of products of integers, exactly, by convolutions and matrix products of
- * f32. That holds integers of up to 2^24: where the sums of all channels could be larger, they are
- * made of some channels at a time. A caller who wants the result as f32 gets two such sums added as
- * f32, which rounds as the conversion of an int32 would; others are added as int32. What the
- * weights are decides, where they are known. */
+ * f32, in the runs that ir/graph_sums.c finds. A caller who wants the result as f32 gets two such
+ * sums added as f32, which rounds as the conversion of an int32 would; others are added as int32.
+ */
 #include "frontend/import.h"
 
 #include <math.h>
-
-static const double EXACT = 0x1p24;
-enum { MOST_CHUNKS = 64 };
 
 IntegerFactor onnx_integer_factor(OnnxNode *n, const Value *x, Value *zero, Value *shifted) {
     DType dt = x->type.dtype;
@@ -25,91 +21,15 @@ IntegerFactor onnx_integer_factor(OnnxNode *n, const Value *x, Value *zero, Valu
     return f;
 }
 
-/* Between which numbers a sum stays, whatever the order of its terms. */
-typedef struct Span {
-    double lo, hi;
-} Span;
-
-static Span span_sum(Span a, Span b) {
-    return (Span){a.lo + b.lo, a.hi + b.hi};
-}
-
-static Span span_product(Span a, Span b) {
-    double p = a.lo * b.lo, q = a.lo * b.hi, r = a.hi * b.lo, t = a.hi * b.hi;
-    return (Span){fmin(fmin(p, q), fmin(r, t)), fmax(fmax(p, q), fmax(r, t))};
-}
-
-static bool is_exact(Span s) {
-    return -EXACT <= s.lo && s.hi <= EXACT;
-}
-
-/* A number that is added to a sum, or is not there yet. */
-static Span span_of(double x) {
-    return (Span){fmin(x, 0), fmax(x, 0)};
-}
-
-/* Runs of channels, or of rows, whose sums are exact: run i ends before end[i]. The sums of the
- * last one stay within `last`: each, or all where there is one. */
-typedef struct Chunks {
-    int count;
-    int64_t end[MOST_CHUNKS];
-    Span *last;
-    int64_t sums;
-} Chunks;
-
-/* Ends the run before element k, unless all `more` fit into the sums; false where there is no
- * room. */
-static bool add_to_run(Chunks *c, Span *sum, const Span *more, int64_t sums, int64_t k) {
-    bool fits = true;
-    for (int64_t i = 0; i < sums; i++)
-        fits &= is_exact(span_sum(sum[i], more[i]));
-    for (int64_t i = 0; i < sums; i++) {
-        sum[i] = fits ? span_sum(sum[i], more[i]) : more[i];
-        if (!is_exact(sum[i]))
-            return false;
-    }
-    if (!fits && c->count == MOST_CHUNKS - 1)
-        return false;
-    if (!fits)
-        c->end[c->count++] = k;
-    return true;
-}
-
-/* w as [outer][count][inner] of sums [outer, inner], or as [outer][count] blocks of `inner` terms
- * of sums [outer]: how it lies. */
-typedef struct Terms {
-    int64_t outer, count, inner;
-    bool summed; /* inner elements are terms of one sum */
-} Terms;
-
-/* The runs of w's elements along `count`. Where it isn't known, the factors tell its span. */
-static bool plan(OnnxNode *n, const IntegerFactor *x, const IntegerFactor *w, const Terms *t,
-                 Chunks *c) {
+/* The runs of w's elements along `count`. Where it isn't known, the factors tell its bounds. */
+static bool plan(OnnxNode *n, const IntegerFactor *x, const IntegerFactor *w, const SumTerms *t,
+                 SumRuns *r) {
     const Tensor *known = graph_fold_value(n->im->g, w->v, FOLD_LIMIT_WEIGHTS);
-    int64_t sums = !known ? 1 : t->summed ? t->outer : t->outer * t->inner;
-    Span *sum = ARENA_ARRAY(&n->im->arena, sums + 1, Span);
-    Span *more = ARENA_ARRAY(&n->im->arena, sums + 1, Span);
-    Span of_x = {x->lo, x->hi}, unknown = span_product(of_x, (Span){w->lo, w->hi});
-    double terms = (double)(t->summed ? t->inner : 1);
-    *c = (Chunks){0};
-    for (int64_t k = 0; k < t->count; k++) {
-        for (int64_t i = 0; i < sums; i++)
-            more[i] = known ? (Span){0} : (Span){unknown.lo * terms, unknown.hi * terms};
-        for (int64_t o = 0; known && o < t->outer; o++)
-            for (int64_t j = 0; j < t->inner; j++) {
-                double by = tensor_f64(known, (o * t->count + k) * t->inner + j);
-                Span *s = &more[t->summed ? o : o * t->inner + j];
-                *s = span_sum(*s, span_product(of_x, (Span){by, by}));
-            }
-        if (!add_to_run(c, sum, more, sums, k)) {
-            onnx_unsupported(n, "its sums are too large to be exact");
-            return false;
-        }
-    }
-    c->end[c->count++] = t->count;
-    c->last = sum;
-    c->sums = sums;
-    return true;
+    SumBounds of_x = {x->lo, x->hi}, of_w = {w->lo, w->hi};
+    if (sum_runs(&n->im->arena, of_x, known, of_w, t, r))
+        return true;
+    onnx_unsupported(n, "its sums are too large to be exact");
+    return false;
 }
 
 /* ---- convolutions ---------------------------------------------------------------------------- */
@@ -160,31 +80,20 @@ typedef struct Bias {
 } Bias;
 
 /* False where a bias isn't known, or where its sums may be no int32. */
-static bool split_bias(OnnxNode *n, Value *bias, const Chunks *c, Bias *out) {
+static bool split_bias(OnnxNode *n, Value *bias, const SumRuns *r, Bias *out) {
     *out = (Bias){0};
     if (!bias)
         return true;
     const Tensor *t = graph_fold_value(n->im->g, bias, FOLD_LIMIT_WEIGHTS);
-    int64_t count = t ? shape_elems(&t->shape) : 0;
-    if (!t || (c->sums > 1 && c->sums != count))
+    if (!t)
         return false;
     Tensor *low = onnx_new_tensor(n, DT_f32, t->shape),
            *high = onnx_new_tensor(n, DT_f32, t->shape);
-    bool any = false;
-    for (int64_t i = 0; i < count; i++) {
-        double b = tensor_f64(t, i), rest = b;
-        if (fabs(b) > 0x1p30)
-            return false;
-        if (!is_exact(span_sum(c->last[c->sums > 1 ? i : 0], span_of(b))))
-            rest = b - 256 * nearbyint(b / 256);
-        if (!is_exact(span_sum(c->last[c->sums > 1 ? i : 0], span_of(rest))))
-            return false;
-        tensor_set_f64(low, i, rest);
-        tensor_set_f64(high, i, b - rest);
-        any |= b != rest;
-    }
+    bool split;
+    if (!low || !high || !sum_split_bias(r, t, low, high, &split))
+        return false;
     out->low = onnx_constant(n, "bias", low);
-    out->high = any ? onnx_constant(n, "high", high) : NULL;
+    out->high = split ? onnx_constant(n, "high", high) : NULL;
     return true;
 }
 
@@ -201,14 +110,14 @@ Value *onnx_integer_conv(OnnxNode *n, const IntegerFactor *x, const IntegerFacto
                          bool rounded) {
     const Shape *s = &w->v->type.shape, *in = &x->v->type.shape;
     int64_t groups = attr_int(n, "group", 1), taps = 1;
-    Chunks c;
+    SumRuns c;
     Bias b;
     if (s->rank < 3 || s->rank != in->rank || groups < 1 || groups > in->dim[1] ||
         in->dim[1] != groups * s->dim[1])
         return onnx_conv(n, "sum", x->v, w->v, bias); /* which complains */
     for (int i = 2; i < s->rank; i++)
         taps *= s->dim[i];
-    if (!plan(n, x, w, &(Terms){s->dim[0], s->dim[1], taps, true}, &c))
+    if (!plan(n, x, w, &(SumTerms){s->dim[0], s->dim[1], taps, true}, &c))
         return NULL;
     int space = s->rank - 2;
     bool split = split_bias(n, bias, &c, &b);
@@ -231,10 +140,10 @@ Value *onnx_integer_matmul(OnnxNode *n, const IntegerFactor *a, const IntegerFac
                            bool rounded) {
     const Shape *x = &a->v->type.shape, *w = &b->v->type.shape;
     int row = w->rank > 1 ? w->rank - 2 : 0;
-    Terms t = {1, w->rank ? w->dim[row] : 0, w->rank > 1 ? w->dim[w->rank - 1] : 1, false};
+    SumTerms t = {1, w->rank ? w->dim[row] : 0, w->rank > 1 ? w->dim[w->rank - 1] : 1, false};
     for (int i = 0; i < row; i++)
         t.outer *= w->dim[i];
-    Chunks c;
+    SumRuns c;
     if (x->rank < 1 || w->rank < 1 || x->dim[x->rank - 1] != t.count)
         return onnx_matmul(n, "sum", a->v, b->v); /* which complains */
     if (!plan(n, a, b, &t, &c))

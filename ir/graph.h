@@ -412,4 +412,37 @@ const Tensor *graph_fold_value(Graph *g, Value *v, int64_t limit);
  * nodes gets there, a model doesn't. */
 bool graph_may_grow(const Graph *g, int64_t bytes);
 
+/* ---- graph_sums.c: sums of products of integers ---------------------------------------------- */
+
+/* Between which numbers something stays; 0 is between them. */
+typedef struct SumBounds {
+    double lo, hi;
+} SumBounds;
+
+/* Weights as [outer][count][inner] of sums [outer, inner], or as [outer][count] blocks of `inner`
+ * terms of sums [outer]: how they lie. */
+typedef struct SumTerms {
+    int64_t outer, count, inner;
+    bool summed; /* inner elements are terms of one sum */
+} SumTerms;
+
+enum { MOST_SUM_RUNS = 64 };
+
+/* Runs of terms along `count` whose sums f32 holds exactly, whatever their order: run i ends before
+ * end[i]. The sums of the last one stay within `last`: each, or all where there is one. */
+typedef struct SumRuns {
+    int count;
+    int64_t end[MOST_SUM_RUNS];
+    SumBounds *last;
+    int64_t sums;
+} SumRuns;
+
+/* The runs of integers within x times w, or times integers within `any` where w is NULL. False
+ * where there are too many. Memory comes from a. */
+bool sum_runs(Arena *a, SumBounds x, const Tensor *w, SumBounds any, const SumTerms *t, SumRuns *r);
+/* A bias, one number for each sum, as two f32 tensors of its shape: `low` starts the sums of the
+ * last run, which stay exact, `high` is added to them: *split says whether it does anything. False
+ * where that can't be, or the sums may be no int32. */
+bool sum_split_bias(const SumRuns *r, const Tensor *bias, Tensor *low, Tensor *high, bool *split);
+
 #endif
