@@ -1,6 +1,9 @@
 /* match.c: small helpers that graph passes share. */
 #include "passes/match.h"
 
+#include <math.h>
+#include <string.h>
+
 Node *new_node(Graph *g, Op op, Node *at, Value *const *operands, int n) {
     Node *fresh = node_new(g, op, at, node_out(at)->name, operands, n);
     fresh->origin = at->origin;
@@ -21,6 +24,15 @@ Value *new_reshape(Graph *g, Node *at, Value *x, Shape shape) {
     return node_out(r);
 }
 
+Node *new_like(Graph *g, const Node *n, Node *at, Value *const *operands) {
+    Node *c = node_new(g, n->op, at, node_out(n)->name, operands, n->noperands);
+    if (n->attrs)
+        memcpy(c->attrs, n->attrs, attrset_info(op_info(n->op)->attrs)->size);
+    c->origin = n->origin;
+    node_infer_or_die(c);
+    return c;
+}
+
 void replace_node(Graph *g, Node *n, Value *v) {
     value_replace(node_out(n), v);
     node_erase(g, n);
@@ -39,6 +51,27 @@ Act *fused_act(const Node *n) {
 Node *sole_producer_with_weights(const Value *v) {
     Node *n = v->def;
     return n && has_weights(n) && value_single_user(v) ? n : NULL;
+}
+
+bool only_read_by(const Value *v, Op op) {
+    for (const Use *u = v->uses; u; u = u->next)
+        if (!u->user || u->user->op != op)
+            return false;
+    return true;
+}
+
+bool clip_bounds(const Node *n, ClipAttrs *out) {
+    bool is_clip = n->op == OP_clip, six = n->op == OP_act_relu6;
+    *out = is_clip ? *clip_attrs(n) : (ClipAttrs){.min = 0, .max = six ? 6 : INFINITY};
+    return is_clip || six || n->op == OP_act_relu;
+}
+
+static double in_steps(double bound, double scale) {
+    return isfinite(bound) ? (double)nearbyintf((float)bound / (float)scale) : bound;
+}
+
+ClipAttrs clip_in_steps(const ClipAttrs *a, double scale) {
+    return (ClipAttrs){in_steps(a->min, scale), in_steps(a->max, scale)};
 }
 
 const float *constant_f32(const Value *v) {

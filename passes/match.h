@@ -11,6 +11,8 @@
 Node *new_node(Graph *g, Op op, Node *at, Value *const *operands, int n);
 Node *new_before(Graph *g, Op op, Node *at, Value *const *operands, int n);
 Value *new_reshape(Graph *g, Node *at, Value *x, Shape shape);
+/* What n does, of other operands: a new node before `at`, with n's name and origin. */
+Node *new_like(Graph *g, const Node *n, Node *at, Value *const *operands);
 
 /* v takes the place of n's first result, and n goes. */
 void replace_node(Graph *g, Node *n, Value *v);
@@ -21,6 +23,13 @@ bool has_weights(const Node *n);
 Act *fused_act(const Node *n);
 /* The conv2d, dwconv2d or dense that makes v for one user alone; NULL otherwise. */
 Node *sole_producer_with_weights(const Value *v);
+
+/* Whether nodes of that op alone read v. */
+bool only_read_by(const Value *v, Op op);
+/* Between which numbers relu, relu6 and clip keep things; false of other ops. */
+bool clip_bounds(const Node *n, ClipAttrs *out);
+/* As round(x / scale) has them: since rounding keeps the order, it may come before or behind. */
+ClipAttrs clip_in_steps(const ClipAttrs *a, double scale);
 
 /* A float32 constant with known elements, else NULL. */
 const float *constant_f32(const Value *v);

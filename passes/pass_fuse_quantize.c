@@ -1,6 +1,8 @@
 /* fuse-quantize: quantize and a dequantize behind it become fake_quant, which stays in f32 and in
  * whatever layout its neighbours have; an integer never gets to memory. A reshape, transpose or
- * slice between the two moves behind them. Equal dequantizes of one value become one.
+ * slice between the two moves behind them. Equal dequantizes of one value become one; of those that
+ * differ in their scale alone the integers are made once, and multiplied. Bounds in front that hold
+ * whole steps (relu, relu6, clip) become those of the integers.
  *
  * Needs: fold-constants. Leaves alone: parameters that are not one known number each, different
  * zero points, a quantize that something else reads too, for that reader, and what is moved for
@@ -96,6 +98,66 @@ static Node *before_moves(Graph *g, Node *d) {
     return d;
 }
 
+/* ---- what was fused -------------------------------------------------------------------------- */
+
+/* relu, relu6 and clip in front of f become bounds of its integers, where these hold 0. */
+static void take_bounds(Graph *g, Node *f) {
+    FakeQuantAttrs *a = fake_quant_attrs(f);
+    ClipAttrs c;
+    for (Node *n; a->divide > 0 && (n = node_in(f, 0)->def) && clip_bounds(n, &c) &&
+                  only_read_by(node_out(n), OP_fake_quant);) {
+        c = clip_in_steps(&c, a->divide);
+        if (!(c.min <= 0 && 0 <= c.max))
+            return;
+        a->min = fmax(a->min, c.min);
+        a->max = fmin(a->max, c.max);
+        f->origin = origin_join(g, n->origin, f->origin);
+        node_set_operand(f, 0, node_in(n, 0));
+        if (!node_out(n)->uses)
+            node_erase(g, n);
+    }
+}
+
+static bool same_integers(const Node *n, const Node *f) {
+    if (n->op != OP_fake_quant || node_in(n, 0) != node_in(f, 0))
+        return false;
+    const FakeQuantAttrs *a = fake_quant_attrs(n), *b = fake_quant_attrs(f);
+    return a->divide == b->divide && a->min == b->min && a->max == b->max;
+}
+
+/* The first node that makes the same integers as f, by the marks. */
+static Node *first_like(const Node *f) {
+    Node *first = NULL;
+    for (const Use *u = node_in(f, 0)->uses; u; u = u->next)
+        if (u->user && same_integers(u->user, f) && (!first || u->user->mark < first->mark))
+            first = u->user;
+    return first;
+}
+
+/* q makes the integers that f multiplies. */
+static void become_multiple(Graph *g, Node *f, Node *q) {
+    float *times;
+    Value *v = node_out(q);
+    if (fake_quant_attrs(f)->times != 1) {
+        Value *by = new_constant_f32(g, "times", (Shape){0}, &times);
+        *times = (float)fake_quant_attrs(f)->times;
+        v = node_out(new_before(g, OP_mul, f, (Value *[]){v, by}, 2));
+    }
+    replace_node(g, f, v);
+}
+
+/* f, which isn't the first one, and the first one become multiples of the integers. */
+static void share_integers(Graph *g, Node *f, Node *first) {
+    Node *q = first;
+    if (fake_quant_attrs(first)->times != 1) {
+        q = new_like(g, first, first, (Value *[]){node_in(first, 0)});
+        fake_quant_attrs(q)->times = 1;
+        q->mark = first->mark;
+        become_multiple(g, first, q);
+    }
+    become_multiple(g, f, q);
+}
+
 bool pass_fuse_quantize(Graph *g, PassContext *cx) {
     (void)cx;
     FOR_EACH_NODE(g, d) {
@@ -113,6 +175,17 @@ bool pass_fuse_quantize(Graph *g, PassContext *cx) {
             continue;
         Node *f = find(node_in(q, 0), &a);
         replace_node(g, d, node_out(f ? f : make(g, q, d, &a)));
+    }
+    graph_dce(g);
+    FOR_EACH_NODE(g, f) {
+        if (f->op == OP_fake_quant)
+            take_bounds(g, f);
+    }
+    graph_number_nodes(g);
+    FOR_EACH_NODE_SAFE(g, f) {
+        Node *first = f->op == OP_fake_quant ? first_like(f) : f;
+        if (first != f)
+            share_integers(g, f, first);
     }
     graph_dce(g);
     return true;

@@ -16,13 +16,6 @@ static int factors_of(const Node *mul) {
     return -1;
 }
 
-static bool only_quantized(const Value *v) {
-    for (const Use *u = v->uses; u; u = u->next)
-        if (!u->user || u->user->op != OP_fake_quant)
-            return false;
-    return true;
-}
-
 static void fuse(Graph *g, Node *quant, const Node *mul, int factors) {
     Value *operands[] = {node_in(mul, 1 - factors), node_in(mul, factors)};
     Node *r = new_node(g, OP_requantize, quant, operands, 2);
@@ -36,7 +29,7 @@ bool pass_fuse_requantize(Graph *g, PassContext *cx) {
     (void)cx;
     FOR_EACH_NODE_SAFE(g, n) {
         const Node *mul = n->op == OP_fake_quant ? node_in(n, 0)->def : NULL;
-        if (!mul || mul->op != OP_mul || !only_quantized(node_out(mul)))
+        if (!mul || mul->op != OP_mul || !only_read_by(node_out(mul), OP_fake_quant))
             continue;
         int factors = factors_of(mul);
         if (factors >= 0)

@@ -199,12 +199,8 @@ static Value *repeated(Graph *g, Node *at, Value *v, int64_t groups, int64_t eac
 }
 
 static Node *copy_of(Graph *g, const Node *n, Node *at, Value *const *operands) {
-    Node *c = node_new(g, n->op, at, node_out(n)->name, operands, n->noperands);
-    if (n->attrs)
-        memcpy(c->attrs, n->attrs, attrset_info(op_info(n->op)->attrs)->size);
-    c->origin = n->origin;
+    Node *c = new_like(g, n, at, operands);
     c->mark = 2 * place_of(at);
-    node_infer_or_die(c);
     return c;
 }
 

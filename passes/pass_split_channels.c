@@ -14,8 +14,6 @@
  * would only be somewhere else. */
 #include "passes/match.h"
 
-#include <string.h>
-
 enum { MAX_DEPTH = 8 }; /* of nodes between a joint or cut and its convolutions */
 
 /* `count` channels, the first of which is `first`. */
@@ -101,12 +99,7 @@ static Node *node_part(Graph *g, const Node *n, Node *at, Value *const *data, Ra
         in[i] = is_constant(node_in(n, i))
                     ? constant_part(g, node_in(n, i), channels(node_out(n)), r)
                     : data[i];
-    Node *part = node_new(g, n->op, at, node_out(n)->name, in, n->noperands);
-    if (n->attrs)
-        memcpy(part->attrs, n->attrs, attrset_info(op_info(n->op)->attrs)->size);
-    part->origin = n->origin;
-    node_infer_or_die(part);
-    return part;
+    return new_like(g, n, at, in);
 }
 
 /* ---- joints ---------------------------------------------------------------------------------- */
