@@ -8,6 +8,20 @@
  * how much folding makes, so that a small file can't ask for copies of one large matrix without
  * end. */
 
+/* Whether v is known integers that stand for numbers: passes want them as they are. */
+static bool is_dequantized(OnnxNode *n, const Value *v) {
+    const Node *d = v->def;
+    bool is = d && d->op == OP_dequantize;
+    for (int i = 0; is && i < d->noperands; i++)
+        is = !node_in(d, i) || graph_fold_value(n->im->g, node_in(d, i), FOLD_LIMIT_WEIGHTS);
+    return is;
+}
+
+/* Whether v depends on constants alone. It becomes one, or stays dequantized. */
+static bool is_known(OnnxNode *n, Value *v) {
+    return is_dequantized(n, v) || graph_fold_value(n->im->g, v, FOLD_LIMIT_WEIGHTS);
+}
+
 static Value *folded(OnnxNode *n, Value *v, const char *what) {
     if (v && !graph_fold_value(n->im->g, v, FOLD_LIMIT_WEIGHTS))
         onnx_not_constant(n, what, v);
@@ -26,6 +40,8 @@ static Value *scaled(OnnxNode *n, const char *part, Value *x, double factor) {
 
 /* w as the weights [N, K] of dense. NULL after a complaint. */
 static Value *dense_weights(OnnxNode *n, Value *w, bool transpose, double alpha) {
+    if (is_dequantized(n, w) && alpha == 1)
+        return transpose ? transpose_2d(n, "weights", w) : w;
     if (transpose)
         w = transpose_2d(n, "weights", w);
     return folded(n, scaled(n, "scaled_weights", w, alpha), "second matrix");
@@ -42,7 +58,7 @@ static Value *dense(OnnxNode *n, const char *part, Value *x, Value *w, Value *b)
 /* Is C constant and the same for each row? Then it is a bias. */
 static bool is_bias(OnnxNode *n, int64_t columns) {
     Value *c = onnx_input(n, 2);
-    if (!c || !graph_fold_value(n->im->g, c, FOLD_LIMIT_WEIGHTS))
+    if (!c || !is_known(n, c))
         return false;
     const Shape *s = &c->type.shape;
     int64_t last = s->rank ? s->dim[s->rank - 1] : 1;
@@ -60,7 +76,7 @@ static Value *bias(OnnxNode *n, int64_t columns, double beta) {
         c = onnx_reshape(n, "row", c, &have);
     if (!shape_equal(&have, &want))
         c = onnx_expand(n, "bias", c, &want);
-    return folded(n, c, "bias");
+    return c && is_dequantized(n, c) ? c : folded(n, c, "bias");
 }
 
 /* y + beta C, where C is no bias. */
@@ -97,7 +113,7 @@ void import_gemm(OnnxNode *n) {
     Value *x = onnx_input(n, 0), *w = onnx_input(n, 1);
     if (trans_a)
         x = transpose_2d(n, "a", x);
-    if (!graph_fold_value(n->im->g, w, FOLD_LIMIT_WEIGHTS)) {
+    if (!is_known(n, w)) {
         gemm_at_run_time(n, x, trans_b ? transpose_2d(n, "b", w) : w, alpha, beta);
         return;
     }
@@ -147,8 +163,7 @@ static Value *general_product(OnnxNode *n, const char *part, Value *x, Value *w)
 
 /* Whether w is weights: a constant matrix. */
 static bool is_dense(OnnxNode *n, const Value *x, Value *w) {
-    return x->type.shape.rank >= 1 && w->type.shape.rank == 2 &&
-           graph_fold_value(n->im->g, w, FOLD_LIMIT_WEIGHTS);
+    return x->type.shape.rank >= 1 && w->type.shape.rank == 2 && is_known(n, w);
 }
 
 Value *onnx_dense(OnnxNode *n, const char *part, Value *x, Value *w) {

@@ -12,6 +12,7 @@ static const char *const level0[] = {
 
 static const char *const level2[] = {
     /* the graph as it was meant */
+    "sum-integers",
     "fold-constants",
     "widen-floats",
     "canonicalise",
