@@ -296,8 +296,6 @@ class Pictures(Command):
             self.skipTest("Pillow is not installed")
         import PIL
         major = PIL.__version__.split(".")[0]
-        if PIL.__version__.startswith("12.3"):
-            major = "12"
         rng = random.Random(4)
         how = {"bicubic": Image.BICUBIC, "bilinear": Image.BILINEAR, "lanczos": Image.LANCZOS,
                "box": Image.BOX, "hamming": Image.HAMMING}

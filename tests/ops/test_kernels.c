@@ -598,7 +598,7 @@ static void test_winograd(void **state) {
     }
 }
 
-/* Both forms, and the option that asks for neither. */
+/* Once for both convolutions of add_gates: the kernels are equal. */
 static void test_parts_scale_pixels(void **state) {
     (void)state;
     Fixture f = {.p.graph = graph_new("gates")};
