@@ -11,12 +11,20 @@ SOURCE = pathlib.Path(__file__).resolve().parents[1]
 
 
 class GenDocs(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        """The documents of the project itself are scripts/test's business: a copy of them is renewed first."""
+        cls.renewed = pathlib.Path(tempfile.mkdtemp(prefix="effnetc-docs-"))
+        cls.addClassCleanup(shutil.rmtree, cls.renewed, True)
+        for folder in ("docs", "ir", "frontend", "passes", "target"):
+            shutil.copytree(SOURCE / folder, cls.renewed / folder, ignore=shutil.ignore_patterns("*.png", "*.svg"))
+        subprocess.run([sys.executable, "-B", SOURCE / "scripts/gen-docs", cls.renewed], check=False,
+                       stdout=subprocess.DEVNULL)
+
     def setUp(self):
         self.root = pathlib.Path(tempfile.mkdtemp(prefix="effnetc-docs-"))
         self.addCleanup(shutil.rmtree, self.root, True)
-        for folder in ("docs", "ir", "frontend", "passes", "target"):
-            shutil.copytree(SOURCE / folder, self.root / folder)
-        self.run_script()  # the documents of the project itself are scripts/test's business
+        shutil.copytree(self.renewed, self.root, dirs_exist_ok=True)
 
     def run_script(self, *arguments):
         words = [sys.executable, "-B", str(SOURCE / "scripts" / "gen-docs"), *arguments, str(self.root)]
