@@ -83,10 +83,6 @@ class Pictures(Command):
         super().setUp()
         self.labels = self.write("labels.json", b'["nothing", "cat", "dog"]')
 
-    def write(self, name, data):
-        os.makedirs(os.path.dirname(self.path(name)), exist_ok=True)
-        return super().write(name, data.encode() if isinstance(data, str) else data)
-
     def ppm(self, name, width, height, colour=None):
         pixels = bytes(colour) * (width * height) if colour else random.Random(name).randbytes(width * height * 3)
         return self.write(name, b"P6 %d %d 255\n" % (width, height) + pixels)

@@ -15,8 +15,10 @@ class Workplace(unittest.TestCase):
         return os.path.join(self.dir, name)
 
     def write(self, name, data):
+        """A file of bytes or of text, and the folders in front of it; its path."""
+        os.makedirs(os.path.dirname(self.path(name)), exist_ok=True)
         with open(self.path(name), "wb") as f:
-            f.write(data)
+            f.write(data.encode() if isinstance(data, str) else data)
         return self.path(name)
 
     def read(self, name):
