@@ -1,28 +1,16 @@
 """Tests of scripts/check-includes: that it sees each kind of wrong include."""
 
-import pathlib
-import subprocess
-import sys
-import tempfile
+import functools
 import unittest
 
-SCRIPT = pathlib.Path(__file__).resolve().parents[1] / "scripts" / "check-includes"
+import trees
+
+run_on = functools.partial(trees.run_on, "check-includes")
 
 
 class CheckIncludes(unittest.TestCase):
-    def run_on(self, files):
-        """Exit code and output over a tree of these files."""
-        with tempfile.TemporaryDirectory() as root:
-            for name, text in files.items():
-                path = pathlib.Path(root, name)
-                path.parent.mkdir(exist_ok=True)
-                path.write_text(text, encoding="utf-8")
-            words = [sys.executable, "-B", str(SCRIPT), root]
-            done = subprocess.run(words, capture_output=True, text=True, check=False)
-            return done.returncode, done.stdout
-
     def test_right_directions_pass(self):
-        code, out = self.run_on({
+        code, out = run_on({
             "support/support.h": "#include <stdio.h>\n",
             "ir/graph.h": '#include "support/support.h"\n',
             "frontend/a.c": '#include "ir/graph.h"\n#include "onnx.pb-c.h"\n',
@@ -41,13 +29,13 @@ class CheckIncludes(unittest.TestCase):
             ("passes/a.c", '#include "onnx.pb-c.h"', "belongs to frontend"),
             ("driver/effnetc.h", '#include "ir/graph.h"', "a header that is installed"),
         ]:
-            code, out = self.run_on({**base, name: "\n" + line + "\n"})
+            code, out = run_on({**base, name: "\n" + line + "\n"})
             self.assertEqual(code, 1, line)
             self.assertIn(f"{name}:2: ", out)
             self.assertIn(why, out)
 
     def test_an_empty_tree_fails(self):
-        self.assertEqual(self.run_on({})[0], 1)
+        self.assertEqual(run_on({})[0], 1)
 
 
 if __name__ == "__main__":

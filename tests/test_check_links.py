@@ -1,28 +1,16 @@
 """Tests of scripts/check-links: that it sees each kind of broken link."""
 
-import pathlib
-import subprocess
-import sys
-import tempfile
+import functools
 import unittest
 
-SCRIPT = pathlib.Path(__file__).resolve().parents[1] / "scripts" / "check-links"
+import trees
+
+run_on = functools.partial(trees.run_on, "check-links")
 
 
 class CheckLinks(unittest.TestCase):
-    def run_on(self, files):
-        """Exit code and output over a tree of these files."""
-        with tempfile.TemporaryDirectory() as root:
-            for name, text in files.items():
-                path = pathlib.Path(root, name)
-                path.parent.mkdir(exist_ok=True, parents=True)
-                path.write_text(text, encoding="utf-8")
-            words = [sys.executable, "-B", str(SCRIPT), root]
-            done = subprocess.run(words, capture_output=True, text=True, check=False)
-            return done.returncode, done.stdout
-
     def test_what_exists_passes(self):
-        code, out = self.run_on({
+        code, out = run_on({
             "A.md": "[b](docs/b.md), [its head](docs/b.md#the-head-of-b), [here](#a), [web](https://x.y/z)\n# A\n",
             "docs/b.md": "# The `head` of B\n[up](../A.md) `[no](link)`\n\n    [no](link)\n",
             "build/c.md": "[not ours](nowhere)\n",
@@ -35,11 +23,11 @@ class CheckLinks(unittest.TestCase):
             ("docs/a.md#other", "has no such heading"),
             ("#nowhere", "has no such heading"),
         ]:
-            code, out = self.run_on({"A.md": f"# A\n[x]({link})\n", "docs/a.md": "# One\n"})
+            code, out = run_on({"A.md": f"# A\n[x]({link})\n", "docs/a.md": "# One\n"})
             self.assertEqual((code, out), (1, f"A.md: {link} {why}\n"))
 
     def test_an_empty_tree_fails(self):
-        self.assertEqual(self.run_on({})[0], 1)
+        self.assertEqual(run_on({})[0], 1)
 
 
 if __name__ == "__main__":
