@@ -9,6 +9,7 @@ import onnx_bytes as onnx
 from workplace import Workplace
 
 COMMAND = os.environ.get("EFFNETC_COMMAND", "effnetc")
+PATIENCE = 600  # seconds that a command may take where many share the machine
 OK, USAGE, BAD_MODEL, UNSUPPORTED, BUDGET, VERIFY, IO = 0, 1, 2, 3, 4, 5, 74
 HAS_LLVM = b"without LLVM" not in subprocess.run([COMMAND, "--version"], capture_output=True).stdout
 
@@ -60,7 +61,7 @@ class Command(Workplace):
             capture_output=True,
             env=e,
             cwd=cwd or self.dir,
-            timeout=120,
+            timeout=PATIENCE,
         )
 
     def checked(self, code, *args, says=(), **kw):

@@ -8,8 +8,8 @@ import unittest
 
 import onnx_bytes as onnx
 from command import (
-    BAD_MODEL, BUDGET, COMMAND, CommandTest, IO, OK, UNSUPPORTED, USAGE, WEIGHTS, Y, conv_model,
-    expected,
+    BAD_MODEL, BUDGET, COMMAND, CommandTest, IO, OK, PATIENCE, UNSUPPORTED, USAGE, WEIGHTS, Y,
+    conv_model, expected,
 )
 
 
@@ -56,7 +56,7 @@ class Cli(CommandTest):
             self.check(USAGE, "compile", self.model, "-o", "out", option, says=["no option"])
 
     def test_an_arena_that_is_too_small_is_over_budget(self):
-        self.check(4, "compile", self.model, "-o", "out", "--max-arena=1", says=["arena"])
+        self.check(BUDGET, "compile", self.model, "-o", "out", "--max-arena=1", says=["arena"])
 
     def test_color(self):
         def colored(*args, **kw):
@@ -145,7 +145,7 @@ class Cli(CommandTest):
     def test_scale_measures_apart_from_its_results(self):
         p = subprocess.run([COMMAND, "scale", "--base=lite0", "--classes=10", "--alpha=1.2", "--beta=1.1",
                             "--gamma=1.15", "--budget-macs=20M", "--measure", "--json"],
-                           capture_output=True, timeout=600, check=True)
+                           capture_output=True, timeout=PATIENCE, check=True)
         chosen = json.loads(p.stdout)["candidates"][0]
         self.assertGreater(chosen["measured_ms"], 0)
         self.assertIn("measured: ", p.stderr.decode())

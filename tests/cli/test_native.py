@@ -15,7 +15,7 @@ import subprocess
 import unittest
 
 import onnx_bytes as onnx
-from command import COMMAND, HAS_LLVM, IO, OK, UNSUPPORTED, USAGE, Command
+from command import COMMAND, HAS_LLVM, IO, OK, PATIENCE, UNSUPPORTED, USAGE, Command
 from test_verify import network
 
 SHAPE = [1, 3, 12, 12]
@@ -269,7 +269,7 @@ class Cache(Native):
         runs = [subprocess.Popen([*command, option], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=self.dir)
                 for option in 3 * ["-O1", "-O2", "-O3"]]
         for p in runs:
-            out, err = p.communicate(timeout=120)
+            out, err = p.communicate(timeout=PATIENCE)
             self.assertEqual((p.returncode, err), (OK, b""))
             self.assertEqual(len(out), len(self.wanted))
         self.output("--cache=cache", "--cache-limit=%d" % (size * 3 // 2), "--disable-pass=fuse-act")

@@ -15,7 +15,7 @@ import unittest
 import zlib
 
 import onnx_bytes as onnx
-from command import BAD_MODEL, COMMAND, IO, OK, UNSUPPORTED, USAGE, Command
+from command import BAD_MODEL, COMMAND, IO, OK, PATIENCE, UNSUPPORTED, USAGE, Command
 
 
 # The means of the channels are the values of three classes.
@@ -262,7 +262,7 @@ class Pictures(Command):
             self.ppm("in/%s.ppm" % name, 8, 8)
         main, terminal = os.openpty()
         p = subprocess.run([COMMAND, "run", model, "in", *self.interp], cwd=self.dir, stderr=terminal,
-                           stdout=subprocess.PIPE, timeout=120)
+                           stdout=subprocess.PIPE, timeout=PATIENCE)
         os.close(terminal)
         said = self.read_all(main).decode()
         self.assertEqual(p.returncode, OK)
@@ -365,11 +365,11 @@ class Pictures(Command):
             self.assertEqual(found["u8-rgb", 1], found["u8-rgb-any", 1])
             self.assertEqual(found["u8-rgb", 1], found["u8-rgb-any", 0])
         p = subprocess.run([COMMAND, "verify", model, "--input-type=u8-rgb-any", "--input=in/0.ppm", *self.VALUES],
-                           capture_output=True, cwd=self.dir, timeout=120)
+                           capture_output=True, cwd=self.dir, timeout=PATIENCE)
         self.assertEqual((p.returncode, p.stderr.count(b"warning")), (OK, 0), p.stderr)
 
     def compile(self, *args):
-        return subprocess.run([COMMAND, "compile", *args], capture_output=True, cwd=self.dir, timeout=120)
+        return subprocess.run([COMMAND, "compile", *args], capture_output=True, cwd=self.dir, timeout=PATIENCE)
 
     def test_one_kernel_reads_the_bytes(self):
         """Cast, transpose, mean and std leave one op before the convolution, and so they do of channels in turn."""

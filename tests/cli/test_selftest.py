@@ -6,7 +6,7 @@ import subprocess
 import unittest
 
 import onnx_bytes as onnx
-from command import COMMAND, HAS_LLVM
+from command import COMMAND, HAS_LLVM, PATIENCE
 from workplace import Workplace
 
 STRICT = "-O2 -Wall -Wextra -Wconversion -pedantic -Werror".split()
@@ -58,21 +58,21 @@ class Selftest(Workplace):
 
     def compile(self, model, *args, code=0):
         p = subprocess.run([COMMAND, "compile", model, "--name=m", "-o", self.dir, *args],
-                           capture_output=True, timeout=120)
+                           capture_output=True, timeout=PATIENCE)
         self.assertEqual(p.returncode, code, p.stderr.decode())
         return p.stderr.decode()
 
     def build(self, cc="gcc", flags=()):
-        subprocess.run([cc, *STRICT, *flags, "-c", "m.c"], cwd=self.dir, check=True, timeout=120)
+        subprocess.run([cc, *STRICT, *flags, "-c", "m.c"], cwd=self.dir, check=True, timeout=PATIENCE)
         self.link("m.o", cc)
 
     def link(self, code, cc="gcc"):
         subprocess.run([cc, "-O1", "main.c", code, "-Wl,-rpath," + self.dir, "-o", "m"], cwd=self.dir, check=True,
-                       timeout=60)
+                       timeout=PATIENCE)
 
     def result(self, *args):
         p = subprocess.run([self.path("m"), self.path("m.weights.bin"), *args],
-                           capture_output=True, timeout=60)
+                           capture_output=True, timeout=PATIENCE)
         self.assertEqual(p.returncode, 0, p.stderr.decode())
         return tuple(int(x) for x in p.stdout.split())
 
@@ -95,9 +95,8 @@ class Selftest(Workplace):
             for cc in ["gcc", "clang"]:
                 self.build(cc, flags)
                 self.assertEqual(self.result(), (0, 0))
-        info = json.load(open(self.path("m.json")))
-        self.assertIn("#define M_SELFTEST_BYTES %d\n" % info["selftest"]["bytes"],
-                      open(self.path("m.h")).read())
+        info = json.loads(self.read("m.json"))
+        self.assertIn("#define M_SELFTEST_BYTES %d\n" % info["selftest"]["bytes"], self.read("m.h").decode())
         self.assertGreater(info["selftest"]["bytes"], info["arena"]["bytes"] + 4 * 19 * 99)
 
     def test_a_flipped_bit_shows(self):
@@ -139,7 +138,7 @@ class Selftest(Workplace):
         model = self.write("m.onnx", self.network())
         self.compile(model)
         for name in ["m.c", "m.h", "m.json"]:
-            self.assertNotIn("selftest", open(self.path(name)).read())
+            self.assertNotIn(b"selftest", self.read(name))
         self.assertIn("--emit=c", self.compile(model, "--selftest", "--emit=loop-ir", code=1))
 
 

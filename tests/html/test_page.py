@@ -52,7 +52,7 @@ class Page(Workplace):
     def inspect(self, model, *args):
         out = self.path("page.html")
         p = subprocess.run([COMMAND, "inspect", model, "--html", out, *args], capture_output=True,
-                           timeout=120)
+                           timeout=600)
         self.assertEqual((p.returncode, p.stdout), (0, b""), p.stderr.decode())
         with open(out, encoding="utf-8") as f:
             return f.read()
@@ -72,7 +72,7 @@ class Page(Workplace):
             [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", scheme,
              "--user-data-dir=" + self.path("profile"), "--virtual-time-budget=5000",
              "--window-size=1600,900", "--dump-dom", "file://" + probe],
-            capture_output=True, timeout=120)
+            capture_output=True, timeout=600)
         found = re.search(r'<pre id="answer">([^<]*)</pre>', p.stdout.decode(errors="replace"))
         self.assertTrue(found, p.stderr.decode(errors="replace")[-2000:])
         out = json.loads(base64.b64decode(found.group(1)).decode())
