@@ -77,10 +77,10 @@ static void build_store_inst(LBuilder *x, const Inst *in) {
     LLVMSetAlignment(v, (unsigned)dtype_bytes(in->src[0]->type.dtype));
 }
 
-/* Into the second level of caches, to be read. */
+/* Into the first cache, to be read. */
 static void prefetch(LBuilder *x, const Inst *in) {
     LLVMTypeRef type = llvm_ptr(x);
-    LLVMValueRef v[] = {pointer(x, &in->u.addr), llvm_i32(x, 0), llvm_i32(x, 2), llvm_i32(x, 1)};
+    LLVMValueRef v[] = {pointer(x, &in->u.addr), llvm_i32(x, 0), llvm_i32(x, 3), llvm_i32(x, 1)};
     if (x->target->vector_bytes > 4)
         llvm_intrinsic(x, "llvm.prefetch", &type, 1, v, 4);
 }

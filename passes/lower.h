@@ -476,6 +476,7 @@ int64_t gemm_panel_elems(const Gemm *g, int64_t width);
 /* What a call computes of g, besides its panels: some rows, and of each some tiles. */
 typedef struct GemmExtent {
     Bound rows, tiles, tails;
+    int64_t all_tiles; /* of all rows; where parts are uneven, about */
 } GemmExtent;
 GemmExtent gemm_whole(const Gemm *g, const Schedule *s); /* all rows and tiles */
 /* Calls the kernel of panels nv vectors wide: the first one's weights are at w. */

@@ -15,7 +15,10 @@
 
 #include <math.h>
 
-enum { MAX_ACC = 64 };
+enum {
+    MAX_ACC = 64,
+    CACHE_LINE = 16, /* elements */
+};
 
 typedef struct GemmKernel {
     Builder b;
@@ -26,10 +29,11 @@ typedef struct GemmKernel {
     Reg *k, *k_blocks, *a_plane, *a_row, *a_tap_row;
     Reg *panels, *w_panel, *c_plane, *c_row, *c_panel, *r_plane, *r_row, *r_panel;
     Reg *rows, *tiles;
-    Reg *tails;        /* 1 or 0: whether a row ends with a tile of mr_tail; NULL where none does */
-    bool far;          /* inputs come from beyond the core's caches */
-    Reg *block_size;   /* ablock as a register, where ablock > 1 */
-    Reg *acc[MAX_ACC]; /* [pixel][vector] */
+    Reg *tails; /* 1 or 0: whether a row ends with a tile of mr_tail; NULL where none does */
+    Reg *ahead, *lines, *next; /* see look_ahead; NULL where weights are used once */
+    bool far;                  /* inputs come from beyond the core's caches */
+    Reg *block_size;           /* ablock as a register, where ablock > 1 */
+    Reg *acc[MAX_ACC];         /* [pixel][vector] */
 } GemmKernel;
 
 static int panel_width(const GemmKernel *gk) {
@@ -42,14 +46,6 @@ static int vector_lanes(const GemmKernel *gk, int v) {
 }
 
 /* ---- loops over K ---------------------------------------------------------------------------- */
-
-/* The next panel's weights at the place of w: this panel's serve all tiles of a row, so that there
- * is time to bring them. A kernel of one pixel reads each weight once, as fast as they come. */
-static void prefetch_panel(GemmKernel *gk, Reg *w) {
-    enum { LINE = 16 }; /* elements of a cache line */
-    for (int i = 0; gk->lanes > 1 && i < panel_width(gk); i += LINE)
-        build_prefetch(&gk->b, addr_plus(addr_of(w, i), gk->w_panel, 1));
-}
 
 /* One step along K: `at` is the address of the first pixel's input, w that of the weights. */
 static void multiply_step(GemmKernel *gk, Addr at, Reg *w, int mr) {
@@ -67,8 +63,6 @@ static void multiply_step(GemmKernel *gk, Addr at, Reg *w, int mr) {
             build_op_to(b, INST_fma, acc, x, wv[v], acc);
         }
     }
-    if (mr > 1)
-        prefetch_panel(gk, w);
     advance_by(b, w, panel_width(gk));
 }
 
@@ -104,6 +98,17 @@ static void prefetch_inputs(GemmKernel *gk, Reg *block, int mr) {
         build_prefetch(&gk->b, addr_plus(addr_of(block, m * gk->g->pixel_step), gk->a_plane, 2));
 }
 
+/* Brings a piece of the next panel's weights. This panel's serve all tiles: if each block of a tile
+ * brings an equal share of the next ones, all of them are there in time, and none is asked for
+ * twice. */
+static void look_ahead(GemmKernel *gk) {
+    Builder *b = &gk->b;
+    Reg *i = build_for(b, "line", bound_const(0), bound_reg(gk->lines), 1);
+    build_prefetch(b, addr_plus(addr_of(gk->next, 0), i, CACHE_LINE));
+    build_close(b);
+    advance(b, gk->next, gk->ahead);
+}
+
 /* All of K for the input that starts at `at`; w moves on behind the last weight. */
 static void loop_over_k(GemmKernel *gk, Reg *at, Reg *w, int mr) {
     Builder *b = &gk->b;
@@ -114,6 +119,8 @@ static void loop_over_k(GemmKernel *gk, Reg *at, Reg *w, int mr) {
     Reg *count = left ? build_op(b, INST_min, "count", left, gk->block_size, NULL) : NULL;
     if (gk->far)
         prefetch_inputs(gk, block, mr);
+    if (gk->next)
+        look_ahead(gk);
     if (g->kh == 1) {
         tap_row(gk, block, w, mr, count);
     } else {
@@ -234,6 +241,8 @@ static void panel_body(GemmKernel *gk, const Schedule *s, Reg *panel, Reg *c, Re
     Builder *b = &gk->b;
     Reg *a_row = copy_pointer(b, "ar", gk->a), *c_row = copy_pointer(b, "cr", c);
     Reg *r_row = r ? copy_pointer(b, "rr", r) : NULL;
+    if (gk->ahead)
+        gk->next = build_lea(b, "next", addr_plus(addr_of(panel, 0), gk->w_panel, 1));
     build_for(b, "y", bound_const(0), bound_reg(gk->rows), 1);
     row_of_tiles(gk, s, panel, a_row, c_row, r_row);
     advance(b, a_row, gk->a_row);
@@ -289,6 +298,11 @@ static const char *kernel_name(Lower *lo, const GemmKernel *gk, const Schedule *
     return name;
 }
 
+/* A kernel of one pixel reads each weight once, as fast as they come. */
+static bool looks_ahead(int lanes, const Schedule *s) {
+    return lanes > 1 && s->mr > 1;
+}
+
 /* The order of parameters is that of the arguments in call_panels. */
 static void declare_params(GemmKernel *gk, Kernel *k, const Schedule *s) {
     const Gemm *g = gk->g;
@@ -316,6 +330,10 @@ static void declare_params(GemmKernel *gk, Kernel *k, const Schedule *s) {
     gk->tiles = kernel_param_i64(k, "tiles");
     if (s->mr_tail)
         gk->tails = kernel_param_i64(k, "tails");
+    if (looks_ahead(gk->lanes, s)) {
+        gk->ahead = kernel_param_i64(k, "ahead");
+        gk->lines = kernel_param_i64(k, "lines");
+    }
 }
 
 static Kernel *build_kernel(Lower *lo, const Gemm *g, const Schedule *s, int nv, bool half) {
@@ -355,7 +373,8 @@ Schedule gemm_tiling(const Gemm *g, const PassContext *cx) {
 }
 
 GemmExtent gemm_whole(const Gemm *g, const Schedule *s) {
-    return (GemmExtent){bound_const(g->rows), bound_const(g->length / s->mr), bound_const(1)};
+    return (GemmExtent){bound_const(g->rows), bound_const(g->length / s->mr), bound_const(1),
+                        g->rows * ceil_div(g->length, s->mr)};
 }
 
 static int put_pointers(const Gemm *g, Addr w, Arg *args) {
@@ -392,6 +411,12 @@ void gemm_call_extent(Lower *lo, const Gemm *g, const Schedule *s, const GemmExt
     args[n++] = arg_bound(e->tiles);
     if (s->mr_tail)
         args[n++] = arg_bound(e->tails);
+    if (looks_ahead(lower_lanes(lo), s)) {
+        int64_t blocks = e->all_tiles * ceil_div(g->k, g->ablock);
+        int64_t ahead = ceil_div(g->k * g->kh * g->kw * width, blocks);
+        args[n++] = arg_bound(bound_const(ahead));
+        args[n++] = arg_bound(bound_const(ceil_div(ahead, CACHE_LINE)));
+    }
     lower_call(lo, build_kernel(lo, g, s, nv, half), args, n);
 }
 

@@ -213,13 +213,23 @@ static Reg *ends_row(Lower *lo, const Parts *parts, Reg *end) {
     return build_op(&lo->step, INST_eq, "ends", end, all, NULL);
 }
 
-static GemmExtent part_of_row(Lower *lo, const Gemm *g, const Parts *parts) {
+/* What the part computes of g, whose rows or tiles are divided. */
+static GemmExtent part_extent(Lower *lo, const Gemm *g, const Schedule *s, const Parts *parts,
+                              SplitKind kind) {
     Builder *b = &lo->step;
     LType i64 = ltype(DT_i64, 1);
+    GemmExtent e = gemm_whole(g, s);
+    e.all_tiles = ceil_div(e.all_tiles, parts->parts);
+    if (kind == SPLIT_ROWS) {
+        e.rows = parts_count(lo, parts);
+        return e;
+    }
     Reg *ends = ends_row(lo, parts, parts_end(lo, parts));
     Reg *tails = build_op(b, INST_select, "tails", ends, build_const_i(b, "one", i64, 1),
                           build_const_i(b, "zero", i64, 0));
-    return (GemmExtent){bound_const(g->rows), parts_count(lo, parts), bound_reg(tails)};
+    e.tiles = parts_count(lo, parts);
+    e.tails = bound_reg(tails);
+    return e;
 }
 
 /* How many pixels the part's tiles have, with the end of the row. */
@@ -288,11 +298,7 @@ static Gemm block_of_k(const Gemm *g, const PassContext *cx, int64_t i) {
 static void call_part_pixels(Lower *lo, const Gemm *g, const Schedule *s, Addr weights,
                              const GemmPanels *p, const Parts *parts, SplitKind kind, bool scaled) {
     bool rows = kind == SPLIT_ROWS;
-    GemmExtent e = gemm_whole(g, s);
-    if (rows)
-        e.rows = parts_count(lo, parts);
-    else
-        e = part_of_row(lo, g, parts);
+    GemmExtent e = part_extent(lo, g, s, parts, kind);
     Gemm mine = *g;
     mine.a = parts_addr(parts, g->a, rows ? g->a_row : s->mr * g->pixel_step);
     mine.c = parts_addr(parts, g->c, rows ? g->c_row : s->mr * g->c_pixel);
