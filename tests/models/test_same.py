@@ -3,7 +3,7 @@
 
 The models are those of the shared folder (EFFNETC_MODELS, or ../shared/models beside the source
 tree): small ones, and full-size skeletons, which the program fill_model completes. Those that are
-missing are skipped, with a message.
+missing are skipped, with a message. Exit code 77: the folder is missing.
 """
 import argparse
 import os
@@ -211,4 +211,7 @@ if __name__ == "__main__":
     parser.add_argument("--fill-model", required=True)
     args, rest = parser.parse_known_args()
     TOOLS.update(effnetc=os.path.abspath(args.effnetc), fill_model=os.path.abspath(args.fill_model))
+    if not SHARED.exists():
+        print(f"{SHARED} is missing: set EFFNETC_MODELS to the folder of test models")
+        sys.exit(77)
     unittest.main(argv=[sys.argv[0], *rest])
