@@ -51,10 +51,6 @@ class Cli(CommandTest):
         self.check(USAGE, "run", self.model, "--nonsense", says=["--nonsense", "run --help"])
         self.assertFalse(os.path.exists(self.path("out")))
 
-    def test_options_of_later_versions_are_unknown(self):
-        for option in ["--mcpu=x", "--input-layout=nhwc"]:
-            self.check(USAGE, "compile", self.model, "-o", "out", option, says=["no option"])
-
     def test_an_arena_that_is_too_small_is_over_budget(self):
         self.check(BUDGET, "compile", self.model, "-o", "out", "--max-arena=1", says=["arena"])
 
