@@ -175,9 +175,10 @@ def machine(found):
     peaks = [f"{rate(e) / 1e9:.1f} GMAC/s for {e['name'].removeprefix('peak ')}"
              for e in process(found["rows"][0], 1) if e["name"].startswith("peak")]
     options = f" {m['options']}" if m["options"] else ""
+    rounds = "1 round" if m["rounds"] == 1 else f"{m['rounds']} rounds"
     return (f"{m['cpu']}, {m['system']}; {m['cc']} with {m['flags']}; effnetc {m['effnetc']}{options}, "
             f"ONNX Runtime {m['onnxruntime']}, OpenVINO {m['openvino']}. FMA peak of a core: "
-            f"{', '.join(peaks)}. Fastest of {m['rounds']} rounds of {m['runs']} inferences or more.\n")
+            f"{', '.join(peaks)}. Fastest of {rounds} of {m['runs']} inferences or more.\n")
 
 
 def add_row(found, row):
