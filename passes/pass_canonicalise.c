@@ -15,12 +15,14 @@
  *   reduce_mean over height and width, or over the one dim
  *   that they were reshaped to                               global_avg_pool (and a reshape)
  *   reduce_mean over groups of planes                        means of the planes' means
+ *   reduce_sum divided by the number of elements             reduce_mean, and that as above
  *   reduce_sum over the dim along which values were stacked,
  *   each times a constant of its own or not                  adds (and muls)
  *
  * Needs: nothing. Leaves alone: everything else; in particular a channel multiplier over 1. */
 #include "passes/match.h"
 
+#include <float.h>
 #include <math.h>
 
 enum { MAX_REPEATED = 1 << 16 }; /* elements of a dim */
@@ -355,6 +357,41 @@ static bool rewrite_reduce_mean(Graph *g, Node *n) {
     return true;
 }
 
+/* Whether arithmetic with a sum of `count` elements gives their mean: a division by their number,
+ * or a product with what comes next to its inverse. */
+static bool divides_by(const Node *n, int side, int64_t count) {
+    const float *c = constant_f32(node_in(n, 1 - side));
+    if (!c || shape_elems(&node_in(n, 1 - side)->type.shape) != 1 || (n->op == OP_div && side == 1))
+        return false;
+    double of_mean = n->op == OP_div ? (double)count / (double)*c : (double)count * (double)*c;
+    return fabs(of_mean - 1) <= FLT_EPSILON;
+}
+
+/* How JAX spells a mean. */
+static bool rewrite_quotient(Graph *g, Node *n) {
+    for (int side = 0; side < 2; side++) {
+        const Value *x = node_in(n, side);
+        Node *sum = x->def;
+        if (!sum || sum->op != OP_reduce_sum || !value_single_user(x) ||
+            !shape_equal(&x->type.shape, &node_out(n)->type.shape))
+            continue;
+        Ints axes = reduce_attrs(sum)->axes;
+        int64_t count = 1;
+        for (int i = 0; i < axes.n; i++)
+            count *= node_in(sum, 0)->type.shape.dim[axes.v[i]];
+        if (!divides_by(n, side, count))
+            continue;
+        Node *mean = new_node(g, OP_reduce_mean, n, (Value *[]){node_in(sum, 0)}, 1);
+        *reduce_attrs(mean) = *reduce_attrs(sum);
+        node_infer_or_die(mean);
+        mean->origin = origin_join(g, sum->origin, n->origin);
+        replace_node(g, n, node_out(mean));
+        (void)rewrite_reduce_mean(g, mean);
+        return true;
+    }
+    return false;
+}
+
 /* What a stack of values is summed of; zeroed: it isn't that. */
 typedef struct Stack {
     Node *concat;
@@ -434,6 +471,8 @@ static Rewrite *const rewrites[OP_COUNT] = {
     [OP_dense] = rewrite_dense,
     [OP_reduce_mean] = rewrite_reduce_mean,
     [OP_reduce_sum] = rewrite_reduce_sum,
+    [OP_mul] = rewrite_quotient,
+    [OP_div] = rewrite_quotient,
 };
 
 bool pass_canonicalise(Graph *g, PassContext *cx) {
