@@ -1,7 +1,7 @@
 /* op_fused.c: operators of the domain com.microsoft that ONNX Runtime's optimiser makes of several
- * of ONNX's (its extended level): FusedConv, FusedGemm. They are taken apart again, so that its
- * files become the graph that the original ones become. op_nchwc.c has those of its highest level.
- */
+ * of ONNX's (its extended level): FusedConv, FusedGemm, and NhwcFusedConv and NhwcConv, whose
+ * images have their channels last. They are taken apart again, so that its files become the graph
+ * that the original ones become. op_nchwc.c has those of its highest level. */
 #include "frontend/import.h"
 
 #include <string.h>
@@ -97,6 +97,29 @@ void onnx_sum_and_act(OnnxNode *n, Value *y, Value *z) {
 void import_fused_conv(OnnxNode *n) {
     import_conv(n);
     onnx_sum_and_act(n, made(n), onnx_input(n, 3));
+}
+
+/* Conv of images with their channels last, to planes; w as ONNX has it. */
+static Value *conv_of_pixels(OnnxNode *n, Value *w) {
+    Value *x = onnx_channels_second(n, "planes", onnx_input(n, 0));
+    return x && w ? onnx_conv(n, "sums", x, w, onnx_input(n, 2)) : NULL;
+}
+
+/* NhwcFusedConv-1: FusedConv, but for the order of X, Z and the result. */
+void import_nhwc_fused_conv(OnnxNode *n) {
+    if (!onnx_needs_float(n, 4))
+        return;
+    Value *y = onnx_channels_last(n, "pixels", conv_of_pixels(n, onnx_input(n, 1)));
+    onnx_sum_and_act(n, y, onnx_input(n, 3));
+}
+
+/* NhwcConv-1: Conv whose weights have the channels last, too, which its optimiser for transformers
+ * makes in the convolutions of diffusion models. */
+void import_nhwc_conv(OnnxNode *n) {
+    if (!onnx_needs_float(n, 3))
+        return;
+    Value *w = onnx_channels_second(n, "weights", onnx_input(n, 1));
+    onnx_set_output(n, 0, onnx_channels_last(n, NULL, conv_of_pixels(n, w)));
 }
 
 /* FusedGemm-1: activation(Gemm(A, B, C)). */

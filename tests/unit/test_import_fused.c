@@ -74,6 +74,27 @@ static void test_fused_conv(void **state) {
     assert_fused(&g, "conv2d max min mul add", x, "f32[1,1,1,3]", D(-1.5, 1, 7));
 }
 
+/* x[1,1,2,2]: two pixels of two channels. */
+static void test_channels_last(void **state) {
+    (void)state;
+    const float *x = F(1, 10, 100, 1000);
+    Buf attrs = {0}, g = with_x("1,1,2,2");
+    add_floats(&g, "w", "2,1,2,2", F(1, 2, 3, 4, 1, 0, 0, 0), 8);
+    add_floats(&g, "b", "2", F(0.5, 0), 2);
+    add_fused(&g, "NhwcConv", "x,w,b", &attrs);
+    assert_fused(&g, "transpose transpose conv2d transpose", x, "f32[1,1,1,2]", D(4321.5, 1));
+    g = with_x("1,1,2,2");
+    add_floats(&g, "w", "1,2,1,1", F(1, 2), 2);
+    add_floats(&g, "z", "1,1,2,1", F(-30, 1), 2);
+    with_string(&attrs, "activation", "Relu");
+    add_fused(&g, "NhwcFusedConv", "x,w,,z", &attrs);
+    assert_fused(&g, "transpose conv2d transpose add relu", x, "f32[1,1,2,1]", D(0, 2101));
+    g = with_x("1,1,2,2");
+    add_floats(&g, "w", "2,2,1", F(1, 2, 3, 4), 4);
+    add_fused(&g, "NhwcConv", "x,w", &attrs);
+    assert_refused(&g, EXIT_BAD_MODEL, "its weights have 3 dimensions, and its input 4");
+}
+
 static void test_bad_fused_convs(void **state) {
     (void)state;
     Buf attrs = {0}, g = conv_model();
@@ -145,9 +166,10 @@ static void test_older_norms(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fused_conv),    cmocka_unit_test(test_bad_fused_convs),
-        cmocka_unit_test(test_fused_gemm),    cmocka_unit_test(test_quick_gelu),
-        cmocka_unit_test(test_gelu_of_a_sum), cmocka_unit_test(test_older_norms),
+        cmocka_unit_test(test_fused_conv),      cmocka_unit_test(test_channels_last),
+        cmocka_unit_test(test_bad_fused_convs), cmocka_unit_test(test_fused_gemm),
+        cmocka_unit_test(test_quick_gelu),      cmocka_unit_test(test_gelu_of_a_sum),
+        cmocka_unit_test(test_older_norms),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
