@@ -1,7 +1,7 @@
 /* raise-transpose: the transposes of exporters that think in NHWC meet and cancel. First they move
- * down, past ops that read nothing else but constants and results of the same transpose; whoever
- * else reads those results. Then one that undoes another one further up, or that puts a graph input
- * in order, moves there past
+ * down, past ops that read nothing else but constants, results of the same transpose, whoever
+ * else reads those, and gates of channels, which are reshaped. Then one that undoes another one
+ * further up, or that puts a graph input in order, moves there past
  *
  *   elementwise ops with one operand that isn't a constant         the constants are transposed
  *   elementwise ops between two results of the opposite transpose
@@ -217,24 +217,64 @@ static void merge(Graph *g, Node *n) {
         node_erase(g, first);
 }
 
+/* ---- dims of 1 ------------------------------------------------------------------------------- */
+
+/* Whether a transpose to s by perm keeps all dims in order but those of 1. */
+static bool keeps_order(const Shape *s, Ints perm) {
+    int64_t last = -1;
+    for (int i = 0; i < perm.n; i++) {
+        if (s->dim[i] == 1)
+            continue;
+        if (perm.v[i] < last)
+            return false;
+        last = perm.v[i];
+    }
+    return true;
+}
+
+static bool moves_ones(const Node *n) {
+    return keeps_order(&node_out(n)->type.shape, perm_of(n));
+}
+
+/* n, a reshape or what is one, becomes a reshape of what stands behind reshapes and such
+ * transposes. */
+static void join_reshapes(Graph *g, Node *n) {
+    Value *x = node_in(n, 0);
+    while (x->def && (x->def->op == OP_reshape || (is_transpose(x) && moves_ones(x->def))))
+        x = node_in(x->def, 0);
+    bool same = shape_equal(&x->type.shape, &node_out(n)->type.shape);
+    replace_node(g, n, same ? x : new_reshape(g, n, x, node_out(n)->type.shape));
+}
+
 /* ---- down ------------------------------------------------------------------------------------ */
 
-/* Whether n reads results of one transpose, which *perm is, and constants alone. */
+/* Whether v can be an operand of an elementwise op beside results of a transpose by perm: to undo
+ * that only reshapes it. */
+static bool is_gate(const Value *v, Ints perm) {
+    return v->type.shape.rank == perm.n && keeps_order(&v->type.shape, perm);
+}
+
+/* Whether n reads results of one transpose, which *perm is, constants, and if it is elementwise
+ * gates of channels. */
 static bool reads_transposes(const Node *n, Ints *perm) {
     *perm = (Ints){NULL, 0};
     for (int i = 0; i < n->noperands; i++) {
         const Value *v = node_in(n, i);
         if (!v || (v->constant && !v->constant->data))
             return false;
-        if (v->constant)
+        if (v->constant || !is_transpose(v))
             continue;
-        if (!is_transpose(v))
-            return false;
         Ints other = perm_of(v->def);
         if (perm->n && (perm->n != other.n ||
                         memcmp(perm->v, other.v, (size_t)other.n * sizeof *other.v) != 0))
             return false;
         *perm = other;
+    }
+    for (int i = 0; i < n->noperands; i++) {
+        const Value *v = node_in(n, i);
+        if (!v->constant && !is_transpose(v) &&
+            !((op_info(n->op)->flags & OPF_ELEMENTWISE) && is_gate(v, *perm)))
+            return false;
     }
     return perm->n > 0;
 }
@@ -269,38 +309,16 @@ static void sink(Graph *g, Node *p, Ints perm) {
     Node *q = move(g, undo);
     for (int i = 0; i < q->noperands; i++) {
         Node *t = node_in(q, i)->def;
-        if (!t || t->op != OP_transpose || !is_transpose(node_in(t, 0)))
+        if (!t || t->op != OP_transpose)
             continue;
+        if (!is_transpose(node_in(t, 0))) {
+            join_reshapes(g, t);
+            continue;
+        }
         node_set_operand(q, i, node_in(node_in(t, 0)->def, 0));
         if (!node_out(t)->uses)
             node_erase(g, t);
     }
-}
-
-/* ---- dims of 1 ------------------------------------------------------------------------------- */
-
-/* Whether all dims of n's operand but those of 1 stay in order. */
-static bool moves_ones(const Node *n) {
-    Ints perm = perm_of(n);
-    int64_t last = -1;
-    for (int i = 0; i < perm.n; i++) {
-        if (node_out(n)->type.shape.dim[i] == 1)
-            continue;
-        if (perm.v[i] < last)
-            return false;
-        last = perm.v[i];
-    }
-    return true;
-}
-
-/* n, a reshape or what is one, becomes a reshape of what stands behind reshapes and such
- * transposes. */
-static void join_reshapes(Graph *g, Node *n) {
-    Value *x = node_in(n, 0);
-    while (x->def && (x->def->op == OP_reshape || (is_transpose(x) && moves_ones(x->def))))
-        x = node_in(x->def, 0);
-    bool same = shape_equal(&x->type.shape, &node_out(n)->type.shape);
-    replace_node(g, n, same ? x : new_reshape(g, n, x, node_out(n)->type.shape));
 }
 
 /* Whether the dims that a reduction of a transpose's result leaves are in their old order. */
