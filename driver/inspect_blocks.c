@@ -45,18 +45,46 @@ void structure_close(Structure *s) {
 
 /* ---- text ---- */
 
+static int count_kind(const Network *net, BlockKind kind) {
+    int n = 0;
+    for (size_t i = 0; i < net->blocks.len; i++)
+        n += net->blocks.data[i].kind == kind;
+    return n;
+}
+
+/* Of a network that has no name: what there is of the family's. */
+static void print_stranger(const Network *net) {
+    int mbconv = count_kind(net, BLOCK_MBCONV), fused = count_kind(net, BLOCK_FUSED);
+    printf("%-11s no member of the family that is known", "network");
+    if (mbconv + fused > 0)
+        printf(": %d MBConv and %d FusedMBConv blocks", mbconv, fused);
+    if (net->variant)
+        printf(", %s", net->variant);
+    putchar('\n');
+}
+
+/* "1.0", "0.54" */
+static const char *factor(double x, Arena *a) {
+    double tenths = 10 * x;
+    return arena_printf(a, tenths == (double)(int64_t)tenths ? "%.1f" : "%.4g", x);
+}
+
 void print_member(const Structure *s) {
     const Network *net = &s->net;
-    const Member *m = net->member;
-    if (!m) {
-        printf("%-11s no member of the family that is known\n", "network");
+    if (!net->name) {
+        print_stranger(net);
         return;
     }
-    printf("%-11s %s%s, %lldx%lld, width %.1f, depth %.1f, %.1f M parameters", "network", m->name,
-           net->narrower ? " pruned" : "", (long long)net->height, (long long)net->width,
-           m->scaling.width, m->scaling.depth, (double)s->m->parameters / 1e6);
+    printf("%-11s %s%s", "network", net->name, net->narrower ? " pruned" : "");
+    if (net->variant)
+        printf(" (%s)", net->variant);
+    printf(", %lldx%lld, width %s, depth %s, %.1f M parameters", (long long)net->height,
+           (long long)net->width, factor(net->width_factor, &s->m->arena),
+           factor(net->depth_factor, &s->m->arena), (double)s->m->parameters / 1e6);
     if (net->narrower)
         printf(" (%d blocks have fewer channels)", net->narrower);
+    if (net->relative)
+        printf(" (MBConv blocks, but no EfficientNet)");
     if (net->decoder)
         printf(" (+ %s decoder)", net->decoder);
     putchar('\n');
@@ -67,23 +95,32 @@ static const char *plain_shape(const Value *v, Arena *a) {
     return type_str(a, &t);
 }
 
-static void print_block(const NetBlock *b, Arena *a) {
-    const char *shapes = "";
-    if (b->x)
-        shapes = arena_printf(a, "%s -> %s", plain_shape(b->x, a), plain_shape(b->y, a));
-    printf("%-24s %-42s %10lld %12lld %5d  %s\n", block_name(b, a), shapes,
-           (long long)b->parameters, (long long)b->macs, b->nodes,
-           short_origin(b->first->origin, a));
+static const char *block_shapes(const NetBlock *b, Arena *a) {
+    return b->x ? arena_printf(a, "%s -> %s", plain_shape(b->x, a), plain_shape(b->y, a)) : "";
+}
+
+static int longer(int width, const char *text) {
+    return (int)strlen(text) > width ? (int)strlen(text) : width;
 }
 
 void print_blocks(const Structure *s) {
     const Network *net = &s->net;
-    if (!net->member)
+    Arena *a = &s->m->arena;
+    int kind = 24, shapes = 42;
+    if (!network_has_blocks(net))
         return;
-    printf("\n%-24s %-42s %10s %12s %5s  %s\n", "block", "shapes", "parameters", "MACs", "nodes",
-           "from");
-    for (size_t i = 0; i < net->blocks.len; i++)
-        print_block(&net->blocks.data[i], &s->m->arena);
+    for (size_t i = 0; i < net->blocks.len; i++) {
+        kind = longer(kind, block_name(&net->blocks.data[i], a));
+        shapes = longer(shapes, block_shapes(&net->blocks.data[i], a));
+    }
+    printf("\n%-*s %-*s %10s %12s %5s  %s\n", kind, "block", shapes, "shapes", "parameters", "MACs",
+           "nodes", "from");
+    for (size_t i = 0; i < net->blocks.len; i++) {
+        const NetBlock *b = &net->blocks.data[i];
+        printf("%-*s %-*s %10lld %12lld %5d  %s\n", kind, block_name(b, a), shapes,
+               block_shapes(b, a), (long long)b->parameters, (long long)b->macs, b->nodes,
+               short_origin(b->first->origin, a));
+    }
 }
 
 /* ---- JSON ---- */
@@ -91,7 +128,7 @@ void print_blocks(const Structure *s) {
 json_t *json_network(const Structure *s) {
     const Network *net = &s->net;
     const Member *m = net->member;
-    if (!m)
+    if (!network_has_blocks(net))
         return json_null();
     json_t *blocks = json_array();
     for (size_t i = 0; i < net->blocks.len; i++) {
@@ -102,9 +139,11 @@ json_t *json_network(const Structure *s) {
                       "parameters", (json_int_t)b->parameters, "macs", (json_int_t)b->macs, "nodes",
                       b->nodes, "residual", (int)b->residual, "from", json_text(b->first->origin)));
     }
-    return json_pack("{s:s, s:s, s:i, s:s?, s:f, s:f, s:I, s:I, s:o}", "family", m->family->name,
-                     "name", m->name, "narrower_blocks", net->narrower, "decoder", net->decoder,
-                     "width", m->scaling.width, "depth", m->scaling.depth, "input_height",
+    const char *family = m ? m->family->name : net->name;
+    return json_pack("{s:s?, s:s?, s:s?, s:b, s:i, s:s?, s:f, s:f, s:I, s:I, s:o}", "family",
+                     family, "name", net->name, "variant", net->variant, "relative",
+                     (int)net->relative, "narrower_blocks", net->narrower, "decoder", net->decoder,
+                     "width", net->width_factor, "depth", net->depth_factor, "input_height",
                      (json_int_t)net->height, "input_width", (json_int_t)net->width, "blocks",
                      blocks);
 }

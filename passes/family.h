@@ -5,6 +5,11 @@
 
 #include "ir/graph.h"
 
+/* Of a k x k kernel, in a set of them. */
+static inline unsigned kernel_bit(int64_t k) {
+    return k >= 0 && k < 32 ? 1u << k : 0;
+}
+
 typedef enum BlockKind {
     BLOCK_STEM,   /* the convolution that reads the input */
     BLOCK_MBCONV, /* expand, depthwise, se, project (Sandler et al. 2018) */
@@ -39,6 +44,20 @@ typedef struct Member {
     Scaling scaling;  /* that it was published with */
     double dropout;   /* in training, before the last layer */
 } Member;
+
+/* What one stage of a family is, before scaling: a row of family.def. */
+typedef struct Stage {
+    int family;
+    BlockKind kind;
+    int64_t expand, of, kernel, stride, channels, repeats;
+} Stage;
+
+/* The i-th stage of a family; NULL where it has fewer. */
+const Stage *family_stage(const Family *f, size_t i);
+/* Channels after scaling: the nearest multiple of CHANNEL_STEP, but no less than the share `limit`
+ * of what was asked. */
+enum { CHANNEL_STEP = 8 };
+int64_t scaled_channels(double limit, int64_t channels, double width);
 
 size_t member_count(void);
 const Member *member_at(size_t i);
@@ -106,10 +125,17 @@ Graph *network_build(const NetPlan *p, const char *name, const BuildOptions *o);
 
 typedef struct NetBlock {
     BlockKind kind;
-    int64_t kernel, stride, dilation;
+    unsigned kernels; /* kernel_bit of each: of a MixConv there are several */
+    int64_t stride, dilation;
+    int64_t group_size;      /* channels that a filter reads; 0: all */
     int64_t in, middle, out; /* channels; middle: after the expansion */
-    int64_t squeezed;        /* channels of the squeeze; 0: no se */
+    int64_t squeezed;        /* channels of the squeeze; 0: no gate */
+    int64_t experts;         /* sets of weights that its own are mixed from; 0: they are constant */
     bool residual;
+    bool single;     /* a FusedMBConv of one convolution */
+    bool by_context; /* the gate's mean is weighted */
+    bool blurred;    /* a filter that blurs strides */
+    bool normed;     /* by statistics of the picture */
     const Value *x, *y;
     const Node *first; /* names it */
     int nodes;         /* of the canonical graph */
@@ -120,15 +146,47 @@ typedef struct Network {
     VEC(NetBlock) blocks; /* in order of execution */
     const Member *member; /* NULL: none that the table knows */
     int narrower;         /* how many of its blocks have fewer channels than the member's: pruned */
-    const char *decoder;  /* behind a member: "U-Net", "FPN", "PAN", ...; NULL: none known */
+    const char *name;     /* the member's, or "MixNet-S", "EfficientNet-B0 scaled"; NULL: unknown */
+    bool relative;        /* has the family's blocks, but is none of it */
+    double width_factor, depth_factor; /* of what the name stands for; 0: unknown */
+    const char
+        *variant; /* "blur-pooled, group norms": what its blocks have beside; NULL: nothing */
+    const char *decoder; /* behind it: "U-Net", "FPN", "PAN", ...; NULL: none known */
     int64_t height, width;
 } Network;
+
+/* Whether it is known, or has some blocks of the family at least. */
+bool network_has_blocks(const Network *net);
+bool block_is_body(const NetBlock *b); /* MBConv or FusedMBConv */
+/* The first of those from `at` on; the number of blocks where there is none. */
+size_t next_body(const Network *net, size_t at);
+/* Backbones of segmentation keep their last planes large: they spread taps instead of striding, in
+ * the block that would stride or from the next one on. */
+bool block_is_spread(const Network *net, size_t at);
 
 /* Reads the structure of a graph after the passes before fuse-residual. Overwrites the nodes'
  * marks. Everything lives in the arena and in the graph. */
 void network_recognise(Graph *g, Arena *a, Network *out);
 /* "MBConv6 k5 s2 se 0.25", "FusedMBConv4 k3 s1", "stem k3 s2". */
 const char *block_name(const NetBlock *b, Arena *a);
+
+/* ---- family_blocks.c ------------------------------------------------------------------------- */
+
+/* The blocks, without their costs; what is in none has a negative mark. */
+void network_find_blocks(Graph *g, Arena *a, Network *out);
+
+/* ---- family_relatives.c: networks by their stages, scaled by any factors; relatives.def -------
+ */
+
+typedef struct NetworkFit {
+    const char *name;
+    bool family; /* an EfficientNet by another name, or scaled otherwise */
+    double width, depth;
+    size_t end; /* of the network's blocks; what follows is a decoder's */
+} NetworkFit;
+
+/* False where the blocks are those of no definition. */
+bool network_fit(const Network *net, Arena *a, NetworkFit *out);
 
 /* ---- family_quantized.c ---------------------------------------------------------------------- */
 
@@ -138,7 +196,7 @@ bool network_without_rounding(Graph *g);
 
 /* ---- family_decoder.c ------------------------------------------------------------------------ */
 
-/* The decoder of a recognised member, by the marks that network_recognise leaves. */
+/* The decoder of a network that is known, by the marks that network_recognise leaves. */
 const char *network_decoder(const Graph *g, const Network *net);
 
 #endif

@@ -7,12 +7,6 @@
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
-typedef struct Stage {
-    int family;
-    BlockKind kind;
-    int64_t expand, of, kernel, stride, channels, repeats;
-} Stage;
-
 /* clang-format off */
 enum FamilyId {
 #define FAMILY(id, ...) FAMILY_##id,
@@ -78,15 +72,22 @@ const Member *member_find(const char *name) {
     return NULL;
 }
 
+const Stage *family_stage(const Family *f, size_t i) {
+    for (size_t k = 0; k < NSTAGES; k++)
+        if (&families[stages[k].family] == f && i-- == 0)
+            return &stages[k];
+    return NULL;
+}
+
 /* ---- scaling --------------------------------------------------------------------------------- */
 
-/* Channels after scaling: the nearest multiple of 8, but no less than a share of what was asked. */
-static int64_t scaled_channels(const Family *f, int64_t c, double width) {
-    double wanted = (double)c * width;
-    int64_t rounded = (int64_t)(wanted + 4) / 8 * 8;
-    if (rounded < 8)
-        rounded = 8;
-    return (double)rounded < f->round_limit * wanted ? rounded + 8 : rounded;
+int64_t scaled_channels(double limit, int64_t channels, double width) {
+    enum { STEP = CHANNEL_STEP };
+    double wanted = (double)channels * width;
+    int64_t rounded = (int64_t)(wanted + STEP / 2) / STEP * STEP;
+    if (rounded < STEP)
+        rounded = STEP;
+    return (double)rounded < limit * wanted ? rounded + STEP : rounded;
 }
 
 static int64_t scaled_repeats(const Family *f, const Stage *s, double depth) {
@@ -106,8 +107,8 @@ static int64_t squeezed(const Family *f, BlockKind kind, int64_t in) {
 
 static void plan_stage(NetPlan *p, const Stage *s, const Scaling *by, int64_t in, Arena *a) {
     const Family *f = p->family;
-    int64_t out = scaled_channels(f, s->channels, by->width);
-    int64_t of = s->of ? scaled_channels(f, s->of, by->width) : in;
+    int64_t out = scaled_channels(f->round_limit, s->channels, by->width);
+    int64_t of = s->of ? scaled_channels(f->round_limit, s->of, by->width) : in;
     int64_t repeats = scaled_repeats(f, s, by->depth);
     for (int64_t k = 0; k < repeats; k++) {
         BlockPlan b = {.kind = s->kind,
@@ -128,8 +129,8 @@ void net_plan(NetPlan *p, const Family *f, const Scaling *by, Arena *a) {
     double ends = f->fixed_ends ? 1 : by->width;
     *p = (NetPlan){.family = f,
                    .resolution = by->resolution,
-                   .stem = scaled_channels(f, f->stem, ends),
-                   .head = scaled_channels(f, f->head, ends)};
+                   .stem = scaled_channels(f->round_limit, f->stem, ends),
+                   .head = scaled_channels(f->round_limit, f->head, ends)};
     int64_t in = p->stem;
     for (size_t i = 0; i < NSTAGES; i++) {
         if (&families[stages[i].family] != f)

@@ -123,9 +123,15 @@ def totals(ops):
     return (len(ops), sum(op["kernels"] for op in ops), sum(op["bytes"] for op in ops))
 
 
+def named(info):
+    """The network, where it is known."""
+    network = info["network"]
+    return network if network and network["name"] else None
+
+
 def rows(info):
     """What is compiled: by block, and by op where no member of the family was recognised."""
-    network = info["network"]
+    network = named(info)
     groups = {}
     for op in info["ops"]:
         block = op["block"] if network else None
@@ -137,7 +143,7 @@ def rows(info):
 
 
 def section(name, info):
-    network = info["network"]
+    network = named(info)
     lines = [f"{name}: {network['name'] if network else 'no known member'}"]
     lines += ["  %-28s %4d %7d %12d" % row for row in [*rows(info), ("all", *totals(info["ops"]))]]
     return "\n".join(lines) + "\n"
@@ -203,7 +209,7 @@ class Blocks(unittest.TestCase):
         """Of the family's blocks, but no published member."""
         for name in ["tv_op17", "keras_op13", "se_mean_op13", "tv_v2_op17"]:
             with self.subTest(model=name):
-                self.assertIsNone(tiny(name)["network"])
+                self.assertIsNone(named(tiny(name)))
 
     def test_b0(self):
         """16 blocks, stem, head and FC; and what is outside of them reads or writes the ends."""
