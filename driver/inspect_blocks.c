@@ -86,7 +86,8 @@ void print_member(const Structure *s) {
     if (net->relative)
         printf(" (MBConv blocks, but no EfficientNet)");
     if (net->decoder)
-        printf(" (+ %s decoder)", net->decoder);
+        printf(" (+ %s decoder%s%s)", net->decoder, net->detector ? ": " : "",
+               net->detector ? net->detector : "");
     putchar('\n');
 }
 
@@ -140,10 +141,10 @@ json_t *json_network(const Structure *s) {
                       b->nodes, "residual", (int)b->residual, "from", json_text(b->first->origin)));
     }
     const char *family = m ? m->family->name : net->name;
-    return json_pack("{s:s?, s:s?, s:s?, s:b, s:i, s:s?, s:f, s:f, s:I, s:I, s:o}", "family",
+    return json_pack("{s:s?, s:s?, s:s?, s:b, s:i, s:s?, s:s?, s:f, s:f, s:I, s:I, s:o}", "family",
                      family, "name", net->name, "variant", net->variant, "relative",
                      (int)net->relative, "narrower_blocks", net->narrower, "decoder", net->decoder,
-                     "width", net->width_factor, "depth", net->depth_factor, "input_height",
-                     (json_int_t)net->height, "input_width", (json_int_t)net->width, "blocks",
-                     blocks);
+                     "detector", net->detector, "width", net->width_factor, "depth",
+                     net->depth_factor, "input_height", (json_int_t)net->height, "input_width",
+                     (json_int_t)net->width, "blocks", blocks);
 }

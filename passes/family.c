@@ -219,7 +219,7 @@ void network_recognise(Graph *g, Arena *a, Network *out) {
     name_network(out, a);
     out->variant = variant_of(out, a);
     if (out->name && !out->narrower)
-        out->decoder = network_decoder(g, out);
+        network_name_decoder(g, out);
 }
 
 /* "6", "3.2" */

@@ -151,7 +151,8 @@ typedef struct Network {
     double width_factor, depth_factor; /* of what the name stands for; 0: unknown */
     const char
         *variant; /* "blur-pooled, group norms": what its blocks have beside; NULL: nothing */
-    const char *decoder; /* behind it: "U-Net", "FPN", "PAN", ...; NULL: none known */
+    const char *decoder;  /* behind it: "U-Net", "FPN", "PAN", ...; NULL: none known */
+    const char *detector; /* with a BiFPN: "EfficientDet-D0"; NULL: none known */
     int64_t height, width;
 } Network;
 
@@ -196,7 +197,7 @@ bool network_without_rounding(Graph *g);
 
 /* ---- family_decoder.c ------------------------------------------------------------------------ */
 
-/* The decoder of a network that is known, by the marks that network_recognise leaves. */
-const char *network_decoder(const Graph *g, const Network *net);
+/* Names the decoder of a network that is known, by the marks that network_recognise leaves. */
+void network_name_decoder(const Graph *g, Network *net);
 
 #endif

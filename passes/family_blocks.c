@@ -343,8 +343,10 @@ enum { MAX_DEPTH = 6 }; /* of what may lie between a layer and the next one, or 
 
 /* Does a block of two layers begin with one from x to `middle` channels, and end with this one? */
 static bool closes(const Layer *project, const Value *x, int64_t middle) {
-    return is_one_tap(project) && !project->active &&
-           (middle != channels(x) || is_added_to(project->y, x, MAX_DEPTH));
+    if (!is_one_tap(project) || project->active)
+        return false;
+    Trail t = trail_of(project->x);
+    return middle != channels(x) || gate_of(project, &t) || is_added_to(project->y, x, MAX_DEPTH);
 }
 
 /* A block that ends in the layer of n. That of a FusedMBConv may be what strides: the first EdgeTPU

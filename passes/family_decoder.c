@@ -4,14 +4,26 @@
 
 #include "passes/match.h"
 
+#include <string.h>
+
+/* Different numbers. */
+typedef struct Numbers {
+    int64_t x[MAX_RANK];
+    int n;
+} Numbers;
+
 /* What there is outside of the member's blocks. */
 typedef struct Evidence {
-    int rates[MAX_RANK], nrates; /* different dilations */
-    int repeated, shrunk;        /* nodes that repeat pixels; max pools before sums */
-    int halved;                  /* max pools before convolutions */
-    bool concatenated, added;    /* larger planes join features of the backbone */
-    bool linked;                 /* added, behind convolutions of which the first one enlarges */
-    bool merged;                 /* planes of several sizes are */
+    Numbers rates;            /* dilations */
+    int repeated, shrunk;     /* nodes that repeat pixels; max pools before sums */
+    int halved;               /* max pools before convolutions */
+    Numbers grids, joined;    /* rows of means over windows, and of what is concatenated */
+    int64_t channels;         /* of planes that pixels are repeated in */
+    bool nested;              /* planes of one size are, several times */
+    bool attends;             /* pixels are weighted by a softmax */
+    bool concatenated, added; /* larger planes join features of the backbone */
+    bool linked;              /* added, behind convolutions of which the first one enlarges */
+    bool merged;              /* planes of several sizes are */
 } Evidence;
 
 enum { MAX_BETWEEN = 4 }; /* nodes between what makes planes larger and what joins them */
@@ -29,12 +41,14 @@ static int growth(const Node *n) {
     return (after > before) - (after < before);
 }
 
-static void note_rate(Evidence *e, int64_t rate) {
-    for (int i = 0; i < e->nrates; i++)
-        if (e->rates[i] == rate)
-            return;
-    if (rate > 1 && e->nrates < MAX_RANK)
-        e->rates[e->nrates++] = (int)rate;
+/* False where it is there already. */
+static bool note(Numbers *list, int64_t x) {
+    for (int i = 0; i < list->n; i++)
+        if (list->x[i] == x)
+            return false;
+    if (list->n < MAX_RANK)
+        list->x[list->n++] = x;
+    return true;
 }
 
 static bool is_conv(const Node *n) {
@@ -116,46 +130,97 @@ static void note_concat(Evidence *e, const Node *n) {
         if (!by || convs > 0)
             continue;
         int64_t from = node_in(by, 0)->type.shape.dim[2];
+        if (from == 1)
+            continue; /* a mean of the plane */
         larger++;
         sizes += from != rows;
         rows = from;
     }
-    e->concatenated |= larger == 1;
+    if (larger == 1) {
+        e->nested |= !note(&e->joined, node_out(n)->type.shape.dim[2]);
+        e->concatenated = true;
+    }
     e->merged |= larger > 2 && sizes > 2;
 }
 
+/* A softmax by which a product weighs what it sums up. */
+static bool is_attention(const Node *n) {
+    const Node *user = n->op == OP_softmax ? value_single_user(node_out(n)) : NULL;
+    return user && (user->op == OP_matmul || user->op == OP_reshape || user->op == OP_transpose);
+}
+
 static void note_node(Evidence *e, const Node *n) {
-    if (is_conv(n))
-        note_rate(e, conv_attrs(n)->dilation.v[0]);
+    if (is_conv(n) && conv_attrs(n)->dilation.v[0] > 1)
+        note(&e->rates, conv_attrs(n)->dilation.v[0]);
+    if (n->op == OP_avg_pool && node_out(n)->type.shape.dim[2] > 1)
+        note(&e->grids, node_out(n)->type.shape.dim[2]);
+    e->attends |= is_attention(n);
     if (n->op == OP_max_pool && pool_attrs(n)->stride.v[0] == 2) {
         bool to_sums = feeds_no_conv(node_out(n));
         e->shrunk += to_sums;
         e->halved += !to_sums;
     }
-    e->repeated += n->op == OP_resize && enlarges(n) && !node_in(n, node_slot(n, "row_weights"));
+    if (n->op == OP_resize && enlarges(n) && !node_in(n, node_slot(n, "row_weights"))) {
+        e->repeated++;
+        e->channels = node_out(n)->type.shape.dim[1];
+    }
     if (n->op == OP_concat)
         note_concat(e, n);
     if (n->op == OP_add)
         note_sum(e, n);
 }
 
-/* The first that fits: atrous pooling at several rates (Chen et al. 2017), features that go up and
- * down again (Tan et al. 2020, BiFPN), that are joined as channels (Ronneberger et al. 2015) or as
- * sums, with a pyramid of pools (Li et al. 2018) or as they are (Lin et al. 2017), as sums behind
- * convolutions (Chaurasia & Culurciello 2017), or all at once (Xie et al. 2021). */
-const char *network_decoder(const Graph *g, const Network *net) {
+/* The first that fits: atrous pooling at several rates (Chen et al. 2017), with finer features
+ * joined behind it (Chen et al. 2018) or without; features that go up and down again (Tan et al.
+ * 2020, BiFPN); means of the last plane over several grids (Zhao et al. 2017), which are all there
+ * is or the top of a pyramid (Xiao et al. 2018); that are joined as channels once for each size
+ * (Ronneberger et al. 2015), oftener (Zhou et al. 2018), or behind attention (Fan et al. 2020); or
+ * as sums, with a pyramid of pools (Li et al. 2018) or as they are (Lin et al. 2017), as sums
+ * behind convolutions (Chaurasia & Culurciello 2017), or all at once (Xie et al. 2021). */
+static const char *decoder_of(const Evidence *e) {
+    if (e->rates.n >= 2)
+        return e->concatenated ? "DeepLabV3+" : "DeepLabV3";
+    if (e->repeated >= 2 && e->shrunk >= 2)
+        return "BiFPN";
+    if (e->grids.n >= 2)
+        return e->added ? "UPerNet" : "PSPNet";
+    if (e->concatenated)
+        return e->nested ? "U-Net++" : e->attends ? "MA-Net" : "U-Net";
+    if (e->added)
+        return e->halved >= 2 ? "PAN" : "FPN";
+    return e->linked ? "LinkNet" : e->merged ? "SegFormer" : NULL;
+}
+
+/* Tan et al. 2020, table 1, and the Lite ones of its authors' code: the member, channels of the
+ * BiFPN, how often pixels are repeated in it, and the picture's least side. */
+static const struct {
+    const char *name, *member;
+    int channels, repeated, side;
+} detectors[] = {
+    {"EfficientDet-D0", "b0", 64, 12, 0},        {"EfficientDet-D1", "b1", 88, 16, 0},
+    {"EfficientDet-D2", "b2", 112, 20, 0},       {"EfficientDet-D3", "b3", 160, 24, 0},
+    {"EfficientDet-D4", "b4", 224, 28, 0},       {"EfficientDet-D5", "b5", 288, 28, 0},
+    {"EfficientDet-D7", "b6", 384, 32, 1536},    {"EfficientDet-D6", "b6", 384, 32, 0},
+    {"EfficientDet-D7x", "b7", 384, 40, 0},      {"EfficientDet-Lite0", "lite0", 64, 12, 0},
+    {"EfficientDet-Lite1", "lite1", 88, 16, 0},  {"EfficientDet-Lite2", "lite2", 112, 20, 0},
+    {"EfficientDet-Lite3", "lite3", 160, 24, 0}, {"EfficientDet-Lite4", "lite4", 224, 28, 0},
+};
+
+static const char *detector_of(const Evidence *e, const Network *net) {
+    for (size_t i = 0; net->member && i < sizeof detectors / sizeof *detectors; i++)
+        if (!strcmp(detectors[i].member, net->member->id) && e->channels == detectors[i].channels &&
+            e->repeated == detectors[i].repeated && net->height >= detectors[i].side)
+            return detectors[i].name;
+    return NULL;
+}
+
+void network_name_decoder(const Graph *g, Network *net) {
     Evidence e = {0};
     FOR_EACH_NODE((Graph *)g, n) {
         if (!in_block(net, n))
             note_node(&e, n);
     }
-    if (e.nrates >= 2)
-        return "DeepLab";
+    net->decoder = decoder_of(&e);
     if (e.repeated >= 2 && e.shrunk >= 2)
-        return "BiFPN";
-    if (e.concatenated)
-        return "U-Net";
-    if (e.added)
-        return e.halved >= 2 ? "PAN" : "FPN";
-    return e.linked ? "LinkNet" : e.merged ? "SegFormer" : NULL;
+        net->detector = detector_of(&e, net);
 }

@@ -49,7 +49,7 @@ MEMBERS = {
     "tv_v2_s": ("EfficientNetV2-S", 1.0, 1.0, 384),
 }
 # Skeleton: what is behind the member's blocks.
-DECODERS = {"tv_b0": None, "smp_unet_b0": "U-Net", "smp_deeplabv3p_b0": "DeepLab", "effdet_d0": "BiFPN"}
+DECODERS = {"tv_b0": None, "smp_unet_b0": "U-Net", "smp_deeplabv3p_b0": "DeepLabV3+", "effdet_d0": "BiFPN"}
 B0 = (["stem k3 s2", "MBConv1 k3 s1 se 0.25"] + ["MBConv6 k3 s2 se 0.25", "MBConv6 k3 s1 se 0.25"]
       + ["MBConv6 k5 s2 se 0.25", "MBConv6 k5 s1 se 0.25"]
       + ["MBConv6 k3 s2 se 0.25"] + 2 * ["MBConv6 k3 s1 se 0.25"]
