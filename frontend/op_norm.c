@@ -44,18 +44,41 @@ static Value *per_channel(OnnxNode *n, int i, int rank) {
 
 /* ---- BatchNormalization ---------------------------------------------------------------------- */
 
+/* The type that all inputs fit into: from version 14 on the statistics may have another one than x,
+ * from 15 on scale and b too. */
+static DType common_float(OnnxNode *n) {
+    DType most = onnx_input(n, 0)->type.dtype;
+    for (int i = 0; i < 5; i++) {
+        DType dt = onnx_input(n, i)->type.dtype;
+        if (!dtype_is_float(dt) || (n->opset < (i < 3 ? 15 : 14) && dt != most))
+            onnx_bad(n, "input %d is %s, and input 0 is %s", i, dtype_name(dt), dtype_name(most));
+    }
+    for (int i = 1; i < 5 && !n->failed; i++) {
+        DType dt = onnx_input(n, i)->type.dtype;
+        if (dt != most)
+            most = dt == DT_f64 || most == DT_f64 ? DT_f64 : DT_f32;
+    }
+    return most;
+}
+
 /* The inference form: (x - mean) / sqrt(var + epsilon) * scale + b, per channel. */
 static void batch_norm(OnnxNode *n) {
     double epsilon = attr_float(n, "epsilon", (double)1e-5f);
     attr_ignore(n, "momentum");
-    if (n->failed || !onnx_needs_float(n, 5))
+    if (n->failed || !onnx_needs_float(n, 1))
         return;
+    DType own = onnx_input(n, 0)->type.dtype, dt = common_float(n);
     Value *operands[5];
-    for (int i = 0; i < 5; i++)
-        operands[i] = onnx_input(n, i);
-    Node *b = onnx_add(n, OP_batch_norm, NULL, operands, 5);
+    for (int i = 0; i < 5; i++) {
+        Value *x = onnx_input(n, i);
+        operands[i] = x->type.dtype == dt ? x : onnx_cast(n, "wide", x, dt);
+    }
+    if (n->failed)
+        return;
+    Node *b = onnx_add(n, OP_batch_norm, own == dt ? NULL : "wide", operands, 5);
     batch_norm_attrs(b)->epsilon = epsilon;
-    onnx_set_output(n, 0, onnx_done(n, b));
+    Value *y = onnx_done(n, b);
+    onnx_set_output(n, 0, own == dt ? y : onnx_cast(n, NULL, y, own));
 }
 
 /* Statistics of a batch are made of the last ones and its own. */

@@ -421,6 +421,31 @@ static void test_batch_norm(void **state) {
     assert_fails(&g, 7, EXIT_UNSUPPORTED, "spatial = 0");
 }
 
+/* Statistics of another type than x's: they are exact, and y has x's type. */
+static void test_batch_norm_of_mixed_types(void **state) {
+    (void)state;
+    static const uint16_t half[2] = {0x3C00, 0x4000}; /* 1 and 2 */
+    enum { ONNX_FLOAT16 = 10 };
+    for (int opset = 13; opset <= 14; opset++) {
+        Buf attrs = {0}, g = with_x("1,2,1,1"), to = {0}, from = {0};
+        Buf scale = raw_tensor("scale", ONNX_FLOAT16, "2", half, sizeof half);
+        put_message(&g, 5, &scale);
+        add_floats(&g, "mean", "2", F(0.1f, 0), 2);
+        add_floats(&g, "var", "2", F(3, 0), 2);
+        with_float(&attrs, "epsilon", 1);
+        with_int(&to, "to", ONNX_FLOAT16);
+        with_int(&from, "to", ONNX_FLOAT);
+        add_node(&g, "Cast", "x", "h", &to);
+        add_node(&g, "BatchNormalization", "h,scale,scale,mean,var", "n", &attrs);
+        add_op(&g, "Cast", "n", &from);
+        if (opset == 13)
+            assert_fails(&g, opset, EXIT_BAD_MODEL, "input 3 is f32, and input 0 is f16");
+        else
+            assert_model(&g, opset, "cast cast cast cast batch_norm cast cast", F(1, 3),
+                         "f32[1,2,1,1]", D(1.4501953125, 8));
+    }
+}
+
 /* Means are 2 and 5.5, variances 1 and 0.25; there are more outputs up to opset 13. */
 static void test_batch_norm_in_training(void **state) {
     (void)state;
@@ -667,6 +692,7 @@ int main(void) {
         cmocka_unit_test(test_dropout),
         cmocka_unit_test(test_dropout_by_a_seed),
         cmocka_unit_test(test_batch_norm),
+        cmocka_unit_test(test_batch_norm_of_mixed_types),
         cmocka_unit_test(test_batch_norm_in_training),
         cmocka_unit_test(test_softmax),
         cmocka_unit_test(test_pooling),
