@@ -167,6 +167,9 @@ void import_max_pool(OnnxNode *n) {
     DType dt = x->type.dtype;
     bool narrow = !dtype_is_float(dt);
     int64_t order = attr_int(n, "storage_order", 0);
+    if (narrow && dt != DT_i8 && dt != DT_u8)
+        onnx_bad(n, "it is for floating point, int8 and uint8, and its input is %s",
+                 dtype_name(dt));
     if (n->failed || !pooling_of(n, &x->type.shape, false, &p))
         return;
     Value *wide = narrow ? onnx_cast(n, "wide", x, DT_f32) : x;

@@ -79,6 +79,11 @@ static void test_bad_pools(void **state) {
     with_int(&attrs, "ceil_mode", 1);
     g = pool_model("AveragePool", "1,1,2,2", &attrs);
     assert_fails(&g, 11, EXIT_BAD_MODEL, "larger than the padded input");
+    with_ints(&attrs, "kernel_shape", "2,2");
+    g = (Buf){0};
+    add_input(&g, "x", ONNX_INT32, "1,1,2,2");
+    add_op(&g, "MaxPool", "x", &attrs);
+    assert_fails(&g, 12, EXIT_BAD_MODEL, "its input is i32");
     with_ints(&attrs, "kernel_shape", "1,1");
     with_ints(&attrs, "pads", "1,0,0,0");
     g = with_x("1,1,2,2");
