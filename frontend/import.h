@@ -367,7 +367,9 @@ const Tensor *onnx_const_value(OnnxNode *n, Value *v, const char *what, int64_t 
 /* Whether the value of input i, a small one, is known while compiling; so is an absent one. */
 bool onnx_is_known(OnnxNode *n, int i);
 
-/* The integers of a constant input of rank 0 or 1 and type int32 or int64. */
+/* The integers of a constant input of rank 0 or 1 and type int32 or int64: `most` of them, or as
+ * many as a list for dimensions has. False after a complaint. */
+bool onnx_ints_up_to(OnnxNode *n, int i, const char *what, int most, Ints *out);
 bool onnx_ints_input(OnnxNode *n, int i, const char *what, Ints *out);
 /* They are an attribute before an opset and an input since then: reads whichever is present. False
  * where both are absent, or after a complaint. */

@@ -243,10 +243,7 @@ const Tensor *onnx_const_input(OnnxNode *n, int i, const char *what, int64_t lim
     return onnx_const_value(n, onnx_input(n, i), what, limit);
 }
 
-/* Such a list has one number for each front and back of a dimension at most. */
-enum { MAX_LIST = 2 * MAX_RANK };
-
-bool onnx_ints_input(OnnxNode *n, int i, const char *what, Ints *out) {
+bool onnx_ints_up_to(OnnxNode *n, int i, const char *what, int most, Ints *out) {
     const Tensor *t = onnx_const_input(n, i, what, FOLD_LIMIT);
     if (!t)
         return false;
@@ -254,9 +251,9 @@ bool onnx_ints_input(OnnxNode *n, int i, const char *what, Ints *out) {
         onnx_bad(n, "its %s must be a list of int64 or int32", what);
         return false;
     }
-    if (shape_elems(&t->shape) > MAX_LIST) {
+    if (shape_elems(&t->shape) > most) {
         onnx_bad(n, "its %s has %lld numbers; no list has more than %d", what,
-                 (long long)shape_elems(&t->shape), MAX_LIST);
+                 (long long)shape_elems(&t->shape), most);
         return false;
     }
     int count = (int)shape_elems(&t->shape);
@@ -265,6 +262,11 @@ bool onnx_ints_input(OnnxNode *n, int i, const char *what, Ints *out) {
         v[k] = tensor_i64(t, k);
     *out = (Ints){v, count};
     return true;
+}
+
+/* Such a list has one number for each front and back of a dimension at most. */
+bool onnx_ints_input(OnnxNode *n, int i, const char *what, Ints *out) {
+    return onnx_ints_up_to(n, i, what, 2 * MAX_RANK, out);
 }
 
 bool onnx_ints_arg(OnnxNode *n, const char *attr, int input, Ints *out) {

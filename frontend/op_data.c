@@ -185,7 +185,8 @@ static void import_split(OnnxNode *n, bool uneven) {
     const Shape *s = onnx_shape(n, 0);
     Ints sizes = {NULL, 0};
     int axis = onnx_axis(n, attr_int(n, "axis", 0), s->rank);
-    bool given = !n->failed && onnx_ints_arg(n, "split", 1, &sizes);
+    bool given = onnx_input(n, 1) ? onnx_ints_up_to(n, 1, "split", FOLD_LIMIT, &sizes)
+                                  : attr_ints(n, "split", &sizes);
     if (n->failed || n->noutputs == 0)
         return;
     if (!given)

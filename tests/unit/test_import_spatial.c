@@ -269,6 +269,25 @@ static void test_split(void **state) {
     assert_model(&g, 18, ops, F(1, 2, 3), "f32[1,3]", D(3, 1, 2));
 }
 
+/* A list of sizes may be longer than those of dimensions are. */
+static void test_many_parts(void **state) {
+    (void)state;
+    Buf g = with_x("18"), outputs = {0}, sizes = {0};
+    for (int i = 0; i < 17; i++) {
+        buf_printf(&sizes, "%s%d", i ? "," : "", i < 16 ? 1 : 2);
+        buf_printf(&outputs, "%sp%d", i ? "," : "", i);
+    }
+    add_ints(&g, "sizes", buf_str(&sizes));
+    add_node(&g, "Split", "x,sizes", buf_str(&outputs), NULL);
+    add_output(&g, "p16", ONNX_FLOAT, NULL);
+    Imported m = import_ok(&g, 13);
+    const float x[18] = {[16] = 3, [17] = 4};
+    assert_result(&m, x, "f32[2]", D(3, 4));
+    imported_free(&m);
+    buf_free(&sizes);
+    buf_free(&outputs);
+}
+
 static void test_bad_splits(void **state) {
     (void)state;
     Buf attrs = {0}, g = split_model("1,3", "x", NULL, &attrs);
@@ -358,6 +377,7 @@ static void test_bad_blocks(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_split),
+        cmocka_unit_test(test_many_parts),
         cmocka_unit_test(test_bad_splits),
         cmocka_unit_test(test_tile),
         cmocka_unit_test(test_bad_tiles),
