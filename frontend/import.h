@@ -122,6 +122,7 @@ struct Importer {
     Map locations; /* what the model calls them */
     size_t external_mapped, external_used; /* bytes of those files, and of the tensors in them */
     int64_t sparse_stored, sparse_dense;   /* bytes of all sparse tensors, as stored and dense */
+    int64_t made_bytes, own_bytes;         /* see onnx_may_make */
     Map first_dims;                        /* of import_batch.c: name of an input -> FirstDim */
     int64_t recurrent_steps;               /* of all RNN, GRU and LSTM, which are unrolled */
     size_t inlined;                        /* what inlining took so far: see import_inline.c */
@@ -411,8 +412,10 @@ Value *onnx_scalar_input(OnnxNode *n, int i, const char *what);
 Value *onnx_gather_axis(OnnxNode *n, const char *part, Value *x, int axis, Tensor *at);
 /* A number that input i, of one element, has while compiling; dflt where it is absent. */
 double onnx_number_input(OnnxNode *n, int i, const char *what, double dflt);
-/* A tensor for a constant of the importer's own; NULL, with a complaint, where the model is too
- * small to ask for so much. */
+/* Whether an importer may take so many bytes for numbers of its own; false, with a complaint, where
+ * the model is too small to ask for so much. */
+bool onnx_may_make(OnnxNode *n, int64_t bytes);
+/* A tensor for a constant of the importer's own; NULL after that complaint. */
 Tensor *onnx_new_tensor(OnnxNode *n, DType dt, Shape shape);
 
 /* ---- onnx_small.c: element types that the graph IR hasn't ------------------------------------ */

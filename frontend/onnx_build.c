@@ -109,15 +109,28 @@ Value *onnx_pad_axis(OnnxNode *n, const char *part, Value *x, int axis, int64_t 
     return onnx_done(n, p);
 }
 
-Tensor *onnx_new_tensor(OnnxNode *n, DType dt, Shape shape) {
-    Graph *g = n->im->g;
-    if (n->failed)
-        return NULL;
-    if (!shape_valid(&shape, dt) || !graph_may_grow(g, shape_elems(&shape) * dtype_bytes(dt))) {
+/* A file of a few bytes must not ask for much memory: what all nodes of it make may take some bytes
+ * for free, and so many times what it has itself. */
+enum { FREE_BYTES = 1 << 26, EXPANSION = 8 };
+
+bool onnx_may_make(OnnxNode *n, int64_t bytes) {
+    Importer *im = n->im;
+    /* less than there is while a made tensor isn't a constant yet */
+    int64_t own = im->g->constant_bytes - im->g->folded_bytes - im->made_bytes;
+    if (own > im->own_bytes)
+        im->own_bytes = own;
+    if (im->made_bytes + bytes > FREE_BYTES + EXPANSION * im->own_bytes)
         onnx_unsupported(n, "what it computes with is too large for the size of the model");
+    return !n->failed;
+}
+
+Tensor *onnx_new_tensor(OnnxNode *n, DType dt, Shape shape) {
+    bool fits = shape_valid(&shape, dt);
+    int64_t bytes = fits ? shape_elems(&shape) * dtype_bytes(dt) : INT64_MAX / 2;
+    if (n->failed || !onnx_may_make(n, bytes))
         return NULL;
-    }
-    return tensor_new(&g->arena, dt, shape);
+    n->im->made_bytes += bytes;
+    return tensor_new(&n->im->g->arena, dt, shape);
 }
 
 Value *onnx_iota(OnnxNode *n, const char *part, DType dt, int64_t count, int rank, int axis) {

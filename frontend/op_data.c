@@ -301,11 +301,9 @@ static Value *pad_axis(OnnxNode *n, Value *x, int axis, const Pads *p, PadRule *
         onnx_bad(n, "dimension %d is empty, and has no elements to pad with", axis);
     else if (out > FOLD_LIMIT_WEIGHTS)
         onnx_unsupported(n, "its mode is supported up to %d elements", FOLD_LIMIT_WEIGHTS);
-    if (n->failed)
-        return NULL;
-    Tensor *index = tensor_new(&n->im->g->arena, DT_i64, SHAPE(out));
-    for (int64_t i = 0; i < out; i++)
-        tensor_set_f64(index, i, (double)rule(i - p->before[axis], dim));
+    Tensor *index = onnx_new_tensor(n, DT_i64, SHAPE(out));
+    for (int64_t i = 0; index && i < out; i++)
+        tensor_set_i64(index, i, rule(i - p->before[axis], dim));
     return onnx_gather_axis(n, arena_printf(&n->im->arena, "axis%d", axis), x, axis, index);
 }
 

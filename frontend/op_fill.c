@@ -35,11 +35,9 @@ void import_range(OnnxNode *n) {
         onnx_bad(n, "its delta is 0");
     else if (count < 0)
         onnx_unsupported(n, "it has more than %d elements", FOLD_LIMIT_WEIGHTS);
-    if (n->failed || !graph_may_grow(n->im->g, count * dtype_bytes(start->dtype))) {
-        onnx_unsupported(n, "its result is too large for the size of the model");
+    Tensor *t = n->failed ? NULL : onnx_new_tensor(n, start->dtype, SHAPE(count));
+    if (!t)
         return;
-    }
-    Tensor *t = tensor_new(&n->im->g->arena, start->dtype, SHAPE(count));
     for (int64_t i = 0; i < count; i++)
         if (dtype_is_float(start->dtype))
             tensor_set_f64(t, i, tensor_f64(start, 0) + (double)i * tensor_f64(delta, 0));

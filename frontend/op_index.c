@@ -120,10 +120,10 @@ static Value *count_from(OnnxNode *n, const char *part, int64_t first, int64_t c
     s.dim[0] = count;
     for (int i = 1; i < rank; i++)
         s.dim[i] = 1;
-    Tensor *t = tensor_new(&n->im->g->arena, DT_i64, s);
-    for (int64_t i = 0; i < count; i++)
+    Tensor *t = onnx_new_tensor(n, DT_i64, s);
+    for (int64_t i = 0; t && i < count; i++)
         tensor_set_i64(t, i, first + i);
-    return onnx_constant(n, part, t);
+    return t ? onnx_constant(n, part, t) : NULL;
 }
 
 /* Element i of the two in input 2, as a scalar. */

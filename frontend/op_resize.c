@@ -209,9 +209,11 @@ static void drop_weights(TapTable *t, int64_t out) {
 }
 
 /* An axis that isn't resized stays as it is, whatever its coordinates are. */
-static bool is_identity(const ResizeMode *m, const TapTable *t, const ResizeAxis *a) {
-    if (a->in == a->out && a->scale == 1 && strcmp(m->coordinates, "tf_crop_and_resize") != 0)
-        return true;
+static bool is_kept(const ResizeMode *m, const ResizeAxis *a) {
+    return a->in == a->out && a->scale == 1 && strcmp(m->coordinates, "tf_crop_and_resize") != 0;
+}
+
+static bool is_identity(const TapTable *t, const ResizeAxis *a) {
     bool same = !t->weighted && a->in == a->out;
     for (int64_t i = 0; same && i < a->out; i++)
         same = t->index[i] == i;
@@ -236,37 +238,44 @@ static void fill_table(const ResizeMode *m, const ResizeAxis *a, Coordinate *at,
     }
 }
 
-static bool make_table(OnnxNode *n, const ResizeMode *m, const ResizeAxis *a, TapTable *t) {
+static void make_table(OnnxNode *n, const ResizeMode *m, const ResizeAxis *a, TapTable *t,
+                       Arena *scratch) {
     Coordinate *at = coordinate_of(n, m->coordinates);
     Nearest *near = nearest_of(n, m->nearest);
     *t = (TapTable){.taps = tap_count(m, a), .weighted = m->mode != NEAREST};
+    t->identity = is_kept(m, a);
     int64_t elems = 0;
-    if (n->failed)
-        return false;
-    if (t->taps > MAX_TAPS || !checked_mul(a->out, t->taps, &elems) || elems > FOLD_LIMIT_WEIGHTS) {
+    if (n->failed || t->identity)
+        return;
+    if (t->taps > MAX_TAPS || !checked_mul(a->out, t->taps, &elems) || elems > FOLD_LIMIT_WEIGHTS)
         onnx_unsupported(n, "its tables would have more than %d elements", FOLD_LIMIT_WEIGHTS);
-        return false;
-    }
-    t->index = ARENA_ARRAY(&n->im->arena, elems + 1, int64_t);
-    t->weight = ARENA_ARRAY(&n->im->arena, elems + 1, double);
+    else if (!onnx_may_make(n, elems * (int64_t)(sizeof *t->index + sizeof *t->weight)))
+        return;
+    if (n->failed)
+        return;
+    t->index = ARENA_ARRAY(scratch, elems + 1, int64_t);
+    t->weight = ARENA_ARRAY(scratch, elems + 1, double);
     fill_table(m, a, at, near, t);
     if (t->weighted)
         drop_weights(t, a->out);
-    t->identity = is_identity(m, t, a);
-    return true;
+    t->identity = is_identity(t, a);
 }
 
 /* ---- the graph op ---------------------------------------------------------------------------- */
 
 static Value *index_constant(OnnxNode *n, const char *part, const TapTable *t, int64_t out) {
-    Tensor *c = tensor_new(&n->im->g->arena, DT_i64, SHAPE(out, t->taps));
+    Tensor *c = onnx_new_tensor(n, DT_i64, SHAPE(out, t->taps));
+    if (!c)
+        return NULL;
     memcpy(tensor_mutable(c), t->index, (size_t)(out * t->taps) * sizeof *t->index);
     return onnx_constant(n, part, c);
 }
 
 static Value *weight_constant(OnnxNode *n, const char *part, const TapTable *t, int64_t out) {
     DType dt = onnx_input(n, 0)->type.dtype == DT_f64 ? DT_f64 : DT_f32;
-    Tensor *c = tensor_new(&n->im->g->arena, dt, SHAPE(out, t->taps));
+    Tensor *c = onnx_new_tensor(n, dt, SHAPE(out, t->taps));
+    if (!c)
+        return NULL;
     tensor_write_f64(c, 0, out * t->taps, t->weight);
     return onnx_constant(n, part, c);
 }
@@ -285,6 +294,8 @@ static Value *resize_planes(OnnxNode *n, const char *part, Value *x, const TapTa
         operands[4] =
             columns->weighted ? weight_constant(n, "column_weights", columns, width) : NULL;
     }
+    if (n->failed)
+        return NULL;
     Node *r = onnx_add(n, OP_resize, part, operands, 5);
     resize_attrs(r)->outside = outside;
     return onnx_done(n, r);
@@ -324,9 +335,11 @@ static Value *gather_axis(OnnxNode *n, Value *x, int axis, const TapTable *t, in
     Shape across = {.rank = x->type.shape.rank};
     for (int i = 0; i < across.rank; i++)
         across.dim[i] = i == axis ? out : 1;
-    Tensor *at = tensor_new(&n->im->g->arena, DT_i64, SHAPE(out)),
-           *there = tensor_new(&n->im->g->arena, DT_bool, across);
+    Tensor *at = onnx_new_tensor(n, DT_i64, SHAPE(out)),
+           *there = onnx_new_tensor(n, DT_bool, across);
     bool all = true;
+    if (!at || !there)
+        return NULL;
     for (int64_t i = 0; i < out; i++) {
         tensor_set_i64(at, i, t->index[i] < 0 ? 0 : t->index[i]);
         tensor_set_i64(there, i, t->index[i] >= 0);
@@ -375,13 +388,15 @@ static void import_resized(OnnxNode *n, const ResizeMode *m, const ResizeAxis *a
     }
     if (!n->failed && !shape_valid(&y, onnx_input(n, 0)->type.dtype))
         onnx_bad(n, "the result is too large");
+    Arena scratch = {0};
     for (int i = 0; i < s->rank && !n->failed; i++)
-        make_table(n, m, &a[i], &t[i]);
+        make_table(n, m, &a[i], &t[i], &scratch);
     if (!n->failed)
         onnx_set_output(n, 0,
                         floats               ? resize_all(n, onnx_input(n, 0), a, t, outside)
                         : m->mode == NEAREST ? gather_all(n, onnx_input(n, 0), a, t, outside)
                                              : resize_integers(n, a, t, outside));
+    arena_free(&scratch);
 }
 
 /* ---- arguments ------------------------------------------------------------------------------- */
@@ -402,6 +417,7 @@ static void keep_axes(const Shape *s, ResizeAxis *a) {
         a[i] = (ResizeAxis){s->dim[i], s->dim[i], 1, {0, 1}};
 }
 
+/* In double, as in ONNX's shape inference; runtimes that multiply as float32 may get one more. */
 static void set_scale(ResizeAxis *a, double scale) {
     double out = floor((double)a->in * scale);
     a->scale = scale;

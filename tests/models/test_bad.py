@@ -255,6 +255,30 @@ def many_inputs(op, n):
     return identity(nodes=[onnx.node(op, ["x"] * n, ["y"], attributes=[axis(0)] * (op == "Concat"))])
 
 
+# ---- numbers that importers make -----------------------------------------------------------------
+
+
+def many_of(op, inputs, initializers, attributes=()):
+    """Forty nodes that each ask for millions of numbers."""
+    nodes = [onnx.node(op, inputs, ["y%d" % i], attributes=attributes) for i in range(40)]
+    return onnx.model(
+        nodes + [onnx.node("Add", ["x", "y39"], ["y"])],
+        [onnx.value_info("x", [1, 1])],
+        [Y],
+        initializers,
+    )
+
+
+def many_ranges():
+    at = [onnx.field(2, onnx.INT64) + onnx.field(8, n) + onnx.field(9, v.to_bytes(8, "little"))
+          for n, v in (("from", 0), ("to", 8000000), ("by", 1))]
+    return many_of("Range", ["from", "to", "by"], at)
+
+
+def text(name, value):
+    return onnx.field(1, name) + onnx.field(4, value) + onnx.field(20, 3)
+
+
 MADE = {  # name: bytes, exit code
     "no_bytes": (b"", BAD_MODEL),
     "zeros": (bytes(4096), BAD_MODEL),
@@ -288,6 +312,15 @@ MADE = {  # name: bytes, exit code
     "growing_sequence": (growing_sequence(), UNSUPPORTED),
     "sum_of_many": (many_inputs("Sum", 100000), UNSUPPORTED),
     "concat_of_many": (many_inputs("Concat", 30000), 0),
+    "many_ranges": (many_ranges(), UNSUPPORTED),
+    "many_pads": (
+        many_of("Pad", ["x", "by"], [int64s("by", [0, 0, 0, 8000000])], [text("mode", "edge")]),
+        UNSUPPORTED,
+    ),
+    "many_resizes": (
+        many_of("Resize", ["x", "", "", "to"], [int64s("to", [1, 500000])], [text("mode", "cubic")]),
+        UNSUPPORTED,
+    ),
 }
 
 
