@@ -104,6 +104,8 @@ static void put_safe(FILE *f, const char *s, int indent) {
             fprintf(f, "\n%*s", indent, "");
         else if (c < 32 || c == 127)
             fprintf(f, "\\x%02x", (unsigned)c);
+        else if (c == 0xC2 && (s[1] & 0xE0) == 0x80) /* U+0080 to U+009F */
+            fprintf(f, "\\xc2\\x%02x", (unsigned)(unsigned char)*++s);
         else
             fputc(c, f);
     }
