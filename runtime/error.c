@@ -28,14 +28,19 @@ static int read_all(uint8_t **data, size_t *size, FILE *f, rt_error *err) {
         if (len < cap)
             break;
         cap *= 2;
-        uint8_t *grown = cap > RT_MAX_FILE ? NULL : realloc(p, cap);
+        if (cap > RT_MAX_FILE) {
+            free(p);
+            return rt_fail(err, RT_ERROR_IO, "it has %zu MiB or more", RT_MAX_FILE >> 20);
+        }
+        uint8_t *grown = realloc(p, cap);
         if (!grown)
             free(p);
         p = grown;
     }
     if (ferror(f)) {
+        int code = rt_fail(err, RT_ERROR_IO, "%s", strerror(errno));
         free(p);
-        return rt_fail(err, RT_ERROR_IO, "%s", strerror(errno));
+        return code;
     }
     *data = p;
     *size = len;

@@ -12,7 +12,8 @@
 /* A progressive file of a few kilobytes can hold thousands of scans over a huge picture. */
 enum { MAX_SCANS = 200 };
 
-/* All that must survive a longjmp lives here: locals that change after setjmp would not. */
+/* All that must survive a longjmp lives here, outside of the function that calls setjmp: its own
+ * locals that change behind that would not. */
 typedef struct JpegReader {
     struct jpeg_decompress_struct jpeg;
     struct jpeg_error_mgr errors;
@@ -113,6 +114,12 @@ static void decode(JpegReader *r, const uint8_t *data, size_t size) {
     jpeg_finish_decompress(j);
 }
 
+/* r->code says how it went. */
+static void try_decode(JpegReader *r, const uint8_t *data, size_t size) {
+    if (setjmp(r->escape) == 0)
+        decode(r, data, size);
+}
+
 int rt_jpeg_decode(rt_image *out, const uint8_t *data, size_t size, rt_error *err) {
     JpegReader r = {.out = out, .err = err};
     *out = (rt_image){0};
@@ -121,8 +128,7 @@ int rt_jpeg_decode(rt_image *out, const uint8_t *data, size_t size, rt_error *er
     r.errors.error_exit = on_error;
     r.errors.emit_message = on_message;
     r.progress.progress_monitor = on_progress;
-    if (setjmp(r.escape) == 0)
-        decode(&r, data, size);
+    try_decode(&r, data, size);
     jpeg_destroy_decompress(&r.jpeg);
     if (r.code != RT_OK)
         rt_image_free(out);

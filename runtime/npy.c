@@ -312,8 +312,10 @@ int rt_npy_write(const char *path, const rt_array *a, rt_error *err) {
     bool ok = f && fwrite(data, 1, size, f) == size;
     if (f && fclose(f) != 0)
         ok = false;
+    if (!ok)
+        code = rt_fail(err, RT_ERROR_IO, "%s", strerror(errno));
     free(data);
-    return ok ? RT_OK : rt_fail(err, RT_ERROR_IO, "%s", strerror(errno));
+    return code;
 }
 
 void rt_array_free(rt_array *a) {

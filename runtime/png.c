@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* All that must survive a longjmp lives here: locals that change after setjmp would not. */
+/* All that must survive a longjmp lives here, outside of the function that calls setjmp: its own
+ * locals that change behind that would not. */
 typedef struct PngReader {
     png_structp png;
     png_infop info;
@@ -82,6 +83,12 @@ static void decode(PngReader *r) {
     r->out->orientation = orientation(r);
 }
 
+/* r->code says how it went. */
+static void try_decode(PngReader *r) {
+    if (setjmp(png_jmpbuf(r->png)) == 0)
+        decode(r);
+}
+
 int rt_png_decode(rt_image *out, const uint8_t *data, size_t size, rt_error *err) {
     PngReader r = {.data = data, .size = size, .out = out, .err = err};
     *out = (rt_image){0};
@@ -91,8 +98,7 @@ int rt_png_decode(rt_image *out, const uint8_t *data, size_t size, rt_error *err
         png_destroy_read_struct(&r.png, NULL, NULL);
         return rt_fail(err, RT_ERROR_IO, "out of memory");
     }
-    if (setjmp(png_jmpbuf(r.png)) == 0)
-        decode(&r);
+    try_decode(&r);
     png_destroy_read_struct(&r.png, &r.info, NULL);
     free(r.rows);
     if (r.code != RT_OK)

@@ -57,6 +57,9 @@ static void read_pixels(Reader *r, rt_image *im, int channels, int max) {
 }
 
 int rt_ppm_decode(rt_image *out, const uint8_t *data, size_t size, rt_error *err) {
+    bool known = size >= 2 && data[0] == 'P' && (data[1] == '5' || data[1] == '6');
+    if (!known)
+        return rt_fail(err, RT_ERROR_FORMAT, "it is no binary PPM or PGM");
     Reader r = {data + 2, data + size};
     int width, height, max, channels = data[1] == '6' ? 3 : 1;
     if (!read_number(&r, &width) || !read_number(&r, &height) || !read_number(&r, &max) ||

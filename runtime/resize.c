@@ -92,6 +92,8 @@ int rt_fit(rt_image *out, const rt_image *in, const rt_preprocess *p, rt_error *
         return rt_fail(err, RT_ERROR_ARGUMENT, "crop, resize and letterbox exclude each other");
     if (p->crop != 0 && !(p->crop > 0 && p->crop <= 1))
         return rt_fail(err, RT_ERROR_ARGUMENT, "a crop of %g is no part of a picture", p->crop);
+    if (p->resize < 0)
+        return rt_fail(err, RT_ERROR_ARGUMENT, "a picture can't be resized to %d", p->resize);
     return scale(out, in, &g, p->filter, err);
 }
 

@@ -198,6 +198,22 @@ static void test_jpeg_with_exif(void **state) {
     rt_image_free(&im);
 }
 
+/* The decoder of one format, by itself, finds that its magic is missing. */
+static void test_ppm_needs_its_magic(void **state) {
+    (void)state;
+    static const uint8_t bytes[] = "P4 1 1 255\nabc";
+    for (size_t n = 0; n <= sizeof bytes; n += n < 2 ? 1 : sizeof bytes) {
+        uint8_t *data = malloc(n + 1); /* of its own, so that ASan sees what is read behind it */
+        rt_image im = {0};
+        rt_error err;
+        memcpy(data, bytes, n < sizeof bytes ? n : sizeof bytes);
+        assert_int_equal(rt_ppm_decode(&im, data, n < sizeof bytes ? n : sizeof bytes, &err),
+                         RT_ERROR_FORMAT);
+        assert_string_equal(err.text, "it is no binary PPM or PGM");
+        free(data);
+    }
+}
+
 static void test_ppm_forms(void **state) {
     const uint8_t one_pixel[3] = {255, 85, 0};
     (void)state;
@@ -321,6 +337,7 @@ int main(void) {
         cmocka_unit_test(test_orientation),
         cmocka_unit_test(test_jpeg_with_exif),
         cmocka_unit_test(test_cmyk),
+        cmocka_unit_test(test_ppm_needs_its_magic),
         cmocka_unit_test(test_ppm_forms),
         cmocka_unit_test(test_samples_over_the_maximum_are_clamped),
         cmocka_unit_test(test_bad_files_are_refused),

@@ -128,6 +128,7 @@ static void test_impossible_geometry_is_refused(void **state) {
         {.width = 2, .height = 2, .crop = 1.5},
         {.width = 2, .height = 2, .crop = -1},
         {.width = 2, .height = 2, .crop = 0.1},
+        {.width = 2, .height = 2, .resize = -4},
         {.width = 2, .height = 2, .resize = 4, .letterbox = true},
         {.width = 2, .height = 2, .resize = 4, .crop = 0.5},
     };
