@@ -177,7 +177,10 @@ static void set_option(Parser *p, const Option *o, char *base, const char *as, c
         *(bool *)slot = true;
         break;
     case OPT_TEXT:
-        *(const char **)slot = value;
+        if (*value)
+            *(const char **)slot = value;
+        else
+            usage_error(p, "%s takes %s, not \"\"", as, o->value);
         break;
     case OPT_CHOICE:
         set_choice(p, o, as, slot, value);

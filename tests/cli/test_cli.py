@@ -63,6 +63,7 @@ class Cli(CommandTest):
         self.assertTrue(colored("--color=always", env={"NO_COLOR": "1"}))
         self.assertFalse(colored("--color=never"))
         self.check(USAGE, "run", self.model, "--color=blue", says=["auto|always|never"])
+        self.check(USAGE, "compile", self.model, "-o", "", says=['-o takes DIR, not ""'])
 
     # ---- members of the family ----
 

@@ -94,9 +94,6 @@ static void test_values_attached_and_apart(void **state) {
     f = PARSE("-tz", "a");
     assert_string_equal(f.options.text, "z");
     drop(&f);
-    f = PARSE("--text=", "a");
-    assert_string_equal(f.options.text, "");
-    drop(&f);
     f = PARSE("--text", "--flag", "a"); /* a value may look like an option */
     assert_string_equal(f.options.text, "--flag");
     assert_false(f.options.flag);
@@ -138,6 +135,8 @@ static const Mistake mistakes[] = {
     {{"--flag=yes", "a"}, "--flag takes no value", NULL},
     {{"a", "--text"}, "--text needs a value: TEXT", NULL},
     {{"a", "-t"}, "-t needs a value: TEXT", NULL},
+    {{"--text=", "a"}, "--text takes TEXT, not \"\"", NULL},
+    {{"-t", "", "a"}, "-t takes TEXT, not \"\"", NULL},
     {{"--choice=gre", "a"}, "red|green|blue, not \"gre\"", NULL},
     {{"--choice=", "a"}, "red|green|blue, not \"\"", NULL},
     {{"--choice=red|green", "a"}, "red|green|blue, not \"red|green\"", NULL},
