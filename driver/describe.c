@@ -1,6 +1,7 @@
 /* describe.c: parts of a model as text and as JSON. */
 #include "driver/describe.h"
 
+#include <math.h>
 #include <string.h>
 
 const char *short_origin(const char *origin, Arena *a) {
@@ -28,6 +29,10 @@ json_t *json_text(const char *s) {
     t = json_string(buf_str(&b));
     buf_free(&b);
     return t;
+}
+
+json_t *json_number(double x) {
+    return isfinite(x) ? json_real(x) : json_null();
 }
 
 int64_t node_parameters(const Node *n) {

@@ -12,6 +12,7 @@ const char *short_origin(const char *origin, Arena *a);
 /* New references. ONNX names may be any bytes, JSON is UTF-8: others are escaped. */
 json_t *json_text(const char *s);
 json_t *json_dims(int rank, const int64_t *dims);
+json_t *json_number(double x);          /* JSON has no infinities and NaN: null */
 int64_t node_parameters(const Node *n); /* elements of a node's constant operands */
 /* Bytes of a node's weights, inputs and outputs as they lie in memory; each counts once. */
 int64_t node_bytes(const Node *n);

@@ -106,9 +106,9 @@ static json_t *found_json(const Report *r, Task task, const Found *f) {
         task == TASK_CLASSES ? "value"
         : task == TASK_BOXES ? "score"
                              : "share",
-        json_real(f->value));
+        json_number(f->value));
     if (task == TASK_CLASSES)
-        set(o, "probability", json_real(f->share));
+        set(o, "probability", json_number(f->share));
     if (task == TASK_BOXES)
         set(o, "box", json_pack("[ffff]", f->box[0], f->box[1], f->box[2], f->box[3]));
     return o;

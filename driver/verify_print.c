@@ -2,7 +2,6 @@
 #include "driver/describe.h"
 #include "driver/verify.h"
 
-#include <math.h>
 #include <string.h>
 
 /* ---- text ------------------------------------------------------------------------------------ */
@@ -88,11 +87,6 @@ static void print_text(const VerifyReport *r) {
 
 /* ---- JSON ------------------------------------------------------------------------------------ */
 
-/* JSON has no infinity: null. */
-static json_t *json_number(double x) {
-    return isfinite(x) ? json_real(x) : json_null();
-}
-
 /* Adds the figures of a comparison to an object. */
 static json_t *with_figures(json_t *o, const Comparison *c) {
     json_object_set_new(o, "max_abs", json_number(c->max_abs));
@@ -161,8 +155,8 @@ static json_t *json_passes(const Bisection *b) {
 
 static json_t *json_tolerance(const Tolerance *t) {
     return json_pack("{s:o, s:o, s:o}", "relative", json_number(t->relative), "atol",
-                     t->each ? json_real(t->atol) : json_null(), "rtol",
-                     t->each ? json_real(t->rtol) : json_null());
+                     t->each ? json_number(t->atol) : json_null(), "rtol",
+                     t->each ? json_number(t->rtol) : json_null());
 }
 
 static void print_json(const VerifyReport *r) {

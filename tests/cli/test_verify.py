@@ -192,6 +192,8 @@ class Verify(Command):
         self.assertEqual((info["backend"], info["pass"]), ("loop-interp", True))
         self.assertEqual(info["tolerance"], {"relative": 1e-3, "atol": None, "rtol": None})
         self.assertNotIn("layers", info)
+        info = self.json(OK, self.model, "--backend=loop-interp", "--atol=inf", "--rtol=0")
+        self.assertEqual(info["tolerance"], {"relative": None, "atol": None, "rtol": 0})
 
     # ---- passes ----
 
