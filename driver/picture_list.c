@@ -8,14 +8,12 @@
 #include <strings.h>
 #include <sys/stat.h>
 
-/* Of folders in folders; it ends a circle of links. */
-enum { MAX_DEPTH = 32 };
-
 typedef struct Walk {
     PictureList *out;
     Arena *arena;
     Diag *diag;
     size_t named; /* length of the folder that was named, with a slash */
+    Map seen;     /* devices and numbers of the folders in it: links may lead to one again */
 } Walk;
 
 static void add(Walk *w, const char *path) {
@@ -48,24 +46,32 @@ static int by_text(const void *a, const void *b) {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static bool walk(Walk *w, const char *folder, int depth);
+static bool is_new(Walk *w, const struct stat *s) {
+    const char *key = arena_printf(w->arena, "%llu:%llu", (unsigned long long)s->st_dev,
+                                   (unsigned long long)s->st_ino);
+    return map_put(w->arena, &w->seen, key, w);
+}
 
-static void visit(Walk *w, const char *path, int depth) {
+static bool walk(Walk *w, const char *folder);
+
+static void visit(Walk *w, const char *path) {
     struct stat s;
     if (stat(path, &s) != 0)
         return;
-    if (S_ISDIR(s.st_mode))
-        walk(w, path, depth + 1);
-    else if (S_ISREG(s.st_mode) && (is_called_picture(path) || looks_like_picture(path)))
+    if (S_ISDIR(s.st_mode)) {
+        if (is_new(w, &s))
+            walk(w, path);
+    } else if (S_ISREG(s.st_mode) && (is_called_picture(path) || looks_like_picture(path))) {
         add(w, path);
+    }
 }
 
-/* Everything in a folder but what begins with a dot, by name. */
-static bool walk(Walk *w, const char *folder, int depth) {
-    DIR *dir = depth < MAX_DEPTH ? opendir(folder) : NULL;
+/* Everything in a folder but what begins with a dot, by name; false where it can't be read. */
+static bool walk(Walk *w, const char *folder) {
+    DIR *dir = opendir(folder);
     effnetc_strings names = {0};
     if (!dir)
-        return depth >= MAX_DEPTH;
+        return false;
     for (struct dirent *e; (e = readdir(dir));)
         if (e->d_name[0] != '.')
             strings_push(w->arena, &names, arena_strdup(w->arena, e->d_name));
@@ -74,17 +80,19 @@ static bool walk(Walk *w, const char *folder, int depth) {
     if (names.count)
         qsort(sorted, names.count, sizeof *sorted, by_text);
     for (size_t i = 0; i < names.count; i++)
-        visit(w, arena_printf(w->arena, "%s/%s", folder, sorted[i]), depth);
+        visit(w, arena_printf(w->arena, "%s/%s", folder, sorted[i]));
     return true;
 }
 
-static void list_folder(Walk *w, const char *path) {
+static void list_folder(Walk *w, const char *path, const struct stat *s) {
     size_t before = w->out->len, n = strlen(path);
     while (n > 1 && path[n - 1] == '/')
         n--;
     path = arena_strndup(w->arena, path, n);
     w->named = n + 1;
-    if (!walk(w, path, 0)) {
+    w->seen = (Map){0};
+    is_new(w, s);
+    if (!walk(w, path)) {
         diag_error(w->diag, EXIT_IO, path, "the folder can't be read: %s", strerror(errno));
         return;
     }
@@ -107,7 +115,7 @@ static void make_names_unique(PictureList *list, Arena *a) {
 }
 
 bool pictures_list(effnetc_strings paths, PictureList *out, Arena *a, Diag *d) {
-    Walk w = {out, a, d, 0};
+    Walk w = {.out = out, .arena = a, .diag = d};
     size_t errors = d->errors;
     for (size_t i = 0; i < paths.count; i++) {
         const char *path = paths.items[i];
@@ -115,7 +123,7 @@ bool pictures_list(effnetc_strings paths, PictureList *out, Arena *a, Diag *d) {
         if (stat(path, &s) != 0) {
             diag_error(d, EXIT_IO, path, "it can't be read: %s", strerror(errno));
         } else if (S_ISDIR(s.st_mode)) {
-            list_folder(&w, path);
+            list_folder(&w, path, &s);
         } else {
             w.named = (size_t)(base_name(path) - path);
             add(&w, path);

@@ -75,6 +75,21 @@ static bool check_part(const char *option, double x, Diag *d) {
     return ok;
 }
 
+/* A part of the scaled picture says how large that is. False after an error. */
+static bool resize_by_part(Recipe *r, const rt_preprocess *p, int exit_code, const char *where,
+                           Diag *d) {
+    int shorter = p->width < p->height ? p->width : p->height;
+    double side = r->crop_pct != 0 ? shorter / r->crop_pct : r->resize;
+    if (side <= RT_MAX_SIDE) {
+        r->resize = (int)side;
+        return true;
+    }
+    diag_error(d, exit_code, where, "%d pixels that are %g of the scaled picture's are too few",
+               shorter, r->crop_pct);
+    diag_note(d, "wanted", "a scaled picture of %d pixels at most", RT_MAX_SIDE);
+    return false;
+}
+
 static bool recipe_of_options(const InputOptions *o, Recipe *r, Diag *d) {
     *r = (Recipe){.by = "the options"};
     int fits = (o->fit != NULL) + (o->crop != 0) + (o->crop_pct != 0) + (o->resize != 0);
@@ -117,14 +132,19 @@ static void wrong_json(JsonFile *f, const char *key, const char *wanted, const j
     f->ok = false;
 }
 
+/* 0 in "std" would stand for 1, as where nothing is said. */
+static bool is_channel(const char *key, const json_t *x) {
+    return json_is_number(x) && (strcmp(key, "std") != 0 || json_number_value(x) != 0);
+}
+
 /* A number, or an array of three. */
 static void json_channels(JsonFile *f, const json_t *root, const char *key, float out[3]) {
     const json_t *v = json_object_get(root, key);
     bool list = json_is_array(v) && json_array_size(v) == 3;
     for (size_t i = 0; v && i < 3; i++) {
         const json_t *x = list ? json_array_get(v, i) : v;
-        if (!json_is_number(x)) {
-            wrong_json(f, key, "a number, or three: [red, green, blue]", v);
+        if (!is_channel(key, x)) {
+            wrong_json(f, key, "a number, or three: [red, green, blue]; no 0 to divide by", v);
             return;
         }
         out[i] = (float)json_number_value(x);
@@ -354,9 +374,8 @@ static void swap_ends(float v[3]) {
 /* Adds to p and to `missing` what r says and is still missing. */
 static void take(rt_preprocess *p, Recipe *missing, const Recipe *r) {
     if (missing->has_fit && r->has_fit) {
-        int shorter = p->width < p->height ? p->width : p->height;
         p->crop = r->crop;
-        p->resize = r->crop_pct != 0 ? (int)(shorter / r->crop_pct) : r->resize;
+        p->resize = r->resize;
         p->letterbox = r->letterbox;
         missing->has_fit = false;
     }
@@ -485,6 +504,8 @@ bool preprocess_choose(effnetc_model *m, const InputOptions *o, rt_preprocess *p
         missing = {.has_fit = true, .has_filter = true, .has_values = true, .has_order = true};
     bool ok = recipe_of_options(o, &options, m->diag);
     ok &= recipe_of_json(m, &json, a, m->diag);
+    ok = ok && resize_by_part(&options, p, EXIT_USAGE, "effnetc", m->diag) &&
+         resize_by_part(&json, p, EXIT_BAD_MODEL, json.by, m->diag);
     if (!ok)
         return false;
     p->filter = RT_BICUBIC;

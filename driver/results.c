@@ -46,7 +46,7 @@ Task model_task(const effnetc_model *m) {
         counted += m->outputs.data[i].count >= 0;
     if (!t || m->outputs.len - counted != 1)
         return TASK_OTHER;
-    if (is_box_table(t, m->inputs.data[0].dims[0]))
+    if (is_box_table(t, m->inputs.len ? m->inputs.data[0].dims[0] : 1))
         return TASK_BOXES;
     return is_mask(t) ? TASK_MASK : is_classes(t) ? TASK_CLASSES : TASK_OTHER;
 }
@@ -112,7 +112,8 @@ static Found read_box(const Tensor *t, int64_t row, const rt_image *im, rt_map m
     bool tensorflow = columns == 7;
     double left = tensorflow ? v[2] : v[0], top = v[1];
     double right = tensorflow ? v[4] : v[2], bottom = v[3];
-    return (Found){.class = (int64_t)v[columns - 1],
+    bool is_class = v[columns - 1] >= 0 && v[columns - 1] <= INT32_MAX; /* NaN isn't */
+    return (Found){.class = is_class ? (int64_t)v[columns - 1] : -1,
                    .value = v[columns - 2],
                    .box = {clamp(map.left + left * map.x_scale, im->width),
                            clamp(map.top + top * map.y_scale, im->height),

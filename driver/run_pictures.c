@@ -144,15 +144,6 @@ static bool check_input(Session *s) {
     return picture_input(s->m, &m->inputs.data[0], m->path, s->o->inputs, &s->in) && check_batch(s);
 }
 
-static bool start_pool(Session *s) {
-    rt_error err;
-    int threads = s->m->options.threads;
-    if (threads == 1 || rt_pool_new(&s->pool, threads, &err) == RT_OK)
-        return true;
-    diag_error(s->diag, EXIT_USAGE, "effnetc", "%d threads can't be had: %s", threads, err.text);
-    return false;
-}
-
 /* A table of nothing would leave the user to wonder. */
 static void warn_of_silence(const Session *s) {
     if (s->task != TASK_OTHER || s->o->output_dir)
@@ -171,8 +162,9 @@ void run_pictures(effnetc_model *m, const char *model, const PictureRun *o,
         return;
     s.task = model_task(m);
     s.batch = tensor_for(&m->inputs.data[0], &m->arena);
-    s.report = report_open(&m->arena, s.task, labels, o->csv, o->json);
-    if (start_pool(&s) && runner_open(&s.runner, m, o->backend)) {
+    ok = m->options.threads == 1 || threads_new(&s.pool, m);
+    if (ok && runner_open(&s.runner, m, o->backend)) {
+        s.report = report_open(&m->arena, s.task, labels, o->csv, o->json);
         all_batches(&s);
         runner_close(&s.runner);
         report_close(s.report, m->diag);

@@ -135,6 +135,25 @@ class Pictures(Command):
         self.assertEqual(found[0]["classes"][0]["label"], "cat")
         self.assertAlmostEqual(found[0]["classes"][0]["probability"], 0.66524, places=4)
 
+    def test_json_of_values_without_end(self):
+        text = CLASSES.replace("reduce_mean %x", "reduce_mean %r")
+        text = text.replace("{\n", "{\n  const @zero : f32[] = [0]\n  %r = div %x, @zero : f32[1,3,8,8]\n", 1)
+        args = (self.write("m.ir", text), self.ppm("a.ppm", 8, 8, (1, 0, 2)), *self.interp)
+        found = json.loads(self.check(OK, *args, "--json"))[0]["classes"]
+        self.assertEqual([(c["class"], c["value"], c["probability"]) for c in found], [(0, None, None), (2, None, None)])
+
+    def test_labels_of_a_model_without_inputs(self):
+        model = self.write("c.ir", "graph @g() -> f32[1,3] {\n  const @c : f32[1,3] = [1, 3, 2]\n"
+                                   "  %y = relu @c : f32[1,3]\n  return %y\n}\n")
+        self.assertIn(" cat\n", self.check(OK, model, "--backend=interp", "--labels", self.labels))
+
+    def test_circles_of_links(self):
+        self.ppm("in/a.ppm", 8, 8)
+        for name in ("b", "c"):
+            os.symlink(self.path("in"), self.path("in/" + name))
+        text = self.check(OK, self.write("m.ir", CLASSES), "in", *self.interp)
+        self.assertEqual(text.count("ppm"), 1)
+
     def test_batches(self):
         model = self.write("m.onnx", onnx.model(
             [onnx.node("GlobalAveragePool", ["x"], ["p"]), onnx.node("Flatten", ["p"], ["y"])],
@@ -280,6 +299,10 @@ class Pictures(Command):
         self.assertEqual(p.returncode, BAD_MODEL)
         for key in ("mean", "std", "crop", "crop_pct", "resize", "filter", "channels", "fit"):
             self.assertIn('"%s" of the preprocessing' % key, p.stderr.decode())
+        self.write("m.json", '{"preprocessing": {"std": [1, 0, 1]}}')
+        self.check(BAD_MODEL, model, picture, says=['"std" of the preprocessing', "no 0"])
+        self.write("m.json", '{"preprocessing": {"crop_pct": 1e-9}}')
+        self.check(BAD_MODEL, model, picture, says=["m.json", "of 32767 pixels at most"])
         self.write("m.json", '{"preprocessing": ')
         self.check(BAD_MODEL, model, picture, says=["m.json", "line 1"])
         self.write("m.json", '{"preprocessing": 3}')
@@ -460,6 +483,7 @@ class Pictures(Command):
         self.check(USAGE, model, picture, "--crop=0.5", "--resize=3", says=["exclude each other"])
         self.check(USAGE, model, picture, "--crop-pct=0.5", "--fit=stretch", says=["exclude each other"])
         self.check(USAGE, model, picture, "--crop-pct=1.5", says=["--crop-pct takes a part"])
+        self.check(USAGE, model, picture, "--crop-pct=1e-9", says=["of 32767 pixels at most"])
         self.check(USAGE, model, picture, "--crop=2", "--mean=0", says=["--crop takes a part"])
         self.check(USAGE, model, picture, "--crop-pct=0", says=["--crop-pct takes a part"])
         self.check(USAGE, model, picture, "--std=1,0,1", says=["--std", "can't be 0"])
