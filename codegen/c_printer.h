@@ -210,9 +210,6 @@ typedef struct SelftestRows {
     const CParam *count; /* NULL: all are there */
 } SelftestRows;
 SelftestRows selftest_rows(const CParams *params, const Buffer *output);
-/* A hash is FNV-1a over elements: hash = (hash ^ bits) * FNV_PRIME. */
-#define FNV_START 0xcbf29ce484222325u
-#define FNV_PRIME 0x100000001b3u
 
 /* ---- emit_c.c -------------------------------------------------------------------------------- */
 

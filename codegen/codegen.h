@@ -86,6 +86,11 @@ void emit_json(Buf *out, const Module *m, const EmitInfo *info, const EmitFile *
  * the header u64, zeros), which lowering reserves and this call fills in. Needed before emit_*.
  * The size is a multiple of 8. */
 enum { WEIGHTS_VERSION = 1, WEIGHTS_HEADER = 64 };
+enum { BLOCK_ALIGN = 64 }; /* of the weights and the arena: a vector's, and a cache line's */
+/* A hash is FNV-1a for 64 bits (Fowler, Noll, Vo), over words or elements in place of bytes:
+ * hash = (hash ^ bits) * FNV_PRIME. */
+#define FNV_START     0xcbf29ce484222325u
+#define FNV_PRIME     0x100000001b3u
 #define WEIGHTS_MAGIC 0x574354454e464645u /* "EFFNETCW", the lowest byte first */
 void seal_weights(Module *m);
 uint64_t sealed_checksum(const Module *m); /* what seal_weights wrote; m has weights */

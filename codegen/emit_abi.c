@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-enum { BLOCK_ALIGN = 64 }; /* of the weights and the arena */
-
 /* ---- parameters ------------------------------------------------------------------------------ */
 
 static const Buffer *find_buffer(const Module *m, BufferKind kind, int64_t which) {
@@ -175,10 +173,10 @@ static void put_checks(CPrinter *p, Buf *b, const char *name, const char *up) {
                "        return %s_ERROR_FORMAT;\n",
                name, (unsigned long long)WEIGHTS_MAGIC, up, name, WEIGHTS_VERSION, up, name, up);
     buf_printf(b,
-               "    uint64_t sum = 0xcbf29ce484222325u; /* FNV-1a over 64-bit words */\n"
+               "    uint64_t sum = 0x%llxu; /* FNV-1a over 64-bit words */\n"
                "    for (size_t i = %d; i < size; i += 8)\n"
-               "        sum = (sum ^ %s_word(bytes + i)) * 0x100000001b3u;\n",
-               WEIGHTS_HEADER, name);
+               "        sum = (sum ^ %s_word(bytes + i)) * 0x%llxu;\n",
+               (unsigned long long)FNV_START, WEIGHTS_HEADER, name, (unsigned long long)FNV_PRIME);
     buf_printf(b, "    if (%s_word(bytes + 24) != sum", name);
     if (p->m->weights)
         buf_printf(b, " || sum != 0x%016llxu", (unsigned long long)sealed_checksum(p->m));

@@ -64,7 +64,7 @@ static json_t *tensors(const CParams *params, BufferKind kind) {
 static json_t *weights(const Module *m, const EmitInfo *info) {
     json_t *w = json_object();
     set(w, "bytes", json_integer(m->weights_bytes));
-    set(w, "alignment", json_integer(64));
+    set(w, "alignment", json_integer(BLOCK_ALIGN));
     if (m->weights && m->weights_bytes)
         set(w, "checksum", json_sprintf("%016llx", (unsigned long long)sealed_checksum(m)));
     if (info->weights_inside && m->weights_bytes)
@@ -75,7 +75,7 @@ static json_t *weights(const Module *m, const EmitInfo *info) {
 static json_t *arena(const Module *m) {
     json_t *a = json_object();
     set(a, "bytes", json_integer(m->arena_bytes));
-    set(a, "alignment", json_integer(64));
+    set(a, "alignment", json_integer(BLOCK_ALIGN));
     return a;
 }
 
@@ -127,7 +127,7 @@ static json_t *pictures(const Module *m, const CParams *params, const EmitInfo *
     set(o, "max_side", json_integer(info->pictures->any->max_side));
     set(o, "arena",
         json_pack("{s:I, s:i}", "bytes", (json_int_t)c_picture_bytes(m, params, info), "alignment",
-                  64));
+                  BLOCK_ALIGN));
     return o;
 }
 

@@ -8,8 +8,6 @@
 #include <fit_source.h> /* made of runtime/fit.h */
 #include <string.h>
 
-enum { BLOCK = 64 };
-
 /* ---- runtime/fit.h --------------------------------------------------------------------------- */
 
 static const char *fit_text(void) {
@@ -78,7 +76,7 @@ static size_t position_of(const CParams *params, const CParam *p) {
 
 int64_t c_picture_input(const Module *m, const EmitInfo *info) {
     int64_t scratch = info->pictures->any->scratch;
-    return round_up(m->arena_bytes > scratch ? m->arena_bytes : scratch, BLOCK);
+    return round_up(m->arena_bytes > scratch ? m->arena_bytes : scratch, BLOCK_ALIGN);
 }
 
 int64_t c_picture_bytes(const Module *m, const CParams *params, const EmitInfo *info) {
@@ -216,8 +214,8 @@ static void put_function(CPrinter *p, Buf *b) {
                "    if (!%s)\n        return %zu;\n"
                "    if ((uintptr_t)%s %% %d != 0)\n        return -%zu;\n"
                "    if (!%s_fit_pictures(%s, (unsigned char *)%s))\n        return -%zu;\n",
-               input->name, in, arena->name, last, arena->name, BLOCK, last, name, input->name,
-               arena->name, in);
+               input->name, in, arena->name, last, arena->name, BLOCK_ALIGN, last, name,
+               input->name, arena->name, in);
     for (size_t i = 0; i < p->params.len; i++) {
         const CParam *q = &p->params.data[i];
         vec_push(&p->arena, &args,

@@ -6,8 +6,6 @@
 #include <fit_loop_ir.h> /* made of codegen/fit.loop.ir */
 #include <string.h>
 
-enum { BLOCK = 64 };
-
 /* ---- fit.loop.ir ----------------------------------------------------------------------------- */
 
 /* rt_taps becomes NAME_taps, which no kernel or step of the model is called: c_take_pictures. */
@@ -180,7 +178,7 @@ static LLVMValueRef run_picture(LBuilder *x, LLVMValueRef fit, LLVMValueRef para
                                           llvm_pointer_types(x, n + 1), n + 1);
     llvm_return_if(x, LLVMBuildIsNull(x->b, llvm_param(x, in), ""), (int)in + 1);
     llvm_return_if(x, LLVMBuildIsNull(x->b, llvm_param(x, last), ""), (int)last + 1);
-    llvm_return_if(x, llvm_is_misaligned(x, llvm_param(x, last), BLOCK), -(int)(last + 1));
+    llvm_return_if(x, llvm_is_misaligned(x, llvm_param(x, last), BLOCK_ALIGN), -(int)(last + 1));
     fit_pictures(x, fit, known, llvm_param(x, in), llvm_param(x, last), s, -(int)(in + 1));
     for (size_t i = 0; i <= n; i++)
         args[i] = llvm_param(x, i);

@@ -26,14 +26,13 @@ static void write_word(uint8_t *p, uint64_t word) {
         p[i] = (uint8_t)(word >> (8 * i));
 }
 
-/* FNV-1a with 64-bit words in place of bytes (Fowler, Noll, Vo: offset basis and prime for 64
- * bits): eight times faster, and any damaged word still changes the sum. */
+/* Of 64-bit words: eight times faster than of bytes, and any damaged word still changes the sum. */
 static uint64_t compute_checksum(const void *weights, size_t size) {
     const uint8_t *bytes = weights;
-    uint64_t sum = 0xcbf29ce484222325u;
+    uint64_t sum = FNV_START;
     ensure(size % 8 == 0);
     for (size_t i = WEIGHTS_HEADER; i < size; i += 8)
-        sum = (sum ^ read_word(bytes + i)) * 0x100000001b3u;
+        sum = (sum ^ read_word(bytes + i)) * FNV_PRIME;
     return sum;
 }
 

@@ -408,7 +408,8 @@ Value *onnx_pad_axis(OnnxNode *n, const char *part, Value *x, int axis, int64_t 
 Value *onnx_iota(OnnxNode *n, const char *part, DType dt, int64_t count, int rank, int axis);
 /* Input i, of one element, as a scalar. NULL, with a complaint, where it has more. */
 Value *onnx_scalar_input(OnnxNode *n, int i, const char *what);
-/* Elements of an axis by constant places. */
+/* Elements of an axis by their places; by constant ones. */
+Value *onnx_gather(OnnxNode *n, const char *part, Value *x, Value *at, int axis);
 Value *onnx_gather_axis(OnnxNode *n, const char *part, Value *x, int axis, Tensor *at);
 /* A number that input i, of one element, has while compiling; dflt where it is absent. */
 double onnx_number_input(OnnxNode *n, int i, const char *what, double dflt);
@@ -530,6 +531,10 @@ typedef struct Window {
 
 /* ---- op_window.c ---- */
 
+/* The numbers of an attribute, `count` of them from `least` to INT32_MAX; dflt each where it is
+ * absent. Complains about others. */
+void onnx_window_sizes(OnnxNode *n, const char *name, int count, int64_t least, int64_t dflt,
+                       int64_t *out);
 /* Reads kernel_shape (which must be `kernel` unless that is NULL), strides, dilations, pads and
  * auto_pad; auto_pad becomes explicit pads for an input of shape x. */
 bool onnx_window(OnnxNode *n, const Shape *x, const int64_t *kernel, Window *w);

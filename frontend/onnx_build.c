@@ -152,12 +152,16 @@ Value *onnx_scalar_input(OnnxNode *n, int i, const char *what) {
     return onnx_reshape(n, what, v, &(Shape){0});
 }
 
-Value *onnx_gather_axis(OnnxNode *n, const char *part, Value *x, int axis, Tensor *at) {
+Value *onnx_gather(OnnxNode *n, const char *part, Value *x, Value *at, int axis) {
     if (!x || !at)
         return NULL;
-    Node *g = onnx_add(n, OP_gather, part, (Value *[]){x, onnx_constant(n, part, at)}, 2);
+    Node *g = onnx_add(n, OP_gather, part, (Value *[]){x, at}, 2);
     axis_attrs(g)->axis = axis;
     return onnx_done(n, g);
+}
+
+Value *onnx_gather_axis(OnnxNode *n, const char *part, Value *x, int axis, Tensor *at) {
+    return x && at ? onnx_gather(n, part, x, onnx_constant(n, part, at), axis) : NULL;
 }
 
 double onnx_number_input(OnnxNode *n, int i, const char *what, double dflt) {

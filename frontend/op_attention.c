@@ -245,11 +245,8 @@ static Value *cache_rows(OnnxNode *n, int input, int64_t half, const Shape *x) {
         onnx_bad(n, "its caches must have %d dimensions", ids ? 2 : 3);
         return NULL;
     }
-    if (ids) {
-        Node *g = onnx_add(n, OP_gather, "rows", (Value *[]){cache, ids}, 2);
-        axis_attrs(g)->axis = 0;
-        cache = onnx_done(n, g);
-    }
+    if (ids)
+        cache = onnx_gather(n, "rows", cache, ids, 0);
     Shape to = SHAPE(x->dim[0], 1, x->dim[2], half), have = SHAPE(x->dim[0], x->dim[2], half);
     if (cache && !shape_equal(&cache->type.shape, &have))
         onnx_bad(n, "its caches do not have %lld numbers for each element", (long long)half);

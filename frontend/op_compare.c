@@ -100,10 +100,8 @@ void import_bitwise_xor(OnnxNode *n) {
 
 /* Where-9, -16. */
 void import_where(OnnxNode *n) {
-    Value *operands[3];
-    for (int i = 0; i < 3; i++)
-        operands[i] = onnx_input(n, i);
-    onnx_set_output(n, 0, onnx_done(n, onnx_add(n, OP_where, NULL, operands, 3)));
+    onnx_set_output(n, 0,
+                    onnx_where(n, NULL, onnx_input(n, 0), onnx_input(n, 1), onnx_input(n, 2)));
 }
 
 /* ---- powers and remainders ------------------------------------------------------------------ */

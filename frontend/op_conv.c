@@ -72,15 +72,12 @@ static Window inner_window(const Window *w) {
 
 /* How many places the window has along an axis of such a size; 0 after a complaint. */
 static int64_t places(OnnxNode *n, const WindowAxis *a, int64_t in) {
-    int64_t taps, room;
+    int64_t out = onnx_window_places(a, in);
     if (a->kernel > MOST_TAPS)
         onnx_unsupported(n, "more than %d taps in depth are not supported", MOST_TAPS);
-    else if (!checked_mul(a->kernel - 1, a->dilation, &taps) ||
-             (room = in + a->front + a->back - taps) < 1)
+    else if (out < 1)
         onnx_bad(n, "the kernel is larger than the padded input");
-    else
-        return (room - 1) / a->stride + 1;
-    return 0;
+    return n->failed ? 0 : out;
 }
 
 static Value *conv_of(OnnxNode *n, const char *part, Value *x, Value *w, Value *b,

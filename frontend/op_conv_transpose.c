@@ -11,23 +11,6 @@ typedef struct Spread {
     int64_t before, out;       /* what is cut off in front, and what is left */
 } Spread;
 
-/* An attribute of a number for each of `count` dimensions, each at least 0; false where it is
- * absent.
- */
-static bool read_sizes(OnnxNode *n, const char *name, int count, int64_t *out) {
-    Ints v;
-    if (!attr_ints(n, name, &v))
-        return false;
-    if (v.n != count)
-        onnx_bad(n, "attribute \"%s\" must have %d numbers, and has %d", name, count, v.n);
-    for (int i = 0; i < count && v.n == count; i++) {
-        if (v.v[i] < 0 || v.v[i] > INT32_MAX)
-            onnx_bad(n, "attribute \"%s\" has %lld", name, (long long)v.v[i]);
-        out[i] = v.v[i];
-    }
-    return !n->failed;
-}
-
 /* Cuts `total` off, of both ends; ends that must grow do so behind. */
 static void divide_padding(Spread *s, int64_t total, bool upper) {
     s->before = total < 0 ? 0 : upper ? total / 2 : total - total / 2;
@@ -42,8 +25,9 @@ typedef struct Asked {
 
 static Asked asked_of(OnnxNode *n, int space) {
     Asked a = {.mode = attr_string(n, "auto_pad", "NOTSET")};
-    read_sizes(n, "output_padding", space, a.extra);
-    a.has_shape = read_sizes(n, "output_shape", space, a.shape);
+    a.has_shape = attr_present(n, "output_shape");
+    onnx_window_sizes(n, "output_padding", space, 0, 0, a.extra);
+    onnx_window_sizes(n, "output_shape", space, 0, 0, a.shape);
     return a;
 }
 

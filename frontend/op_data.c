@@ -18,9 +18,7 @@ void import_concat(OnnxNode *n) {
     int axis = onnx_axis(n, attr_int(n, "axis", 0), operands[0]->type.shape.rank);
     if (n->failed)
         return;
-    Node *c = onnx_add(n, OP_concat, NULL, operands, n->ninputs);
-    axis_attrs(c)->axis = axis;
-    onnx_set_output(n, 0, onnx_done(n, c));
+    onnx_set_output(n, 0, onnx_concat(n, NULL, operands, n->ninputs, axis));
 }
 
 /* ---- Slice ----------------------------------------------------------------------------------- */

@@ -146,9 +146,7 @@ static void one_hot(OnnxNode *n, int axis, int64_t depth) {
     Value *hot = onnx_binary(n, OP_or, "hot", onnx_binary(n, OP_equal, "is", x, front),
                              onnx_binary(n, OP_equal, "is_from_end", x, back));
     Value *off = value_at(n, "off", 0), *on = value_at(n, "on", 1);
-    if (hot && off && on)
-        onnx_set_output(n, 0,
-                        onnx_done(n, onnx_add(n, OP_where, NULL, (Value *[]){hot, on, off}, 3)));
+    onnx_set_output(n, 0, onnx_where(n, NULL, hot, on, off));
 }
 
 /* OneHot-9, -11. Indices outside [-depth, depth) give `off` alone. */

@@ -57,9 +57,7 @@ static Value *gather_axis(OnnxNode *n, Value *x, const Places *p, int i, int64_t
             onnx_unsupported(n, "a window in the padding alone has no largest element");
         tensor_set_i64(t, o, at);
     }
-    Node *g = onnx_add(n, OP_gather, "seen", (Value *[]){x, onnx_constant(n, "at", t)}, 2);
-    axis_attrs(g)->axis = 2 + i;
-    return onnx_done(n, g);
+    return onnx_gather(n, "seen", x, onnx_constant(n, "at", t), 2 + i);
 }
 
 /* [N, C, 1, outputs] of tap `tap`. */

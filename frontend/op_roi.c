@@ -137,9 +137,7 @@ static Value *weights_of_lines(OnnxNode *n, const RoiAxis *a) {
 
 /* The image of each region. */
 static Value *images(OnnxNode *n) {
-    Node *g = onnx_add(n, OP_gather, "images", (Value *[]){onnx_input(n, 0), onnx_input(n, 2)}, 2);
-    axis_attrs(g)->axis = 0;
-    return onnx_done(n, g);
+    return onnx_gather(n, "images", onnx_input(n, 0), onnx_input(n, 2), 0);
 }
 
 static bool check_inputs(OnnxNode *n) {

@@ -133,10 +133,7 @@ void import_transpose(OnnxNode *n) {
         return;
     for (int i = 0; i < rank; i++)
         order[i] = given ? onnx_axis(n, perm.v[i], rank) : rank - 1 - i;
-    Value *x = onnx_input(n, 0);
-    Node *t = onnx_add(n, OP_transpose, NULL, &x, 1);
-    transpose_attrs(t)->perm = onnx_keep_ints(n, order, rank);
-    onnx_set_output(n, 0, onnx_done(n, t));
+    onnx_set_output(n, 0, onnx_transpose(n, NULL, onnx_input(n, 0), order));
 }
 
 /* Reads the list at input i as a shape. */

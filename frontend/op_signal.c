@@ -252,10 +252,7 @@ void import_stft(OnnxNode *n) {
     Value *index = frame_index(n, (size - d.length) / step + 1, d.length, step);
     if (!index)
         return;
-    x = onnx_reshape(n, "signal", x, &signal);
-    Node *g = onnx_add(n, OP_gather, "frames", (Value *[]){x, index}, 2);
-    axis_attrs(g)->axis = 1;
-    x = onnx_done(n, g);
+    x = onnx_gather(n, "frames", onnx_reshape(n, "signal", x, &signal), index, 1);
     if (w)
         x = onnx_binary(n, OP_mul, "windowed", x, onnx_reshape(n, "window", w, &column));
     onnx_set_output(n, 0, dft(n, NULL, x, 2, &d));

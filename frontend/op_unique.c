@@ -93,9 +93,7 @@ static void unique(OnnxNode *n, Value *x, int axis, bool sorted) {
     count = onnx_reshape(n, "count", count, &(Shape){0});
     if (n->failed || !at)
         return;
-    Node *g = onnx_add(n, OP_gather, NULL, (Value *[]){x, at}, 2);
-    axis_attrs(g)->axis = axis;
-    set_counted(n, 0, onnx_done(n, g), axis, count);
+    set_counted(n, 0, onnx_gather(n, NULL, x, at, axis), axis, count);
     set_counted(n, 1, at, 0, count);
     onnx_set_output(n, 2, as_list(n, "inverse", number, rows));
     set_counted(n, 3, counts, 0, count);

@@ -3,28 +3,14 @@
 
 /* ---- MaxUnpool ------------------------------------------------------------------------------- */
 
-/* One number for each dimension in space, at least `least`; dflt where the attribute is absent. */
-static void spatial(OnnxNode *n, const char *name, int count, int64_t least, int64_t dflt,
-                    int64_t *out) {
-    Ints v;
-    bool given = attr_ints(n, name, &v);
-    if (given && v.n != count)
-        onnx_bad(n, "attribute \"%s\" has %d numbers, and needs %d", name, v.n, count);
-    for (int i = 0; i < count && !n->failed; i++) {
-        out[i] = given ? v.v[i] : dflt;
-        if (out[i] < least || out[i] > INT32_MAX)
-            onnx_bad(n, "attribute \"%s\" has %lld", name, (long long)out[i]);
-    }
-}
-
 /* What MaxPool had as its input, by the window. */
 static Shape unpooled(OnnxNode *n, const Shape *s) {
     int space = s->rank - 2;
     int64_t kernel[MAX_RANK], stride[MAX_RANK], pads[2 * MAX_RANK];
     Shape to = *s;
-    spatial(n, "kernel_shape", space, 1, 0, kernel);
-    spatial(n, "strides", space, 1, 1, stride);
-    spatial(n, "pads", 2 * space, 0, 0, pads);
+    onnx_window_sizes(n, "kernel_shape", space, 1, 0, kernel);
+    onnx_window_sizes(n, "strides", space, 1, 1, stride);
+    onnx_window_sizes(n, "pads", 2 * space, 0, 0, pads);
     for (int i = 0; i < space && !n->failed; i++) {
         int64_t *d = &to.dim[i + 2];
         if (!checked_mul(*d - 1, stride[i], d) ||

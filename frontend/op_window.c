@@ -22,8 +22,7 @@ bool onnx_needs_space(OnnxNode *n) {
     return !n->failed;
 }
 
-/* `count` numbers, at least `least`; dflt where the attribute is absent. */
-static void read_sizes(OnnxNode *n, const char *name, int count, int64_t least, int64_t dflt,
+void onnx_window_sizes(OnnxNode *n, const char *name, int count, int64_t least, int64_t dflt,
                        int64_t *out) {
     Ints v;
     bool given = attr_ints(n, name, &v);
@@ -46,7 +45,7 @@ static void read_pads(OnnxNode *n, Window *w) {
             onnx_unsupported(n, "negative pads are not supported for it");
     if (n->failed)
         return;
-    read_sizes(n, "pads", 2 * w->space, 0, 0, pads);
+    onnx_window_sizes(n, "pads", 2 * w->space, 0, 0, pads);
     for (int i = 0; i < w->space; i++) {
         w->axis[i].front = pads[i];
         w->axis[i].back = pads[w->space + i];
@@ -96,9 +95,9 @@ static void pads_of_mode(OnnxNode *n, const Shape *x, const char *mode, Window *
 bool onnx_window(OnnxNode *n, const Shape *x, const int64_t *kernel, Window *w) {
     int64_t sizes[MAX_RANK], strides[MAX_RANK], dilations[MAX_RANK];
     *w = (Window){.space = x->rank - 2};
-    read_sizes(n, "kernel_shape", w->space, 1, 1, sizes);
-    read_sizes(n, "strides", w->space, 1, 1, strides);
-    read_sizes(n, "dilations", w->space, 1, 1, dilations);
+    onnx_window_sizes(n, "kernel_shape", w->space, 1, 1, sizes);
+    onnx_window_sizes(n, "strides", w->space, 1, 1, strides);
+    onnx_window_sizes(n, "dilations", w->space, 1, 1, dilations);
     for (int i = 0; i < w->space; i++) {
         int64_t size = kernel && !attr_present(n, "kernel_shape") ? kernel[i] : sizes[i];
         w->axis[i] = (WindowAxis){.kernel = size, .stride = strides[i], .dilation = dilations[i]};
