@@ -197,14 +197,21 @@ static bool import_input(Importer *im, const Onnx__ValueInfoProto *v) {
     if (!t->shape)
         return input_error(im, v, EXIT_UNSUPPORTED, "its rank is not known");
     if (t->shape->n_dim > MAX_RANK)
-        return input_error(im, v, EXIT_UNSUPPORTED, "it has too many dimensions");
+        return input_error(im, v, EXIT_UNSUPPORTED,
+                           arena_printf(&im->arena, "it has %zu dimensions, and %d are supported",
+                                        t->shape->n_dim, MAX_RANK));
+    if (t->elem_type == ONNX__TENSOR_PROTO__DATA_TYPE__UNDEFINED)
+        return input_error(im, v, EXIT_BAD_MODEL, "it has no element type");
     if (!element_type(im, t->elem_type, &e, &why))
         return input_error(im, v, EXIT_UNSUPPORTED, why);
     if (!input_shape(im, v, &s))
         return false;
+    const Type type = type_plain(e.dtype, s);
     if (!shape_valid(&s, e.dtype))
-        return input_error(im, v, EXIT_BAD_MODEL, "it is too large");
-    Value *x = graph_input(im->g, graph_unique_name(im->g, v->name), type_plain(e.dtype, s));
+        return input_error(
+            im, v, EXIT_BAD_MODEL,
+            arena_printf(&im->arena, "%s is too large", type_str(&im->arena, &type)));
+    Value *x = graph_input(im->g, graph_unique_name(im->g, v->name), type);
     small_mark(im, x, e.small);
     remark_small(im, "input", v->name, x);
     name_find(&im->main, v->name)->value = x;
@@ -228,8 +235,8 @@ static void check_overrides(Importer *im) {
     for (int i = 0; i < im->options->ndims; i++) {
         const DimOverride *o = &im->options->dims[i];
         if (o->value < 1)
-            diag_error(im->d, EXIT_USAGE, im->path, "dimension %s must be at least 1",
-                       quoted(im, o->name));
+            diag_error(im->d, EXIT_USAGE, im->path, "dimension %s must be at least 1, not %lld",
+                       quoted(im, o->name), (long long)o->value);
         else if (!has_dim(im, o->name))
             diag_error(im->d, EXIT_USAGE, im->path, "no input has an open dimension called %s",
                        quoted(im, o->name));

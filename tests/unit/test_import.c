@@ -379,10 +379,18 @@ static void test_bad_inputs(void **state) {
     add_node(&g, "Relu", "x", "y", NULL);
     add_output(&g, "y", ONNX_FLOAT, NULL);
     assert_fails(&g, 17, EXIT_UNSUPPORTED, "strings are not supported");
+    add_input(&g, "x", 0, "2");
+    add_node(&g, "Relu", "x", "y", NULL);
+    add_output(&g, "y", ONNX_FLOAT, NULL);
+    assert_fails(&g, 17, EXIT_BAD_MODEL, "it has no element type");
+    add_input(&g, "x", ONNX_FLOAT, "1,1,1,1,1,1,1,1,1");
+    add_node(&g, "Relu", "x", "y", NULL);
+    add_output(&g, "y", ONNX_FLOAT, NULL);
+    assert_fails(&g, 17, EXIT_UNSUPPORTED, "it has 9 dimensions, and 8 are supported");
     add_input(&g, "x", ONNX_FLOAT, "4294967296,4294967296");
     add_node(&g, "Relu", "x", "y", NULL);
     add_output(&g, "y", ONNX_FLOAT, NULL);
-    assert_fails(&g, 17, EXIT_BAD_MODEL, "too large");
+    assert_fails(&g, 17, EXIT_BAD_MODEL, "f32[4294967296,4294967296] is too large");
 }
 
 /* ---- symbolic dimensions --------------------------------------------------------------------- */
@@ -487,7 +495,7 @@ static void test_options_that_fit_no_dimension(void **state) {
     imported_free(&m);
     g = symbolic("batch,3");
     m = import_graph(&g, 17, &(ImportOptions){&zero, 1});
-    assert_complaint(&m, EXIT_USAGE, "must be at least 1");
+    assert_complaint(&m, EXIT_USAGE, "dimension \"batch\" must be at least 1, not 0");
     imported_free(&m);
 }
 
