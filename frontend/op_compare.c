@@ -127,7 +127,7 @@ static Value *power(OnnxNode *n, Value *x, Value *e) {
     return mixed ? onnx_cast(n, NULL, y, base) : y;
 }
 
-/* Pow-7 to -15: the result has the first input's type. A square and a root are themselves. */
+/* Pow-7 to -15: the result has the first input's type. A square is a product. */
 void import_pow(OnnxNode *n) {
     Value *x = onnx_input(n, 0);
     double e = dtype_is_float(x->type.dtype) ? constant_exponent(n) : (double)NAN;

@@ -266,7 +266,7 @@ static void top_k(OnnxNode *n, int64_t k, bool is_largest) {
     *top_k_attrs(t) = (TopKAttrs){axis, k, is_largest};
     bool indices = n->noutputs > 1 && n->outputs[1];
     if (indices)
-        node_add_result(n->im->g, t, 1, n->outputs[1]->name, (Type){0});
+        node_add_result(n->im->g, t, 1, n->outputs[1]->label, (Type){0});
     Value *values = onnx_done(n, t);
     onnx_set_output(n, 0, values);
     if (values && indices)
