@@ -5,30 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- strides -------------------------------------------------------------------------------- */
-
-void contiguous_strides(const Shape *s, int64_t *stride) {
-    int64_t step = 1;
-    for (int i = s->rank - 1; i >= 0; i--) {
-        stride[i] = step;
-        step *= s->dim[i];
-    }
-}
-
-void broadcast_strides(const Shape *from, const Shape *to, int64_t *stride) {
-    int64_t own[MAX_RANK] = {0};
-    int shift = to->rank - from->rank;
-    contiguous_strides(from, own);
-    for (int i = 0; i < to->rank; i++)
-        stride[i] = i < shift || from->dim[i - shift] == 1 ? 0 : own[i - shift];
-}
-
-int64_t dims_product(const Shape *s, int first, int last) {
-    int64_t n = 1;
-    for (int i = first; i < last; i++)
-        n *= s->dim[i];
-    return n;
-}
+/* ---- rows ----------------------------------------------------------------------------------- */
 
 int64_t row_length(const Shape *s) {
     return s->rank > 0 ? s->dim[s->rank - 1] : 1;

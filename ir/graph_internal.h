@@ -167,18 +167,12 @@ bool eval_node(const Node *n, const Tensor *const *in, Tensor *const *out, Buf *
 
 /* ---- graph_eval_move.c: shared by the evaluators --------------------------------------------- */
 
-/* The step in elements of each dim: of a contiguous tensor of this shape, and of one that is
- * stretched to `to` by numpy's rule (0 where it stretches). */
-void contiguous_strides(const Shape *s, int64_t *stride);
-void broadcast_strides(const Shape *from, const Shape *to, int64_t *stride);
 /* A shape seen as rows along its last dim (one row of one element for rank 0). */
 int64_t row_count(const Shape *s);
 int64_t row_length(const Shape *s);
 int64_t last_stride(const Shape *s, const int64_t *stride);
 /* The offset of a row's first element in a tensor with these strides. */
 int64_t row_offset(const Shape *s, int64_t row, const int64_t *stride);
-/* Product of the dims from `first` to before `last`. */
-int64_t dims_product(const Shape *s, int first, int last);
 
 /* ---- graph_eval_math.c: functions of two elements -------------------------------------------- */
 

@@ -37,6 +37,12 @@ typedef struct Shape {
 
 /* The product of all dims; 1 for rank 0. Shapes are checked on entry so that it can't overflow. */
 int64_t shape_elems(const Shape *s);
+/* The product of the dims from `first` to before `last`. */
+int64_t dims_product(const Shape *s, int first, int last);
+/* The step in elements of each dim: of a contiguous tensor of this shape, and of one that is
+ * stretched to `to` by numpy's rule (0 where it stretches). */
+void contiguous_strides(const Shape *s, int64_t *stride);
+void broadcast_strides(const Shape *from, const Shape *to, int64_t *stride);
 bool shape_equal(const Shape *a, const Shape *b);
 /* False where a dim is negative or the number of bytes for dt passes MAX_TENSOR_BYTES. */
 bool shape_valid(const Shape *s, DType dt);

@@ -304,11 +304,8 @@ bool lower_non_zero(Lower *lo, Node *n) {
 static Kernel *compress_kernel(Lower *lo, const Node *n) {
     const Shape *s = &node_in(n, 0)->type.shape;
     int axis = (int)axis_attrs(n)->axis;
-    int64_t rows = node_in(n, 1)->type.shape.dim[0], dim = s->dim[axis], outer = 1, inner = 1;
-    for (int d = 0; d < s->rank; d++) {
-        outer *= d < axis ? s->dim[d] : 1;
-        inner *= d > axis ? s->dim[d] : 1;
-    }
+    int64_t rows = node_in(n, 1)->type.shape.dim[0], dim = s->dim[axis];
+    int64_t outer = dims_product(s, 0, axis), inner = dims_product(s, axis + 1, s->rank);
     Kernel *kernel = kernel_new(lo->m, "compress");
     Reg *x = kernel_param_ptr(kernel, "a", node_out(n)->type.dtype);
     Reg *condition = kernel_param_ptr(kernel, "condition", DT_bool);

@@ -88,13 +88,6 @@ typedef struct Slices {
     bool shared;                             /* the same indices for all of outer */
 } Slices;
 
-static int64_t dims_product(const Shape *s, int first, int last) {
-    int64_t n = 1;
-    for (int i = first; i < last; i++)
-        n *= s->dim[i];
-    return n;
-}
-
 /* A tuple has an index for dims first .. first + tuple of x. */
 static void index_dims(Slices *s, const Shape *x, int first, int tuple) {
     s->tuple = tuple;

@@ -28,13 +28,8 @@ typedef struct Lines {
     int64_t outer, n, inner;
 } Lines;
 
-static Lines lines_of(const Shape *s, int64_t axis) {
-    Lines l = {1, s->dim[axis], 1};
-    for (int i = 0; i < s->rank; i++) {
-        l.outer *= i < axis ? s->dim[i] : 1;
-        l.inner *= i > axis ? s->dim[i] : 1;
-    }
-    return l;
+static Lines lines_of(const Shape *s, int axis) {
+    return (Lines){dims_product(s, 0, axis), s->dim[axis], dims_product(s, axis + 1, s->rank)};
 }
 
 /* ---- arg_max, arg_min ------------------------------------------------------------------------ */
@@ -72,7 +67,7 @@ static Kernel *arg_kernel(Lower *lo, const Node *n, const Lines *l) {
 }
 
 bool lower_arg(Lower *lo, Node *n) {
-    Lines l = lines_of(&node_in(n, 0)->type.shape, arg_attrs(n)->axis);
+    Lines l = lines_of(&node_in(n, 0)->type.shape, (int)arg_attrs(n)->axis);
     const Arg args[] = {arg_addr(lower_plain(lo, node_in(n, 0))),
                         arg_addr(lower_plain(lo, node_out(n)))};
     lower_call(lo, arg_kernel(lo, n, &l), args, 2);
@@ -169,7 +164,7 @@ static Kernel *top_k_kernel(Lower *lo, const Node *n, const Lines *l) {
 }
 
 bool lower_top_k(Lower *lo, Node *n) {
-    Lines l = lines_of(&node_in(n, 0)->type.shape, top_k_attrs(n)->axis);
+    Lines l = lines_of(&node_in(n, 0)->type.shape, (int)top_k_attrs(n)->axis);
     if (shape_elems(&node_out(n)->type.shape) == 0)
         return true;
     Arg args[3] = {arg_addr(lower_plain(lo, node_in(n, 0)))};

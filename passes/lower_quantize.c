@@ -146,13 +146,10 @@ static Addr numbers(Lower *lo, const Value *v, DType *type) {
 bool lower_quantize(Lower *lo, Node *n) {
     const Shape *s = &node_out(n)->type.shape;
     bool one = node_in(n, 1)->type.shape.rank == 0;
-    int64_t axis = n->op == OP_quantize ? quantize_attrs(n)->axis : axis_attrs(n)->axis;
-    int64_t outer = 1, groups = one ? 1 : s->dim[axis], inner = one ? shape_elems(s) : 1;
-    for (int d = 0; d < s->rank && !one; d++) {
-        outer *= d < axis ? s->dim[d] : 1;
-        inner *= d > axis ? s->dim[d] : 1;
-    }
-    if (outer * groups * inner == 0)
+    int axis = (int)(n->op == OP_quantize ? quantize_attrs(n)->axis : axis_attrs(n)->axis);
+    int64_t outer = one ? 1 : dims_product(s, 0, axis), groups = one ? 1 : s->dim[axis];
+    int64_t inner = one ? shape_elems(s) : dims_product(s, axis + 1, s->rank);
+    if (shape_elems(s) == 0)
         return true;
     DType from, zero_type;
     Arg args[8];

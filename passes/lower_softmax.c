@@ -83,11 +83,7 @@ static Kernel *build_kernel(Lower *lo) {
 bool lower_softmax(Lower *lo, Node *n) {
     const Shape *s = &node_out(n)->type.shape;
     int axis = (int)axis_attrs(n)->axis;
-    int64_t outer = 1, inner = 1;
-    for (int d = 0; d < s->rank; d++) {
-        outer *= d < axis ? s->dim[d] : 1;
-        inner *= d > axis ? s->dim[d] : 1;
-    }
+    int64_t outer = dims_product(s, 0, axis), inner = dims_product(s, axis + 1, s->rank);
     const Arg args[] = {arg_addr(lower_plain(lo, node_in(n, 0))),
                         arg_addr(lower_plain(lo, node_out(n))),
                         arg_i64(outer),

@@ -158,24 +158,6 @@ static void call(Lower *lo, const Node *n, Strided *s, const Addr *at) {
 
 /* ---- ops ------------------------------------------------------------------------------------- */
 
-static void row_major(const Shape *s, int64_t *stride) {
-    int64_t step = 1;
-    for (int d = s->rank - 1; d >= 0; d--) {
-        stride[d] = step;
-        step *= s->dim[d];
-    }
-}
-
-/* The strides of a tensor of shape s that broadcasts to `rank` dimensions (numpy's rule). */
-static void broadcast(const Shape *s, int rank, int64_t *stride) {
-    int64_t own[MAX_RANK];
-    row_major(s, own);
-    for (int d = 0; d < rank; d++) {
-        int k = d - (rank - s->rank);
-        stride[d] = k < 0 || s->dim[k] == 1 ? 0 : own[k];
-    }
-}
-
 void lower_elementwise_plain(Lower *lo, const Node *n) {
     const Shape *y = &node_out(n)->type.shape;
     Strided s = {.n = n->noperands + 1, .rank = y->rank, .kept = y->rank};
@@ -183,10 +165,10 @@ void lower_elementwise_plain(Lower *lo, const Node *n) {
     for (int d = 0; d < y->rank; d++)
         s.size[d] = y->dim[d];
     for (int i = 0; i < n->noperands; i++) {
-        broadcast(&node_in(n, i)->type.shape, y->rank, s.stride[i]);
+        broadcast_strides(&node_in(n, i)->type.shape, y, s.stride[i]);
         at[i] = lower_plain(lo, node_in(n, i));
     }
-    row_major(y, s.stride[s.n - 1]);
+    contiguous_strides(y, s.stride[s.n - 1]);
     at[s.n - 1] = lower_plain(lo, node_out(n));
     call(lo, n, &s, at);
 }
@@ -195,7 +177,7 @@ void lower_elementwise_plain(Lower *lo, const Node *n) {
 static void copy(Lower *lo, const Node *n, const Shape *size, Addr from, const int64_t *stride,
                  Addr to) {
     Strided s = {.n = 2, .rank = size->rank, .kept = size->rank};
-    row_major(&node_out(n)->type.shape, s.stride[1]);
+    contiguous_strides(&node_out(n)->type.shape, s.stride[1]);
     memcpy(s.stride[0], stride, sizeof s.stride[0]);
     memcpy(s.size, size->dim, sizeof s.size);
     call(lo, n, &s, (Addr[]){from, to});
@@ -207,7 +189,7 @@ bool lower_transpose(Lower *lo, Node *n) {
     Ints perm = transpose_attrs(n)->perm;
     const Shape *y = &node_out(n)->type.shape;
     int64_t own[MAX_RANK], stride[MAX_RANK] = {0};
-    row_major(&node_in(n, 0)->type.shape, own);
+    contiguous_strides(&node_in(n, 0)->type.shape, own);
     for (int d = 0; d < y->rank; d++)
         stride[d] = own[perm.v[d]];
     copy(lo, n, y, lower_plain(lo, node_in(n, 0)), stride, lower_plain(lo, node_out(n)));
@@ -220,7 +202,7 @@ bool lower_slice(Lower *lo, Node *n) {
     const SliceAttrs *a = slice_attrs(n);
     const Shape *y = &node_out(n)->type.shape;
     int64_t own[MAX_RANK], stride[MAX_RANK] = {0}, start = 0;
-    row_major(&node_in(n, 0)->type.shape, own);
+    contiguous_strides(&node_in(n, 0)->type.shape, own);
     for (int d = 0; d < y->rank; d++) {
         start += a->starts.v[d] * own[d];
         stride[d] = a->steps.v[d] * own[d];
@@ -236,11 +218,11 @@ bool lower_concat(Lower *lo, Node *n) {
         return lower_concat_channels(lo, n);
     int64_t axis = axis_attrs(n)->axis, whole[MAX_RANK];
     Addr to = lower_plain(lo, node_out(n));
-    row_major(&node_out(n)->type.shape, whole);
+    contiguous_strides(&node_out(n)->type.shape, whole);
     for (int i = 0; i < n->noperands; i++) {
         const Shape *x = &node_in(n, i)->type.shape;
         int64_t stride[MAX_RANK] = {0};
-        row_major(x, stride);
+        contiguous_strides(x, stride);
         copy(lo, n, x, lower_plain(lo, node_in(n, i)), stride, to);
         to = addr_offset(to, x->dim[axis] * whole[axis]);
     }
@@ -269,12 +251,9 @@ static int64_t run_length(const Tensor *indices, int64_t k, int64_t count, int64
 /* Copies [outer, run, inner] for each run of indices that are evenly apart. */
 static void gather_runs(Lower *lo, const Node *n, const Tensor *indices, int64_t dim) {
     const Shape *x = &node_in(n, 0)->type.shape;
-    int64_t axis = axis_attrs(n)->axis, count = shape_elems(&indices->shape);
-    int64_t outer = 1, inner = 1;
-    for (int d = 0; d < x->rank; d++) {
-        outer *= d < axis ? x->dim[d] : 1;
-        inner *= d > axis ? x->dim[d] : 1;
-    }
+    int axis = (int)axis_attrs(n)->axis;
+    int64_t count = shape_elems(&indices->shape);
+    int64_t outer = dims_product(x, 0, axis), inner = dims_product(x, axis + 1, x->rank);
     for (int64_t k = 0, run; k < count; k += run) {
         int64_t at = index_at(indices, k, dim), step = 1;
         if (k + 1 < count)
@@ -412,7 +391,7 @@ static bool is_axis(Ints axes, int d) {
 static int add_dims(Strided *s, const Shape *x, Ints axes, bool reduced) {
     int64_t own[MAX_RANK];
     int n = 0;
-    row_major(x, own);
+    contiguous_strides(x, own);
     for (int d = 0; d < x->rank; d++) {
         if (is_axis(axes, d) != reduced)
             continue;
@@ -431,7 +410,7 @@ bool lower_reduce(Lower *lo, Node *n) {
     Strided s = {.n = 2};
     s.kept = add_dims(&s, x, axes, false);
     Shape kept = shape_of(s.kept, s.size);
-    row_major(&kept, s.stride[1]);
+    contiguous_strides(&kept, s.stride[1]);
     add_dims(&s, x, axes, true);
     if (shape_elems(&kept) == 0)
         return true;

@@ -80,19 +80,12 @@ static bool works_in_blocks(const Node *n) {
 
 /* ---- dimensions ------------------------------------------------------------------------------ */
 
-static int64_t elems_before(const Shape *s, int axis) {
-    int64_t n = 1;
-    for (int i = 0; i < axis; i++)
-        n *= s->dim[i];
-    return n;
-}
-
 /* The dimension of a reshape's operand that is dimension `axis` of its result, of more than one
  * element; -1 where there is none. */
 static int axis_of_operand(const Node *reshape, int axis) {
     const Shape *from = &node_in(reshape, 0)->type.shape, *to = &node_out(reshape)->type.shape;
     for (int i = 0; i < from->rank; i++)
-        if (from->dim[i] == to->dim[axis] && elems_before(from, i) == elems_before(to, axis))
+        if (from->dim[i] == to->dim[axis] && dims_product(from, 0, i) == dims_product(to, 0, axis))
             return i;
     return -1;
 }
