@@ -4,7 +4,8 @@
  *
  * Either may be a dense layer, with a reshape of [N,C] to [N,C,1,1] behind it. The product of x and
  * g is left to fuse-scale. Needs: fuse-act. Leaves alone: a pool or a squeezed value that something
- * else reads, and gates other than sigmoid and hard_sigmoid. */
+ * else reads, gates other than sigmoid and hard_sigmoid, and what has other channels than x: a
+ * classifier of images that ends in a sigmoid. */
 #include "passes/match.h"
 
 /* Whether v is [N,C,1,1], or [N,C]. */
@@ -84,6 +85,11 @@ static bool has_known_weights(const Node *layer) {
     return layer->op != OP_dense || (w->constant && w->constant->data);
 }
 
+/* Whether the layer gives a number for each channel of the pool. */
+static bool gives_channels(const Node *layer, const Node *pool) {
+    return node_in(layer, 1)->type.shape.dim[0] == node_out(pool)->type.shape.dim[1];
+}
+
 static Node *pool_before(const Node *squeeze) {
     Value *v = node_in(squeeze, 0), *source = pixel_source(v);
     Node *pool = source->def;
@@ -99,7 +105,8 @@ bool pass_fuse_se(Graph *g, PassContext *cx) {
         Node *excite = gate_layer(n);
         Node *squeeze = excite ? pixel_layer(node_in(excite, 0)) : NULL;
         Node *pool = squeeze ? pool_before(squeeze) : NULL;
-        if (pool && has_known_weights(excite) && has_known_weights(squeeze))
+        if (pool && gives_channels(excite, pool) && has_known_weights(excite) &&
+            has_known_weights(squeeze))
             fuse(g, n, excite, squeeze, pool);
     }
     graph_dce(g);
