@@ -100,7 +100,7 @@ bool has_constant_weights(const Node *conv) {
 static void scale_operand(Graph *g, Node *conv, int slot, const double *by) {
     const Value *from = node_in(conv, slot);
     const Shape *shape = &from->type.shape;
-    int64_t n = shape_elems(shape), each = n / shape->dim[0];
+    int64_t n = shape_elems(shape), each = dims_product(shape, 1, shape->rank);
     const float *old = constant_f32(from);
     float *scaled;
     Value *v = new_constant_f32(g, from->name, *shape, &scaled);
@@ -139,7 +139,8 @@ bool dense_of_pixels(Node *n) {
     if (!r || r->op != OP_reshape)
         return false;
     const Shape *from = &node_in(r, 0)->type.shape, *to = &node_out(r)->type.shape;
-    if (from->rank != 4 || from->dim[0] != to->dim[0] || from->dim[1] != to->dim[1])
+    if (from->rank != 4 || from->dim[0] != to->dim[0] || from->dim[1] != to->dim[1] ||
+        from->dim[2] != 1 || from->dim[3] != 1)
         return false;
     node_set_operand(n, 0, node_in(r, 0));
     return true;

@@ -322,7 +322,8 @@ static Value *ungrouped(const Value *x, Ints axes) {
         if (axes.v[i] < 2)
             return NULL;
     const int64_t *from = planes->type.shape.dim;
-    bool groups = from[0] == to->dim[0] && to->dim[1] < from[1] && from[1] % to->dim[1] == 0;
+    bool groups = from[0] == to->dim[0] && to->dim[1] > 0 && to->dim[1] < from[1] &&
+                  from[1] % to->dim[1] == 0;
     return groups && from[2] * from[3] > 1 ? planes : NULL;
 }
 

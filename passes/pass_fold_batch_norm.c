@@ -31,7 +31,7 @@ static bool can_fold(const Node *bn, const Node *conv, Folding *f) {
 static void fold(Graph *g, Node *bn, Node *conv, const Folding *f) {
     const Value *w = node_in(conv, 1);
     const Shape *shape = &w->type.shape;
-    int64_t channels = shape->dim[0], each = shape_elems(shape) / channels;
+    int64_t channels = shape->dim[0], each = dims_product(shape, 1, shape->rank);
     float *new_w, *new_b;
     Value *wv = new_constant_f32(g, w->name, *shape, &new_w);
     Value *bv =

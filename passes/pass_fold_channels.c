@@ -107,7 +107,8 @@ static bool read_reshape(const Node *n, Planes *p, int *steps) {
     Planes all;
     const Node *expand = node_in(n, 0)->def;
     const Node *split = expand && expand->op == OP_expand ? node_in(expand, 0)->def : NULL;
-    if (!split || split->op != OP_reshape || !has_same_planes(node_in(split, 0), node_out(n)))
+    if (!split || split->op != OP_reshape || !has_few_channels(node_in(split, 0)) ||
+        !has_same_planes(node_in(split, 0), node_out(n)))
         return false;
     const int64_t *x = node_in(split, 0)->type.shape.dim;
     const int64_t times = node_out(n)->type.shape.dim[1] / x[1];

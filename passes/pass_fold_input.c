@@ -79,7 +79,7 @@ static void fold_shift(Graph *g, Node *conv, const Step *s) {
     const Value *w = node_in(conv, 1);
     const float *weights = constant_f32(w), *b = constant_f32(node_in(conv, 2));
     int64_t channels = w->type.shape.dim[0],
-            each = channels ? shape_elems(&w->type.shape) / channels : 0;
+            each = dims_product(&w->type.shape, 1, w->type.shape.rank);
     float *shifted;
     Value *v =
         new_constant_f32(g, arena_printf(&g->arena, "%s.bias", w->name), SHAPE(channels), &shifted);
