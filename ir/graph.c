@@ -80,13 +80,24 @@ Value *graph_input(Graph *g, const char *name, Type t) {
     return v;
 }
 
-Value *graph_constant(Graph *g, const char *name, Tensor *t) {
+static Value *constant_value(Graph *g, const char *name, Tensor *t) {
     Value *v = value_new(g, graph_unique_name(g, name), type_plain(t->dtype, t->shape));
     v->constant = t;
     vec_push(&g->arena, &g->constants, v);
+    return v;
+}
+
+Value *graph_constant(Graph *g, const char *name, Tensor *t) {
     if (t->data) /* elided ones take no memory */
         g->constant_bytes += tensor_bytes(t);
-    return v;
+    return constant_value(g, name, t);
+}
+
+Value *graph_constant_view(Graph *g, const Value *of, int64_t first, Shape shape) {
+    const Tensor *t = of->constant;
+    ensure(t->data && first >= 0 && first + shape_elems(&shape) <= shape_elems(&t->shape));
+    const char *data = (const char *)t->data + first * dtype_bytes(t->dtype);
+    return constant_value(g, of->name, tensor_wrap(&g->arena, t->dtype, shape, data));
 }
 
 void graph_output(Graph *g, Value *v, const char *onnx_name) {

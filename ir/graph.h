@@ -215,7 +215,11 @@ Graph *graph_new(const char *name);
 void graph_free(Graph *g);
 
 Value *graph_input(Graph *g, const char *name, Type t);
+/* A new constant; a taken name gets a number. */
 Value *graph_constant(Graph *g, const char *name, Tensor *t);
+/* A constant called after another one, whose elements from `first` on it has, in a shape of its
+ * own. They are known. It takes no memory, so it isn't more of the graph's constants. */
+Value *graph_constant_view(Graph *g, const Value *of, int64_t first, Shape shape);
 void graph_output(Graph *g, Value *v, const char *onnx_name);
 /* Says that output `count` counts what is there of an output along an axis; outputs in order. */
 void graph_count_output(Graph *g, size_t output, int axis, size_t count);

@@ -90,7 +90,7 @@ Value *new_constant_f32(Graph *g, const char *base, Shape shape, float **data) {
     Tensor *t = tensor_new(&g->arena, DT_f32, shape);
     *data = tensor_mutable(t);
     g->folded_bytes += tensor_bytes(t);
-    return graph_constant(g, graph_unique_name(g, base), t);
+    return graph_constant(g, base, t);
 }
 
 bool has_constant_weights(const Node *conv) {

@@ -12,7 +12,7 @@ void add_scratch(Graph *g, Node *n, const PassContext *cx) {
     if (!elems)
         return;
     const char *name = arena_printf(&g->arena, "%s.scratch", node_out(n)->name);
-    node_add_result(g, n, slot, graph_unique_name(g, name), type_plain(DT_f32, SHAPE(elems)));
+    node_add_result(g, n, slot, name, type_plain(DT_f32, SHAPE(elems)));
 }
 
 bool pass_add_scratch(Graph *g, PassContext *cx) {

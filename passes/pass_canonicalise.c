@@ -212,7 +212,7 @@ static Value *repeats(Graph *g, const char *name, int64_t dim, int64_t k) {
     int64_t *index = tensor_mutable(t);
     for (int64_t i = 0; i < dim * k; i++)
         index[i] = i / k;
-    return graph_constant(g, graph_unique_name(g, name), t);
+    return graph_constant(g, name, t);
 }
 
 /* How Keras enlarges planes and NumPy repeats elements: [..., d, ...] with a dim of 1 behind d, of
@@ -264,8 +264,7 @@ static bool rewrite_gather_nd(Graph *g, Node *n) {
         return false;
     Shape s = t->shape;
     s.rank--;
-    Value *indices = graph_constant(g, graph_unique_name(g, node_in(n, 1)->name),
-                                    tensor_wrap(&g->arena, t->dtype, s, t->data));
+    Value *indices = graph_constant_view(g, node_in(n, 1), 0, s);
     Node *gather = new_before(g, OP_gather, n, (Value *[]){node_in(n, 0), indices}, 2);
     replace_node(g, n, node_out(gather));
     rewrite_gather(g, gather);

@@ -105,8 +105,7 @@ static Value *filters(Graph *g, Node *n, int64_t groups) {
     Shape shape = SHAPE(groups, dim[0] / groups, dim[1] * dim[2] * dim[3]);
     if (!w->constant || !w->constant->data)
         return new_reshape(g, n, w, shape);
-    Tensor *t = tensor_wrap(&g->arena, w->type.dtype, shape, w->constant->data);
-    return graph_constant(g, graph_unique_name(g, w->name), t);
+    return graph_constant_view(g, w, 0, shape);
 }
 
 static void expand(Graph *g, Node *n) {

@@ -43,7 +43,7 @@ static void expand(Graph *g, Node *n) {
     Value *x = node_in(n, 0);
     Tensor *t = tensor_new(&g->arena, x->type.dtype, (Shape){0});
     tensor_set_f64(t, 0, pad_attrs(n)->value);
-    Value *number = graph_constant(g, graph_unique_name(g, "padding"), t);
+    Value *number = graph_constant(g, "padding", t);
     for (int i = 0; i < pad_attrs(n)->before.n; i++)
         x = pad_axis(g, n, x, number, i);
     replace_node(g, n, x);

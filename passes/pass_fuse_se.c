@@ -43,9 +43,7 @@ static Value *weights_of(Graph *g, const Node *layer) {
     const Shape *s = &w->type.shape;
     if (s->rank == 4)
         return w;
-    const Tensor *t = w->constant;
-    Tensor *same = tensor_wrap(&g->arena, t->dtype, SHAPE(s->dim[0], s->dim[1], 1, 1), t->data);
-    return graph_constant(g, graph_unique_name(g, w->name), same);
+    return graph_constant_view(g, w, 0, SHAPE(s->dim[0], s->dim[1], 1, 1));
 }
 
 /* The op's bias, or zeros where it has none. */

@@ -33,8 +33,7 @@ static void align_constant(Graph *g, Node *n, int slot) {
     Shape s = {.rank = rank};
     for (int i = 0; i < rank; i++)
         s.dim[i] = i < front ? 1 : v->type.shape.dim[i - front];
-    Tensor *t = tensor_wrap(&g->arena, v->type.dtype, s, v->constant->data);
-    node_set_operand(n, slot, graph_constant(g, graph_unique_name(g, v->name), t));
+    node_set_operand(n, slot, graph_constant_view(g, v, 0, s));
 }
 
 /* Blocks need all dimensions. */

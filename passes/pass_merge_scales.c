@@ -65,8 +65,7 @@ static Value *by_channel(Graph *g, Value *v) {
     int64_t n = shape_elems(&v->type.shape);
     if (!v->constant || n == 1 || v->type.shape.rank == 4)
         return v;
-    Tensor *t = tensor_wrap(&g->arena, DT_f32, SHAPE(1, n, 1, 1), v->constant->data);
-    return graph_constant(g, graph_unique_name(g, v->name), t);
+    return graph_constant_view(g, v, 0, SHAPE(1, n, 1, 1));
 }
 
 /* The sum or product by channel that v is, for one user alone; NULL where there is none. */

@@ -153,10 +153,8 @@ static Value *reshaped_before(const Value *v, const Shape *s, const Node *at) {
 static Value *reshaped(Graph *g, Node *at, Value *v, const Shape *s) {
     if (shape_equal(&v->type.shape, s))
         return v;
-    if (v->constant) {
-        Tensor *t = tensor_wrap(&g->arena, v->type.dtype, *s, v->constant->data);
-        return graph_constant(g, graph_unique_name(g, v->name), t);
-    }
+    if (v->constant)
+        return graph_constant_view(g, v, 0, *s);
     if (v->def && v->def->op == OP_reshape && shape_equal(&node_in(v->def, 0)->type.shape, s))
         return node_in(v->def, 0);
     Value *same = reshaped_before(v, s, at);

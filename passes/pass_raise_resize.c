@@ -32,9 +32,7 @@ static void raise(Graph *g, Node *n) {
     const Node *before = resize_before(x, slot);
     for (int i = 0; before && i < 5; i++)
         in[i] = node_in(before, i);
-    const Tensor *t = list->constant;
-    in[slot] = graph_constant(g, graph_unique_name(g, list->name),
-                              tensor_wrap(&g->arena, t->dtype, SHAPE(t->shape.dim[0], 1), t->data));
+    in[slot] = graph_constant_view(g, list, 0, SHAPE(list->type.shape.dim[0], 1));
     Node *r = new_node(g, OP_resize, n, in, 5);
     if (before) {
         *resize_attrs(r) = *resize_attrs(before);

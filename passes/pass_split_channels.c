@@ -84,8 +84,7 @@ static Value *constant_part(Graph *g, Value *v, int64_t all, Range r) {
         axis++;
     int64_t each = shape_elems(&s) / all;
     s.dim[axis] = r.count;
-    Tensor *t = tensor_wrap(&g->arena, DT_f32, s, constant_f32(v) + r.first * each);
-    return graph_constant(g, graph_unique_name(g, v->name), t);
+    return graph_constant_view(g, v, r.first * each, s);
 }
 
 static bool is_constant(const Value *v) {
