@@ -50,7 +50,7 @@ Act *fused_act(const Node *n) {
 
 Node *sole_producer_with_weights(const Value *v) {
     Node *n = v->def;
-    return n && has_weights(n) && value_single_user(v) ? n : NULL;
+    return n && has_weights(n) && n->nresults == 1 && value_single_user(v) ? n : NULL;
 }
 
 bool only_read_by(const Value *v, Op op) {

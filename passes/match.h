@@ -21,7 +21,8 @@ void replace_node(Graph *g, Node *n, Value *v);
 bool has_weights(const Node *n);
 /* Their activation; NULL for other ops. */
 Act *fused_act(const Node *n);
-/* The conv2d, dwconv2d or dense that makes v for one user alone; NULL otherwise. */
+/* The conv2d, dwconv2d or dense that makes v, and nothing else, for one user alone; NULL
+ * otherwise. */
 Node *sole_producer_with_weights(const Value *v);
 
 /* Whether nodes of that op alone read v. */

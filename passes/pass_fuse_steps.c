@@ -11,8 +11,7 @@
 /* The convolution behind whose kernel n's steps can go; NULL where there is none. */
 static Node *target_of(const Node *n, const PassContext *cx) {
     Node *conv = sole_producer_with_weights(node_in(n, 0));
-    if (!conv || conv->op == OP_dense || node_in(conv, node_slot(conv, "steps")) ||
-        conv->nresults != 1 || !conv_attrs(conv)->group)
+    if (!conv || conv->op == OP_dense || node_in(conv, node_slot(conv, "steps")))
         return NULL;
     if (conv->op == OP_conv2d &&
         (conv_attrs(conv)->group != 1 || node_in(conv, node_slot(conv, "scale")) ||
