@@ -40,7 +40,8 @@ static bool is_channelwise(const Node *n) {
 }
 
 static bool joins_channels(const Node *n) {
-    return n && n->op == OP_concat && axis_attrs(n)->axis == 1 && is_image(node_out(n));
+    return n && n->op == OP_concat && axis_attrs(n)->axis == 1 && is_image(node_out(n)) &&
+           channels(node_out(n)) > 0;
 }
 
 /* Whether n chooses channels that follow each other, of whole planes. */
@@ -78,7 +79,7 @@ static bool splits(const Node *n) {
 static Value *constant_part(Graph *g, Value *v, int64_t all, Range r) {
     Shape s = v->type.shape;
     int axis = 0;
-    if (shape_elems(&s) == 1 && all != 1)
+    if (shape_elems(&s) == 1 && (all != 1 || s.rank == 0))
         return v;
     while (s.dim[axis] != all)
         axis++;
