@@ -13,6 +13,7 @@
 /* Values that share memory: one, or a chain of in-place results. */
 typedef struct Region {
     VEC(Value *) values;
+    size_t number;   /* of all regions */
     int first, last; /* nodes, by index: where it is made, where it is last read */
     int64_t bytes;
     int64_t offset; /* -1: not placed yet */
@@ -65,7 +66,7 @@ static void add_value(Planner *p, const Node *n, Value *v) {
     Region *b = v == node_out(n) ? inplace_region(p, n) : NULL;
     if (!b) {
         b = ARENA_NEW(&p->arena, Region);
-        *b = (Region){.first = n->mark, .last = n->mark, .offset = -1};
+        *b = (Region){.number = p->regions.len, .first = n->mark, .last = n->mark, .offset = -1};
         b->bytes = round_up(type_storage_bytes(&v->type), ARENA_ALIGN);
         vec_push(&p->arena, &p->regions, b);
     }
@@ -93,7 +94,7 @@ static int by_size(const void *x, const void *y) {
     const Region *a = *(Region *const *)x, *b = *(Region *const *)y;
     if (a->bytes != b->bytes)
         return a->bytes < b->bytes ? 1 : -1;
-    return a->first - b->first;
+    return a->number < b->number ? -1 : a->number > b->number;
 }
 
 /* The start of the smallest gap that holds r between the n regions (in order of offset) that are
