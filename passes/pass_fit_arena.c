@@ -169,7 +169,7 @@ static const char *describe(Arena *a, const Move *m, const PassContext *cx) {
 bool arena_shrink(Graph *g, PassContext *cx, Arena *a, ArenaStep *out) {
     Fitter f = {.g = g, .cx = cx};
     f.alive = plan_alive(g, a);
-    for (int i = 1; i < graph_node_count(g); i++)
+    for (int i = 1, nodes = graph_node_count(g); i < nodes; i++)
         if (f.alive[i] > f.alive[f.peak])
             f.peak = i;
     find_move(&f);
