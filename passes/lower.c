@@ -281,15 +281,14 @@ static Addr lower_base(Lower *lo, const Value *v) {
 Addr lower_plain(Lower *lo, const Value *v) {
     if (!v->constant)
         return lower_base(lo, v);
-    const char *key = arena_printf(&lo->m->arena, "%s, plain", v->name); /* not blocked */
-    Buffer *b = map_get(&lo->buffers, key);
+    Buffer *b = map_get(&lo->plain, v->name);
     if (!b) {
         int64_t bytes = tensor_bytes(v->constant);
         void *packed = packing_begin(lo, bytes);
         if (bytes)
             memcpy(packed, v->constant->data, (size_t)bytes);
         b = packed_as(lo, v->type.dtype, v->name);
-        map_put(&lo->m->arena, &lo->buffers, key, b);
+        map_put(&lo->m->arena, &lo->plain, v->name, b);
     }
     return addr_of(&b->reg, 0);
 }

@@ -49,7 +49,8 @@ struct Lower {
     PassContext *cx;
     VEC(Kernel *) steps; /* one per node; they join the module behind all kernels */
     Builder step;        /* of the node that is being lowered */
-    Map buffers;         /* value name -> Buffer */
+    Map buffers;         /* value name -> Buffer; constants: in blocks */
+    Map plain;           /* constant's name -> Buffer where its elements are as they are */
     Buf weights;         /* packed weights, the 64-byte header included */
     int64_t packing;     /* bytes at their end that are being filled in */
     Map packed;          /* hash of packed weights -> Buffer */
