@@ -403,6 +403,11 @@ Reg *mod_result(Builder *b, Reg *x, Reg *y);
 /* The power of integers, which wraps. */
 Reg *int_pow_result(Builder *b, Reg *x, Reg *e);
 
+/* ---- lower_pixels.c -------------------------------------------------------------------------- */
+
+/* Whether pictures [N,H,W,C] have so few channels that there is a kernel for `pixels` of them. */
+bool pixels_fit(const Shape *s);
+
 /* ---- lower_quantize.c ------------------------------------------------------------------------ */
 
 /* What rounds a float within 2^22 to an integer, ties to even: x + magic - magic. */

@@ -3,6 +3,11 @@
 
 enum { PIXEL_CYCLES = 3 }; /* of one channel */
 
+bool pixels_fit(const Shape *s) {
+    enum { MOST = 64 }; /* the code for each stands behind that for the one before */
+    return s->dim[3] <= MOST;
+}
+
 /* Rows of pixels to rows of as many planes as there are channels. */
 static Kernel *build_kernel(Lower *lo, DType from_type, int64_t channels, bool shifted) {
     const char *name = arena_printf(&lo->m->arena, "pixels%d_%s%s", (int)channels,
@@ -40,7 +45,7 @@ bool lower_pixels(Lower *lo, Node *n) {
     const Value *from = node_in(n, 0), *to = node_out(n), *shift = node_in(n, 1);
     const int64_t *d = from->type.shape.dim;
     View y = view_of(&to->type);
-    if (d[3] > MAX_BLOCK)
+    if (!pixels_fit(&from->type.shape))
         return lower_unsupported(lo, n, "pixels of so many channels have no kernel");
     lower_batch_begin(lo, d[0]);
     double cycles = PIXEL_CYCLES * (double)shape_elems(&from->type.shape) / (double)d[0];

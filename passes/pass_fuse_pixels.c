@@ -2,7 +2,8 @@
  * in any order, and what is then added to them by channel, or taken away, become one op, pixels. So
  * do floats of up to MAX_CHANNELS channels that are transposed for a convolution. Needs:
  * fold-input, which leaves such an addition before a padded convolution. Leaves alone: values with
- * another user, additions of other shapes. */
+ * another user, additions of other shapes, bytes of more channels than the kernel has code for. */
+#include "passes/lower.h"
 #include "passes/match.h"
 
 enum { MAX_CHANNELS = 4 }; /* of a picture of floats */
@@ -36,7 +37,7 @@ static Value *bytes_of(const Value *v) {
         *seen = true;
         v = node_in(n, 0);
         if (cast && transposed)
-            return v->type.dtype == DT_u8 ? node_in(n, 0) : NULL;
+            return v->type.dtype == DT_u8 && pixels_fit(&v->type.shape) ? node_in(n, 0) : NULL;
     }
     return NULL;
 }
