@@ -18,7 +18,7 @@ static bool is_per_channel(const Value *g, const Value *x) {
  * than N, it's cheaper to scale those, unless kernels do that in blocks that the cache holds. */
 static bool fusing_pays(const Node *conv, const PassContext *cx) {
     const ConvAttrs *a = conv_attrs(conv);
-    bool pointwise = a->kernel.v[0] == 1 && a->kernel.v[1] == 1 && a->stride.v[0] == 1;
+    bool pointwise = a->kernel.v[0] == 1 && a->kernel.v[1] == 1 && a->stride.v[1] == 1;
     const Shape *x = &node_in(conv, 0)->type.shape, *y = &node_out(conv)->type.shape;
     GemmSize s = {x->dim[1], y->dim[1], x->dim[2] * x->dim[3]};
     return s.pixels >= s.n || (pointwise && gemm_k_blocks(&s, cx) > 1);
