@@ -261,9 +261,6 @@ Value *node_result(const Node *n, const char *name);
 /* Runs the shape rule alone: the types that the op's operands and attributes ask for. */
 bool node_result_types(const Node *n, Type *results, Buf *why);
 
-/* Output rows (axis 0) or columns (1) of a convolution that fits its padded input. */
-int64_t conv_out_size(const ConvAttrs *a, int axis, int64_t in);
-
 /* The slot of the operand called `name` in n's op; dies where there is none. */
 int node_slot(const Node *n, const char *name);
 
@@ -279,34 +276,6 @@ bool value_is_graph_output(const Value *v);
 /* Whether v, a result, is memory for its node's kernel: of any type, and no shape rule says
  * which. */
 bool value_is_scratch(const Value *v);
-
-/* Typed access to attributes; dies on the wrong op. */
-#define ATTRS_BEGIN(Name, name)                                                                    \
-    static inline Name##Attrs *name##_attrs(const Node *n) {                                       \
-        ensure(op_info(n->op)->attrs == ATTRSET_##name);                                           \
-        return n->attrs;                                                                           \
-    }
-#define ATTR(...)
-#define ATTRS_END(...)
-#include "ir/attrs.def"
-#undef ATTRS_BEGIN
-#undef ATTR
-#undef ATTRS_END
-/* The taps of output row (axis 0) or column (1) `out` that are in [lo, hi), in coordinates of the
- * input: where the first one is, and how many there are. */
-typedef struct PoolTaps {
-    int64_t first, count;
-} PoolTaps;
-PoolTaps pool_taps(const PoolAttrs *a, int axis, int64_t out, int64_t lo, int64_t hi);
-
-/* Rows of a convolution's operand `steps`, which has a number in each for every channel: results
- * become round(x * by / divide) between min and max, times a factor. */
-enum { STEP_BY, STEP_DIVIDE, STEP_MIN, STEP_MAX, STEP_TIMES, STEP_COUNT };
-
-/* The two convolutions of conv2d_dwconv2d, and what the first one, which isn't a value, gives. */
-ConvAttrs conv_dw_first(const Node *n);
-ConvAttrs conv_dw_second(const Node *n);
-Type conv_dw_middle(const Node *n);
 
 /* Joins two origins into "a+b", each name once; either may be "". A list of more than some thousand
  * bytes ends in "+...". */
@@ -326,10 +295,44 @@ int64_t graph_macs(const Graph *g);
  * arguments of operators; means and variances of batch norms, and scales, are measured. */
 int64_t graph_parameters(const Graph *g);
 
+/* Typed access to attributes; dies on the wrong op. */
+#define ATTRS_BEGIN(Name, name)                                                                    \
+    static inline Name##Attrs *name##_attrs(const Node *n) {                                       \
+        ensure(op_info(n->op)->attrs == ATTRSET_##name);                                           \
+        return n->attrs;                                                                           \
+    }
+#define ATTR(...)
+#define ATTRS_END(...)
+#include "ir/attrs.def"
+#undef ATTRS_BEGIN
+#undef ATTR
+#undef ATTRS_END
+
 #define FOR_EACH_NODE(g, n) for (Node *n = (g)->first; n; n = n->next)
 /* Safe where the body erases n. */
 #define FOR_EACH_NODE_SAFE(g, n)                                                                   \
     for (Node *n = (g)->first, *n##_next; n && (n##_next = n->next, 1); n = n##_next)
+
+/* ---- graph_infer*.c: shape rules ------------------------------------------------------------- */
+
+/* Output rows (axis 0) or columns (1) of a convolution that fits its padded input. */
+int64_t conv_out_size(const ConvAttrs *a, int axis, int64_t in);
+
+/* The taps of output row (axis 0) or column (1) `out` that are in [lo, hi), in coordinates of the
+ * input: where the first one is, and how many there are. */
+typedef struct PoolTaps {
+    int64_t first, count;
+} PoolTaps;
+PoolTaps pool_taps(const PoolAttrs *a, int axis, int64_t out, int64_t lo, int64_t hi);
+
+/* Rows of a convolution's operand `steps`, which has a number in each for every channel: results
+ * become round(x * by / divide) between min and max, times a factor. */
+enum { STEP_BY, STEP_DIVIDE, STEP_MIN, STEP_MAX, STEP_TIMES, STEP_COUNT };
+
+/* The two convolutions of conv2d_dwconv2d, and what the first one, which isn't a value, gives. */
+ConvAttrs conv_dw_first(const Node *n);
+ConvAttrs conv_dw_second(const Node *n);
+Type conv_dw_middle(const Node *n);
 
 /* ---- graph_print.c, graph_parse*.c: text ----------------------------------------------------- */
 
@@ -411,9 +414,9 @@ bool graph_eval_with(const Graph *g, Tensor *const *in, Tensor **out, Arena *are
  * where an op can't be computed. */
 const Tensor *graph_fold_value(Graph *g, Value *v, int64_t limit);
 
-/* Whether a pass may make so many bytes of new constants; it counts them in folded_bytes. The bound
- * is some times the graph's own constants: a small file that shares one weight among thousands of
- * nodes gets there, a model doesn't. */
+/* Whether a pass may make so many bytes of new constants; the pass adds them to folded_bytes. The
+ * bound is some times the graph's own constants: a small file that shares one weight among
+ * thousands of nodes gets there, a model doesn't. */
 bool graph_may_grow(const Graph *g, int64_t bytes);
 
 /* ---- graph_sums.c: sums of products of integers ---------------------------------------------- */

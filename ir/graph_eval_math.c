@@ -1,5 +1,4 @@
-/* graph_eval_math.c: evaluators of arithmetic, activations, casts and
- * normalisations.
+/* graph_eval_math.c: evaluators of arithmetic, activations, casts and normalisations.
  *
  * Floats are computed in double precision and rounded once: for +, -, * and / of f32, f16 and bf16
  * that is the correctly rounded result (Figueroa 1995). Integers are computed modulo 2^64. */

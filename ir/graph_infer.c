@@ -190,7 +190,7 @@ bool infer_where(const Node *n, Type *results, Buf *why) {
     return true;
 }
 
-/* ---- normalisation and pooling -- ------------------------------------------------------------ */
+/* ---- normalisation and pooling --------------------------------------------------------------- */
 
 bool infer_batch_norm(const Node *n, Type *results, Buf *why) {
     if (!want_float(n, 0, why) || !want_same_dtypes(n, why))

@@ -1,5 +1,4 @@
-/* graph_infer_quantize.c: shape rules of quantize, dequantize, fake_quant and
- * requantize. */
+/* graph_infer_quantize.c: shape rules of quantize, dequantize, fake_quant and requantize. */
 #include "ir/graph_internal.h"
 
 #include <inttypes.h>

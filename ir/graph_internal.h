@@ -47,6 +47,7 @@ bool lex_error_at(Lexer *l, const char *at, const char *fmt, ...) PRINTF_LIKE(3,
 bool lex_expected(Lexer *l, const char *what);
 
 bool span_is(Span s, const char *text);
+bool name_char_is_bare(char c); /* may be in a name without quotes */
 
 /* ---- graph_number.c: numbers in texts -------------------------------------------------------- */
 
@@ -69,10 +70,6 @@ void attrs_print(Buf *b, AttrSet set, const void *attrs);
 void attr_print(Buf *b, const AttrField *f, const void *attrs);
 /* What is between the braces, which are consumed too. */
 bool attrs_parse(Lexer *l, AttrSet set, void *attrs);
-
-/* ---- graph_print.c --------------------------------------------------------------------------- */
-
-bool name_char_is_bare(char c);
 
 /* ---- graph_parse_type.c ---------------------------------------------------------------------- */
 

@@ -24,7 +24,7 @@ typedef struct Pointer {
  * there. Values are arrays of lanes, pointers are Pointers. */
 typedef uint32_t Slot;
 
-enum { MAX_SLOT_BYTES = MAX_LANES * 8, MAX_FRAME_BYTES = 1 << 30 };
+enum { MAX_FRAME_BYTES = 1 << 30 };
 
 /* base + sum of factor * reg + offset, modulo 2^64. A buffer's base is a slot with a Pointer. */
 typedef struct StepAddr {

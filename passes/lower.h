@@ -350,8 +350,6 @@ bool lower_channels_last(Lower *lo, Node *n);
 
 enum { MAX_ELEMENTWISE = 4 }; /* operands and result of an elementwise op */
 
-/* Appends: x where it is NaN, else z. The instructions min and max of x and y give y then. */
-Reg *keep_nan(Builder *b, Reg *x, Reg *z);
 /* Whether that operand of an elementwise node is one number for all elements of the result. */
 bool is_one_number(const Node *n, int slot);
 /* Whether an elementwise node works on blocks: one of its operands has them, and the others

@@ -1,9 +1,7 @@
-/* lower_double.c: logarithms, exponentials, hyperbolic functions, powers and remainders of f32: the
- * instructions of elementwise ops. They are computed in double precision, with relative errors
- * below 1e-11, and rounded once: the result is the nearest f32 or, where it is almost between two,
- * one of them. Trigonometric ones: lower_trig.c. */
+/* lower_double.c: arithmetic of f64 that functions of f32 are made of, with relative errors below
+ * 1e-11. Rounded once, they are the nearest f32 or, where they are almost between two, one of them.
+ * The functions: lower_trig.c, lower_power.c. */
 #include "passes/lower_double.h"
-#include "passes/lower.h"
 
 #include <math.h>
 

@@ -192,7 +192,7 @@ bool pass_expand_conv(Graph *g, PassContext *cx) {
             continue;
         if (needs_windows(n))
             expand(g, n);
-        else if (node_in(n, 2) && !node_in(n, 2)->constant)
+        else if (computed)
             expand_bias(g, n);
     }
     graph_dce(g);
