@@ -3,8 +3,9 @@
  * maximum.
  *
  * Needs: fold-constants (pads computed from shapes are attributes by then). Leaves alone: other
- * values, padding of batch or channels, and zeros before a mean with padding that doesn't count.
- * Each op that reads the pad takes it over; the pad stays for other users. */
+ * values, padding of batch or channels, zeros before a mean with padding that doesn't count, and
+ * more padding than a halo has. Each op that reads the pad takes it over; the pad stays
+ * for other users. */
 #include "passes/match.h"
 
 #include <math.h>
@@ -33,6 +34,19 @@ static bool pads_with(const Node *n, double value) {
     return (n->op == OP_conv2d || n->op == OP_dwconv2d) && value == 0;
 }
 
+static Dim4 *padding_of(const Node *n) {
+    bool is_pool = op_info(n->op)->attrs == ATTRSET_pool;
+    return is_pool ? &pool_attrs(n)->pad : &conv_attrs(n)->pad;
+}
+
+static bool fits(const Dim4 *to, const PadAttrs *from) {
+    for (int i = 0; i < 2; i++)
+        if (to->v[i] + from->before.v[2 + i] > MAX_HALO ||
+            to->v[2 + i] + from->after.v[2 + i] > MAX_HALO)
+            return false;
+    return true;
+}
+
 static void add_padding(Dim4 *to, const PadAttrs *from) {
     for (int i = 0; i < 2; i++) {
         to->v[i] += from->before.v[2 + i];
@@ -41,8 +55,7 @@ static void add_padding(Dim4 *to, const PadAttrs *from) {
 }
 
 static void fuse(Graph *g, Node *n, const Node *pad) {
-    bool is_pool = op_info(n->op)->attrs == ATTRSET_pool;
-    add_padding(is_pool ? &pool_attrs(n)->pad : &conv_attrs(n)->pad, pad_attrs(pad));
+    add_padding(padding_of(n), pad_attrs(pad));
     if (n->op == OP_avg_pool)
         add_padding(&pool_attrs(n)->counted, pad_attrs(pad));
     n->origin = origin_join(g, n->origin, pad->origin);
@@ -53,7 +66,8 @@ bool pass_fuse_pad(Graph *g, PassContext *cx) {
     (void)cx;
     FOR_EACH_NODE(g, n) {
         for (Node *pad; n->noperands && node_in(n, 0) && (pad = node_in(n, 0)->def) &&
-                        is_plane_padding(pad) && pads_with(n, pad_attrs(pad)->value);)
+                        is_plane_padding(pad) && pads_with(n, pad_attrs(pad)->value) &&
+                        fits(padding_of(n), pad_attrs(pad));)
             fuse(g, n, pad);
     }
     graph_dce(g);
