@@ -212,6 +212,7 @@ static Value *repeats(Graph *g, const char *name, int64_t dim, int64_t k) {
     int64_t *index = tensor_mutable(t);
     for (int64_t i = 0; i < dim * k; i++)
         index[i] = i / k;
+    g->folded_bytes += tensor_bytes(t);
     return graph_constant(g, name, t);
 }
 
@@ -227,7 +228,8 @@ static bool rewrite_expand(Graph *g, Node *n) {
     const Shape *from = &node_out(view)->type.shape, *to = &node_out(n)->type.shape;
     int at = repeated_dim(from, to), dim = at < 0 ? -1 : dim_before(&x->type.shape, from, at);
     int64_t size = dim < 0 ? 0 : x->type.shape.dim[dim], k = at < 0 ? 0 : to->dim[at];
-    if (size < 1 || k < 1 || size > MAX_REPEATED / k)
+    if (size < 1 || k < 1 || size > MAX_REPEATED / k ||
+        !graph_may_grow(g, size * k * (int64_t)sizeof(int64_t)))
         return false;
     Value *list = repeats(g, node_out(n)->name, size, k);
     Node *gather = new_node(g, OP_gather, n, (Value *[]){x, list}, 2);

@@ -1,6 +1,7 @@
 /* expand-batch-norm: an inference batch norm that no convolution took over becomes y = x * s + t
  * per channel, s = scale / sqrt(var + epsilon), t = shift - mean * s, computed in double precision,
- * or (x - mean) * s + shift where they have to be computed.
+ * or (x - mean) * s + shift where they have to be computed, or a small file would get too many
+ * constants.
  *
  * Needs: fold-batch-norm. Leaves alone: other types than f32. */
 #include "passes/match.h"
@@ -37,7 +38,7 @@ static Value *binary(Graph *g, Node *bn, Op op, Value *x, Value *y) {
     return node_out(new_before(g, op, bn, (Value *[]){x, y}, 2));
 }
 
-/* With statistics that are known at run time. */
+/* With s that is computed at run time. */
 static void expand_computed(Graph *g, Node *bn) {
     Value *x = node_in(bn, 0), *v[5];
     Shape shape = per_channel(x->type.shape.rank, x->type.shape.dim[1]);
@@ -59,7 +60,7 @@ bool pass_expand_batch_norm(Graph *g, PassContext *cx) {
         const float *in[5] = {NULL};
         if (n->op != OP_batch_norm || node_in(n, 0)->type.dtype != DT_f32)
             continue;
-        bool known = true;
+        bool known = graph_may_grow(g, 2 * type_storage_bytes(&node_in(n, 1)->type));
         for (int i = 1; known && i < 5; i++)
             known = (in[i] = constant_f32(node_in(n, i))) != NULL;
         if (known)

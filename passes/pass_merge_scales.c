@@ -44,11 +44,13 @@ static double element(const Value *v, int64_t channel) {
 }
 
 /* a * b or a + b, both by channel of x; of constants [1,C,1,1], or NULL where a number is too large
- * or too small for f32. */
+ * or too small for f32, or there are too many channels for the graph. */
 static Value *combined(Graph *g, Node *at, Op op, Value *a, Value *b, const Value *x) {
     if (!a->constant || !b->constant)
         return node_out(new_before(g, op, at, (Value *[]){a, b}, 2));
     int64_t channels = x->type.shape.dim[1];
+    if (!graph_may_grow(g, channels * (int64_t)sizeof(float)))
+        return NULL;
     float *y;
     Value *v = new_constant_f32(g, a->name, SHAPE(1, channels, 1, 1), &y);
     for (int64_t c = 0; c < channels; c++) {

@@ -202,8 +202,8 @@ typedef struct Before {
     Shape shape;  /* else: to be reshaped to it */
 } Before;
 
-/* False where there is none. */
-static bool find_before(const Node *n, int slot, const Moves *m, Before *b) {
+/* False where there is none, or where repeating it would take too much memory. */
+static bool find_before(const Graph *g, const Node *n, int slot, const Moves *m, Before *b) {
     Value *o = node_in(n, slot);
     *b = (Before){.moved = o};
     if (n->op == OP_batch_norm && slot > 0)
@@ -218,7 +218,9 @@ static bool find_before(const Node *n, int slot, const Moves *m, Before *b) {
     if (shape_before(m, &o->type.shape, &b->shape))
         return true;
     b->each = channels_each(m, &o->type.shape);
-    return b->each > 0;
+    int64_t bytes;
+    return b->each > 0 && checked_mul(b->each, type_storage_bytes(&o->type), &bytes) &&
+           (!o->constant || graph_may_grow(g, bytes));
 }
 
 static Value *operand_before(Graph *g, Node *n, int slot, const Moves *m, const Before *b) {
@@ -266,7 +268,7 @@ static bool try_slot(Graph *g, Node *n, int slot) {
     if (!is_aim(n, slot, &m) || !channels_stay(n, &m))
         return false;
     for (int i = 0; i < n->noperands; i++)
-        if (!find_before(n, i, &m, &before[i]))
+        if (!find_before(g, n, i, &m, &before[i]))
             return false;
     raise(g, n, &m, before);
     return true;

@@ -8,8 +8,9 @@
  * around become padding. It is done where the cost model says that it is faster.
  *
  * Needs: fuse-act and the like (each convolution keeps the activation). Leaves alone: weights that
- * aren't known, residuals and scales, several readers of the resize, a stride over 1 together with
- * a dilation, outputs that see nothing, and results that cut elements off. */
+ * aren't known or were made anew too often, residuals and scales, several readers of the resize, a
+ * stride over 1 together with a dilation, outputs that see nothing, and results that cut elements
+ * off. */
 #include "passes/lower.h"
 #include "passes/match.h"
 
@@ -63,7 +64,8 @@ typedef struct Phase {
     int64_t first, taps, step, out, front, back;
 } Phase;
 
-/* False where it needs less than no padding, or has no taps or outputs. */
+/* False where it needs less than no padding or more than a halo has, or has no taps or outputs.
+ */
 static bool phase_of(const Zeros *z, int64_t p, Phase *f) {
     int64_t away = (z->first - p) % z->stride;
     f->first = away < 0 ? away + z->stride : away;
@@ -72,7 +74,8 @@ static bool phase_of(const Zeros *z, int64_t p, Phase *f) {
     f->out = ceil_div(z->out - p, z->stride);
     f->front = -((p + f->first - z->first) / z->stride);
     f->back = f->out + (f->taps - 1) * z->dilation - z->in - f->front;
-    return f->taps > 0 && f->out > 0 && f->front >= 0 && f->back >= 0;
+    return f->taps > 0 && f->out > 0 && f->front >= 0 && f->front <= MAX_HALO && f->back >= 0 &&
+           f->back <= MAX_HALO;
 }
 
 /* The taps of two phases, of weights [M, C, kh, kw]. */
@@ -102,24 +105,22 @@ static Value *phase_conv(Graph *g, Node *conv, Value *x, const Phase *rows, cons
 
 /* ---- cost ------------------------------------------------------------------------------------ */
 
-static int block_of(Value *v, int block) {
-    bool planes = v && !v->constant && v->type.shape.rank == 4;
-    int was = planes ? v->type.layout.block : 0;
-    if (planes)
+static void set_block(Value *v, int block) {
+    if (v && !v->constant && v->type.shape.rank == 4)
         v->type.layout.block = block;
-    return was;
 }
 
-/* As it will be when all that it reads and makes is in blocks. */
+static void set_blocks(Node *n, int block) {
+    for (int i = 0; i < n->noperands; i++)
+        set_block(node_in(n, i), block);
+    set_block(node_out(n), block);
+}
+
+/* As it will be when all that it reads and makes, which is plain, is in blocks. */
 static double cycles_in_blocks(Node *n, const PassContext *cx) {
-    int lanes = target_lanes(cx->target);
-    for (int i = 0; i < n->noperands; i++)
-        block_of(node_in(n, i), lanes);
-    block_of(node_out(n), lanes);
+    set_blocks(n, target_lanes(cx->target));
     double cycles = node_cycles(n, cx);
-    for (int i = 0; i < n->noperands; i++)
-        block_of(node_in(n, i), 0);
-    block_of(node_out(n), 0);
+    set_blocks(n, 0);
     return cycles;
 }
 
@@ -199,7 +200,8 @@ bool pass_split_transposed(Graph *g, PassContext *cx) {
     FOR_EACH_NODE_SAFE(g, n) {
         Node *resize = zeros_before(n);
         Split s;
-        if (resize && split_of(n, resize, &s))
+        if (resize && split_of(n, resize, &s) &&
+            graph_may_grow(g, tensor_bytes(node_in(n, 1)->constant)))
             split(g, n, resize, &s, cx);
     }
     graph_dce(g);
