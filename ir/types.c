@@ -140,7 +140,7 @@ bool layout_equal(const Layout *a, const Layout *b) {
            memcmp(a->halo, b->halo, sizeof a->halo) == 0;
 }
 
-static bool has_halo(const Layout *l) {
+bool layout_has_halo(const Layout *l) {
     return l->halo[0] || l->halo[1] || l->halo[2] || l->halo[3];
 }
 
@@ -181,7 +181,7 @@ bool type_valid(const Type *t) {
         if (l->halo[i] < 0 || l->halo[i] > MAX_HALO)
             return false;
     if (l->block == 0 || t->shape.rank == 2)
-        if (has_halo(l))
+        if (layout_has_halo(l))
             return false;
     if (l->block == 0)
         return !l->one_image;
@@ -228,7 +228,7 @@ static void print_braces(Buf *b, const Type *t, int64_t arena_offset) {
         buf_printf(b, "%snchw%dc", sep, l->block);
         sep = ", ";
     }
-    if (has_halo(l)) {
+    if (layout_has_halo(l)) {
         buf_printf(b, "%shalo=%dx%dx%dx%d", sep, l->halo[0], l->halo[1], l->halo[2], l->halo[3]);
         sep = ", ";
     }

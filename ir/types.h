@@ -74,6 +74,7 @@ typedef struct Type {
 enum { MAX_BLOCK = 64, MAX_HALO = 1 << 15 };
 
 bool layout_equal(const Layout *a, const Layout *b);
+bool layout_has_halo(const Layout *l);
 bool type_equal(const Type *a, const Type *b);
 Type type_plain(DType dt, Shape shape);
 /* The shape is valid, the layout fits it (blocks need rank 2 or 4, a halo rank 4 and blocks), and

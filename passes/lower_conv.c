@@ -124,11 +124,12 @@ Value *inplace_residual(const Node *n) {
 }
 
 /* Whether the images of a batch should be the rows of one call, so that each panel of weights is
- * read once for all of them: where planes are rows and the weights are more than an image. */
-static bool batch_as_rows(const Gemm *g, const Node *n) {
+ * read once for all of them: where planes are rows and the weights are more than an image. They
+ * can't where rows are neighbours: in Winograd's tiles, and where a halo lies around each. */
+static bool batch_as_rows(const Gemm *g, const Node *n, bool winograd) {
     const Type *x = &node_in(n, 0)->type, *y = &node_out(n)->type;
-    return g->rows == 1 && !g->gate && x->shape.dim[0] > 1 && y->layout.halo[0] == 0 &&
-           y->layout.halo[2] == 0 && g->n > g->length;
+    return g->rows == 1 && !g->gate && !winograd && x->shape.dim[0] > 1 &&
+           !layout_has_halo(&y->layout) && g->n > g->length;
 }
 
 /* Channels of one group of v, which are whole blocks. */
@@ -201,7 +202,7 @@ bool lower_conv2d(Lower *lo, Node *n) {
     Addr packed = winograd ? winograd_pack(lo, &g, &w) : gemm_pack(lo, &g, &w);
     View x = view_of(&node_in(n, 0)->type);
     int64_t images = x.n;
-    if (!lo->looping && batch_as_rows(&g, n)) {
+    if (!lo->looping && batch_as_rows(&g, n, winograd)) {
         const Value *residual = node_in(n, node_slot(n, "residual"));
         g.rows = images;
         g.a_row = x.image;

@@ -233,10 +233,6 @@ static void copy_planes(Lower *lo, Addr from, const View *x, Addr to, const View
 
 /* ---- ops ------------------------------------------------------------------------------------- */
 
-static bool has_halo(const View *v) {
-    return v->plane != v->h * v->w * v->block;
-}
-
 /* Plain to plain. */
 bool lower_copy(Lower *lo, Node *n) {
     int64_t elems = shape_elems(&node_out(n)->type.shape);
@@ -260,7 +256,8 @@ bool lower_reorder(Lower *lo, Node *n) {
     if (x.block == y.block)
         copy_rows(lo, (Rows){a, x.plane, x.row}, (Rows){c, y.plane, y.row}, x.blocks, x.h,
                   x.w * x.block);
-    else if (x.h * x.w == 1 && !has_halo(&x) && !has_halo(&y))
+    else if (x.h * x.w == 1 && !layout_has_halo(&from->type.layout) &&
+             !layout_has_halo(&to->type.layout))
         copy_rows(lo, (Rows){a, 0, 0}, (Rows){c, 0, 0}, 1, 1, x.c);
     else
         copy_planes(lo, a, &x, c, &y);

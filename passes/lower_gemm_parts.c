@@ -127,11 +127,6 @@ static void zero_part_halo(Lower *lo, const Gemm *g, int64_t nv, const Parts *pa
     lower_zero_halo_of(lo, g->halo_of, parts_addr(parts, g->c, nv * g->c_plane), count);
 }
 
-static bool has_halo(const Value *v) {
-    const int *h = v->type.layout.halo;
-    return h[0] || h[1] || h[2] || h[3];
-}
-
 /* What scales panels nv vectors wide by the gate. */
 static ScaleWeights scale_of(const Gemm *g, int64_t panels, int nv, int lanes) {
     return (ScaleWeights){.taps = g->kh * g->kw,
@@ -321,7 +316,7 @@ void gemm_call(Lower *lo, const Gemm *g, Addr weights) {
     bool pixels = scales_pixels(g, &split, lo->cx);
     if (g->gate && !by_panels && !pixels)
         weights = scale_all(lo, g, weights, &s, &p);
-    bool halo = g->halo_of && has_halo(g->halo_of);
+    bool halo = g->halo_of && layout_has_halo(&g->halo_of->type.layout);
     Parts parts = lower_parts_begin(lo, split.units, split.parts);
     if (split.parts == 1) {
         GemmExtent whole = gemm_whole(g, &s);

@@ -57,7 +57,7 @@ void lower_zero_around(Lower *lo, Addr at, const View *v, const int64_t width[4]
 void lower_zero_halo_of(Lower *lo, const Value *v, Addr first, Bound blocks) {
     const int *h = v->type.layout.halo;
     View w = view_of(&v->type);
-    if (h[0] || h[1] || h[2] || h[3])
+    if (layout_has_halo(&v->type.layout))
         zero_frames(lo, addr_offset(first, -w.origin), &w, blocks,
                     (const int64_t[]){h[0], h[1], h[2], h[3]});
 }
