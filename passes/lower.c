@@ -356,7 +356,8 @@ static bool has_all_images(const Value *v) {
 static bool needs_image(const Node *n) {
     for (int i = 0; i < n->noperands; i++) {
         const Value *v = node_in(n, i);
-        bool data = v && (!v->constant || lowering_of(n->op)->layout == LAYOUT_FOLLOW);
+        LayoutRule rule = lowering_of(n->op)->layout;
+        bool data = v && (!v->constant || rule == LAYOUT_FOLLOW || rule == LAYOUT_ANY);
         if (data && has_all_images(v))
             return true;
     }

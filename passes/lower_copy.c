@@ -241,6 +241,14 @@ bool lower_copy(Lower *lo, Node *n) {
     return true;
 }
 
+/* Of what is reordered: constants are plain. */
+static Addr reorder_start(Lower *lo, const Value *from, const View *x) {
+    if (!from->constant)
+        return lower_addr(lo, from);
+    Addr a = lower_plain(lo, from);
+    return lo->image && x->n > 1 ? addr_plus(a, lo->image, x->image) : a;
+}
+
 bool lower_reorder(Lower *lo, Node *n) {
     const Value *from = node_in(n, 0), *to = node_out(n);
     int rank = from->type.shape.rank;
@@ -252,7 +260,7 @@ bool lower_reorder(Lower *lo, Node *n) {
     if (x.block != y.block && x.block != 1 && y.block != 1)
         return lower_unsupported(lo, n, "one of the two layouts must be plain");
     lower_batch_begin(lo, x.n);
-    Addr a = lower_addr(lo, from), c = lower_addr(lo, to);
+    Addr a = reorder_start(lo, from, &x), c = lower_addr(lo, to);
     if (x.block == y.block)
         copy_rows(lo, (Rows){a, x.plane, x.row}, (Rows){c, y.plane, y.row}, x.blocks, x.h,
                   x.w * x.block);

@@ -8,14 +8,11 @@
  *   inputs of transposes       to channels last: as what makes them has them
  *
  * A reorder is put where a value and its reader differ: in front of the stem, which reads single
- * channels (a block would be mostly spare lanes), and behind the last op. Needs: the fusions.
- * Leaves alone: constants, which their users pack; those of fewer dimensions than what they
- * broadcast to get ones in front. */
+ * channels (a block would be mostly spare lanes), behind the last op, and behind constants that
+ * blocked ops read in the place of a value. Needs: the fusions. Leaves alone: other constants,
+ * which their users pack; those of fewer dimensions than what they broadcast to get ones in
+ * front. */
 #include "passes/lower.h"
-
-static bool is_data(const Value *v) {
-    return v && !v->constant;
-}
 
 /* Ranks 2 and 4 have blocked layouts; other tensors stay plain. */
 static bool can_block(const Value *v) {
@@ -83,6 +80,18 @@ static int wanted_block(const Node *n, int slot, int lanes) {
     return stem ? 1 : lanes;
 }
 
+/* Whether n reads the operand in `slot` as its layout says: lowerings pack other constants. */
+static bool is_data(const Node *n, int slot) {
+    const Value *v = node_in(n, slot);
+    if (!v || !v->constant)
+        return v != NULL;
+    if (lowering_of(n->op)->layout != LAYOUT_BLOCKED)
+        return false;
+    return slot == 0 || n->op == OP_interleave ||
+           (n->op == OP_conv2d &&
+            (slot == node_slot(n, "scale") || slot == node_slot(n, "residual")));
+}
+
 static Value *reordered(Graph *g, Value *v, int block, Node *before) {
     for (const Use *u = v->uses; u; u = u->next)
         if (u->user && u->user->op == OP_reorder && node_out(u->user)->type.layout.block == block)
@@ -96,9 +105,9 @@ static Value *reordered(Graph *g, Value *v, int block, Node *before) {
 static void reorder_operands(Graph *g, int lanes) {
     FOR_EACH_NODE(g, n) {
         for (int i = 0; lowering_of(n->op)->layout != LAYOUT_ANY && i < n->noperands; i++) {
-            Value *v = node_in(n, i);
-            if (!is_data(v))
+            if (!is_data(n, i))
                 continue;
+            Value *v = node_in(n, i);
             int block = wanted_block(n, i, lanes);
             if (v->type.layout.block != block)
                 node_set_operand(n, i, reordered(g, v, block, n));

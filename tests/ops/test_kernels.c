@@ -139,6 +139,24 @@ static void add_dense(Graph *g, int64_t images, int64_t k, int64_t m, Act act) {
     graph_output(g, node_out(n), node_out(n)->name);
 }
 
+/* Of each image, a constant: a position that is learned. */
+static void add_known_residual(Graph *g, const ConvCase *c) {
+    Node *n = new_conv(g, new_input(g, "x", SHAPE(c->n, c->c, c->h, c->w)), c, OP_conv2d);
+    Value *known = random_constant(g, "res", node_out(n)->type.shape, 1);
+    node_set_operand(n, node_slot(n, "residual"), known);
+    finish(g, n);
+}
+
+/* Images of a row each, with a halo at their sides, which the second convolution reads. */
+static void add_lone_rows(Graph *g) {
+    static const ConvCase first = {2, 16, 1, 5,   48,       1,    1,     1,
+                                   1, 1,  1, {0}, ACT_none, true, false, false};
+    static const ConvCase second = {2, 48,           1,        5,    8,     1,    3, 1, 1, 1,
+                                    1, {0, 1, 0, 1}, ACT_none, true, false, false};
+    Value *x = chain_conv(g, new_input(g, "x", SHAPE(2, 16, 1, 5)), &first, OP_conv2d);
+    finish(g, new_conv(g, x, &second, OP_conv2d));
+}
+
 static void add_se(Graph *g, Shape x, int64_t squeezed, Act act, Act gate) {
     int64_t c = x.dim[1];
     Value *operands[] = {new_input(g, "x", x),
@@ -206,6 +224,9 @@ static Graph *conv_graph(void) {
     Graph *g = graph_new("convs");
     for (size_t i = 0; i < sizeof conv_cases / sizeof *conv_cases; i++)
         add_conv(g, &conv_cases[i], OP_conv2d, false);
+    add_known_residual(g, &conv_cases[0]);
+    add_known_residual(g, &(ConvCase){3, 24, 4, 4, 40, 1, 1, 1, 1, 1, 1, .bias = true});
+    add_lone_rows(g);
     add_gates(g);
     return g;
 }
