@@ -189,8 +189,8 @@ static void cast_element(const Tensor *x, int64_t i, Tensor *y) {
         tensor_set_f64(y, i, tensor_f64(x, i));
     else if (to_int)
         tensor_set_bits(y, i, tensor_bits(x, i));
-    else if (x->dtype == DT_u64 && tensor_bits(x, i) > INT64_MAX)
-        tensor_set_f64(y, i, tensor_f64(x, i));
+    else if (x->dtype == DT_u64)
+        tensor_set_u64(y, i, tensor_bits(x, i));
     else
         tensor_set_i64(y, i, tensor_i64(x, i));
 }

@@ -210,23 +210,30 @@ void tensor_set_f64(Tensor *t, int64_t i, double x) {
         tensor_set_bits(t, i, clamp_unsigned(saturate_u64(x), bytes));
 }
 
-/* Integers that a double can't hold are first cut to a multiple of 2048 with the lost part folded
- * into the last bit that stays, so that the two roundings on the way to a narrow float act as one.
- */
-static double sticky_f64(int64_t x) {
-    uint64_t m = x < 0 ? 0 - (uint64_t)x : (uint64_t)x;
-    if (m <= UINT64_C(1) << 53)
+/* Integers that a double can't hold are, on the way to narrower floats, first cut to a multiple of
+ * 2048 with the lost part folded into the last bit that stays, so that the two roundings act as
+ * one. */
+static double integer_f64(DType to, uint64_t x) {
+    if (to == DT_f64 || x <= UINT64_C(1) << 53)
         return (double)x;
-    double top = (double)(m >> 11 | ((m & 2047) != 0)) * 2048.0;
-    return x < 0 ? -top : top;
+    return (double)(x >> 11 | ((x & 2047) != 0)) * 2048.0;
+}
+
+void tensor_set_u64(Tensor *t, int64_t i, uint64_t x) {
+    if (dtype_is_float(t->dtype))
+        set_float(t, i, integer_f64(t->dtype, x));
+    else if (t->dtype == DT_u64)
+        tensor_set_bits(t, i, x);
+    else
+        tensor_set_i64(t, i, x > INT64_MAX ? INT64_MAX : (int64_t)x);
 }
 
 void tensor_set_i64(Tensor *t, int64_t i, int64_t x) {
     int bytes = dtype_bytes(t->dtype);
-    if (t->dtype == DT_f64)
-        set_float(t, i, (double)x);
-    else if (dtype_is_float(t->dtype))
-        set_float(t, i, sticky_f64(x));
+    if (dtype_is_float(t->dtype))
+        set_float(t, i,
+                  x < 0 ? -integer_f64(t->dtype, 0 - (uint64_t)x)
+                        : integer_f64(t->dtype, (uint64_t)x));
     else if (t->dtype == DT_bool)
         tensor_set_bits(t, i, x != 0);
     else if (dtype_is_signed_int(t->dtype))

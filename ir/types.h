@@ -123,6 +123,7 @@ double tensor_f64(const Tensor *t, int64_t i);
 int64_t tensor_i64(const Tensor *t, int64_t i);
 void tensor_set_f64(Tensor *t, int64_t i, double x);
 void tensor_set_i64(Tensor *t, int64_t i, int64_t x);
+void tensor_set_u64(Tensor *t, int64_t i, uint64_t x);
 /* The bits of element i, sign-extended for signed integers: arithmetic modulo 2^64 on them and
  * cutting the result to size is exact for every integer type. */
 uint64_t tensor_bits(const Tensor *t, int64_t i);
