@@ -152,17 +152,9 @@ static void clip_floats(const Tensor *x, double lo, double hi, Tensor *y) {
     }
 }
 
-/* The bits of a bound, saturated to x's type. */
-static uint64_t bound_bits(DType dt, double bound) {
-    uint64_t cell = 0;
-    Tensor t = {.dtype = dt, .data = &cell};
-    tensor_set_f64(&t, 0, bound);
-    return tensor_bits(&t, 0);
-}
-
 static void clip_ints(const Tensor *x, double min, double max, Tensor *y) {
     bool is_signed = dtype_is_signed_int(x->dtype);
-    uint64_t lo = bound_bits(x->dtype, ceil(min)), hi = bound_bits(x->dtype, floor(max));
+    uint64_t lo = dtype_bits(x->dtype, ceil(min)), hi = dtype_bits(x->dtype, floor(max));
     for (int64_t i = 0; i < shape_elems(&y->shape); i++) {
         uint64_t v = tensor_bits(x, i);
         v = bits_less(v, lo, is_signed) ? lo : v;

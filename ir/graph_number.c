@@ -19,13 +19,6 @@ static const struct {
     [DT_f64] = {15, 17, 0x1p-1022},
 };
 
-static double round_to(double x, DType dt) {
-    double cell = 0;
-    Tensor t = {.dtype = dt, .data = &cell};
-    tensor_set_f64(&t, 0, x);
-    return tensor_f64(&t, 0);
-}
-
 void print_f64(Buf *b, double x, DType dt) {
     if (isnan(x) || isinf(x)) {
         buf_puts(b, isnan(x) ? "nan" : x < 0 ? "-inf" : "inf");
@@ -36,7 +29,7 @@ void print_f64(Buf *b, double x, DType dt) {
     for (int n = first; n <= digits[dt].exact; n++) {
         double back = 0;
         snprintf(text, sizeof text, "%.*g", n, x);
-        if (parse_f64(text, &back) && round_to(back, dt) == x)
+        if (parse_f64(text, &back) && dtype_round_f(dt, back) == x)
             break;
     }
     buf_puts(b, text);
@@ -46,10 +39,7 @@ void print_f64(Buf *b, double x, DType dt) {
 
 /* The NaN that is printed as "nan"; others carry their bits: "nan:7fc00001". */
 static uint64_t default_nan(DType dt) {
-    uint64_t cell = 0;
-    Tensor t = {.dtype = dt, .data = &cell};
-    tensor_set_f64(&t, 0, (double)NAN);
-    return tensor_bits(&t, 0);
+    return dtype_bits(dt, (double)NAN);
 }
 
 static void print_float_element(Buf *b, const Tensor *t, int64_t i) {

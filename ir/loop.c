@@ -124,22 +124,6 @@ TypeSet dtype_set(DType dt) {
     return dt == DT_f32 || dt == DT_f64 ? TYPES_F : TYPES_H;
 }
 
-/* A NaN becomes the quiet NaN: a constant's text can't say more. */
-double dtype_round_f(DType dt, double x) {
-    if (x != x)
-        return (double)NAN;
-    switch (dt) {
-    case DT_f32:
-        return (double)(float)x;
-    case DT_f16:
-        return (double)half_to_float(float_to_half((float)x));
-    case DT_bf16:
-        return (double)bfloat_to_float(float_to_bfloat((float)x));
-    default:
-        return x;
-    }
-}
-
 bool dtype_fits_i(DType dt, int64_t x) {
     if (dt == DT_bool)
         return x == 0 || x == 1;

@@ -273,9 +273,8 @@ Arg arg_i64(int64_t v);
 Arg arg_bound(Bound b);
 LType ltype(DType dt, int lanes);
 bool ltype_equal(LType a, LType b);
-LType ltype_mask(LType t);                /* what a comparison of t gives */
-double dtype_round_f(DType dt, double x); /* to the nearest value of a float type */
-bool dtype_fits_i(DType dt, int64_t x);   /* u64: always, as x's two's complement */
+LType ltype_mask(LType t);              /* what a comparison of t gives */
+bool dtype_fits_i(DType dt, int64_t x); /* u64: always, as x's two's complement */
 
 /* ---- loop_build.c: building kernels --------------------------------------------------------- */
 

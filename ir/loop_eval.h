@@ -80,7 +80,7 @@ struct Step {
     union {
         struct {
             LaneFn *fn;
-            uint64_t imm; /* a constant's bits, or the distance of a shift */
+            uint64_t imm; /* a constant, in its lowest bytes; the distance of a shift */
         } lanes;
         LaneTest *test;
         StepAddr addr;

@@ -80,21 +80,9 @@ static StepBound bound(Compiler *c, Bound b) {
                  : (StepBound){.value = b.value};
 }
 
-/* The bytes of a constant, as they lie in memory. */
 static uint64_t constant_bits(const Inst *in) {
-    Arena a = {0};
-    uint64_t bits = 0;
     DType dt = in->dst->type.dtype;
-    Tensor *t = tensor_new(&a, dt, shape_of(0, NULL));
-    if (dtype_is_float(dt))
-        tensor_set_f64(t, 0, in->u.f);
-    else if (dt == DT_u64) /* the same bits; tensor_set_i64 would saturate */
-        memcpy(tensor_mutable(t), &in->u.i, sizeof in->u.i);
-    else
-        tensor_set_i64(t, 0, in->u.i);
-    memcpy(&bits, t->data, (size_t)dtype_bytes(dt));
-    arena_free(&a);
-    return bits;
+    return dtype_is_float(dt) ? dtype_bits(dt, in->u.f) : (uint64_t)in->u.i;
 }
 
 /* ---- instructions --------------------------------------------------------------------------- */

@@ -242,6 +242,18 @@ void tensor_set_i64(Tensor *t, int64_t i, int64_t x) {
         tensor_set_bits(t, i, x < 0 ? 0 : clamp_unsigned((uint64_t)x, bytes));
 }
 
+uint64_t dtype_bits(DType dt, double x) {
+    uint64_t cell = 0;
+    Tensor t = {.dtype = dt, .data = &cell};
+    tensor_set_f64(&t, 0, x);
+    return tensor_bits(&t, 0);
+}
+
+double dtype_round_f(DType dt, double x) {
+    uint64_t bits = dtype_bits(dt, isnan(x) ? (double)NAN : x);
+    return tensor_f64(&(Tensor){.dtype = dt, .data = &bits}, 0);
+}
+
 void tensor_read_f64(const Tensor *t, int64_t first, int64_t n, double *out) {
     if (t->dtype == DT_f32) {
         const float *x = (const float *)t->data + first;

@@ -132,6 +132,11 @@ void tensor_set_bits(Tensor *t, int64_t i, uint64_t bits);
 void tensor_read_f64(const Tensor *t, int64_t first, int64_t n, double *out);
 void tensor_write_f64(Tensor *t, int64_t first, int64_t n, const double *x);
 
+/* The bits of x as an element: rounded, or truncated and saturated, as tensor_set_f64 does. */
+uint64_t dtype_bits(DType dt, double x);
+/* The nearest value of a float type; a NaN becomes the quiet NaN, as texts have no other. */
+double dtype_round_f(DType dt, double x);
+
 float half_to_float(uint16_t h);
 uint16_t float_to_half(float f);
 float bfloat_to_float(uint16_t h);

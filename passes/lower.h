@@ -316,8 +316,6 @@ double dw_schedule_cycles(int64_t length, int64_t kw, int64_t sw, const PassCont
 
 /* ---- lower_compute.c: what an elementwise op computes ---------------------------------------- */
 
-/* The bits of x, truncated and saturated to an integer type: for a constant. */
-int64_t int_bound(DType dt, double x);
 /* Appends: x where it is NaN, else z. The instructions min and max of x and y give y then. */
 Reg *keep_nan(Builder *b, Reg *x, Reg *z);
 /* Why elementwise node n has no kernel for its types; NULL where it has one. */

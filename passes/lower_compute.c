@@ -10,17 +10,10 @@ static Reg *int_const(Builder *b, LType t, int64_t x) {
 
 /* ---- one operand ----------------------------------------------------------------------------- */
 
-int64_t int_bound(DType dt, double bound) {
-    uint64_t cell = 0;
-    Tensor t = {.dtype = dt, .data = &cell};
-    tensor_set_f64(&t, 0, bound);
-    return (int64_t)tensor_bits(&t, 0);
-}
-
 static Reg *bound(Builder *b, const char *name, LType t, double x, bool up) {
     if (dtype_is_float(t.dtype))
         return build_const_f(b, name, t, x);
-    return build_const_i(b, name, t, int_bound(t.dtype, up ? ceil(x) : floor(x)));
+    return build_const_i(b, name, t, (int64_t)dtype_bits(t.dtype, up ? ceil(x) : floor(x)));
 }
 
 /* Limits that do nothing are left out; max and min give x where x is NaN. */

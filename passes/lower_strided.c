@@ -326,7 +326,7 @@ static Reg *start_of(Builder *b, const Fold *f, const Node *n) {
     LType t = ltype(node_out(n)->type.dtype, 1);
     if (dtype_is_float(t.dtype))
         return build_const_f(b, "sum", t, f->start);
-    return build_const_i(b, "sum", t, int_bound(t.dtype, f->start));
+    return build_const_i(b, "sum", t, (int64_t)dtype_bits(t.dtype, f->start));
 }
 
 /* The loops over the other dimensions, which are the first `kept`. scale: of a mean, else NULL. */

@@ -11,18 +11,17 @@
 
 #include "ir/types.h"
 
-/* One element of type dt, written as a double. */
-static uint64_t bits_of(DType dt, double x) {
-    uint64_t cell = 0;
-    Tensor t = {.dtype = dt, .data = &cell};
-    tensor_set_f64(&t, 0, x);
-    return tensor_bits(&t, 0);
-}
-
 static uint64_t bits_of_int(DType dt, int64_t x) {
     uint64_t cell = 0;
     Tensor t = {.dtype = dt, .data = &cell};
     tensor_set_i64(&t, 0, x);
+    return tensor_bits(&t, 0);
+}
+
+static uint64_t bits_of_unsigned(DType dt, uint64_t x) {
+    uint64_t cell = 0;
+    Tensor t = {.dtype = dt, .data = &cell};
+    tensor_set_u64(&t, 0, x);
     return tensor_bits(&t, 0);
 }
 
@@ -90,34 +89,34 @@ static void bfloats(void **state) {
 /* Through float, 1 + 2^-11 + 2^-40 would first become a tie and then round down. */
 static void doubles_round_once(void **state) {
     (void)state;
-    assert_int_equal(bits_of(DT_f16, 1 + 0x1p-11 + 0x1p-40), 0x3c01);
-    assert_int_equal(bits_of(DT_bf16, 1 + 0x1p-8 + 0x1p-40), 0x3f81);
-    assert_int_equal(bits_of(DT_f16, 0x1p-25 + 0x1p-70), 0x0001);
-    assert_int_equal(bits_of(DT_f16, (double)NAN) & 0x7fff, 0x7e00);
+    assert_int_equal(dtype_bits(DT_f16, 1 + 0x1p-11 + 0x1p-40), 0x3c01);
+    assert_int_equal(dtype_bits(DT_bf16, 1 + 0x1p-8 + 0x1p-40), 0x3f81);
+    assert_int_equal(dtype_bits(DT_f16, 0x1p-25 + 0x1p-70), 0x0001);
+    assert_int_equal(dtype_bits(DT_f16, (double)NAN) & 0x7fff, 0x7e00);
 }
 
 /* ---- integers ------------------------------------------------------------------------------- */
 
 static void doubles_to_integers_saturate(void **state) {
     (void)state;
-    assert_int_equal(bits_of(DT_i8, 127.9), 127);
-    assert_int_equal((int64_t)bits_of(DT_i8, -128.9), -128);
-    assert_int_equal(bits_of(DT_i8, 1e9), 127);
-    assert_int_equal((int64_t)bits_of(DT_i16, -1e9), INT16_MIN);
-    assert_int_equal(bits_of(DT_u8, -3.0), 0);
-    assert_int_equal(bits_of(DT_u8, 255.9), 255);
-    assert_int_equal(bits_of(DT_u8, 256), 255);
-    assert_int_equal(bits_of(DT_u32, 1e10), UINT32_MAX);
-    assert_int_equal(bits_of(DT_i64, 1e30), INT64_MAX);
-    assert_int_equal((int64_t)bits_of(DT_i64, -1e30), INT64_MIN);
-    assert_int_equal(bits_of(DT_i64, 0x1p63), INT64_MAX);
-    assert_true(bits_of(DT_u64, 0x1p64) == UINT64_MAX);
-    assert_true(bits_of(DT_u64, 0x1p63) == UINT64_C(1) << 63);
-    assert_int_equal(bits_of(DT_i32, (double)NAN), 0);
-    assert_int_equal(bits_of(DT_u64, (double)NAN), 0);
-    assert_int_equal(bits_of(DT_bool, 0.25), 1);
-    assert_int_equal(bits_of(DT_bool, -0.0), 0);
-    assert_int_equal(bits_of(DT_bool, (double)NAN), 1);
+    assert_int_equal(dtype_bits(DT_i8, 127.9), 127);
+    assert_int_equal((int64_t)dtype_bits(DT_i8, -128.9), -128);
+    assert_int_equal(dtype_bits(DT_i8, 1e9), 127);
+    assert_int_equal((int64_t)dtype_bits(DT_i16, -1e9), INT16_MIN);
+    assert_int_equal(dtype_bits(DT_u8, -3.0), 0);
+    assert_int_equal(dtype_bits(DT_u8, 255.9), 255);
+    assert_int_equal(dtype_bits(DT_u8, 256), 255);
+    assert_int_equal(dtype_bits(DT_u32, 1e10), UINT32_MAX);
+    assert_int_equal(dtype_bits(DT_i64, 1e30), INT64_MAX);
+    assert_int_equal((int64_t)dtype_bits(DT_i64, -1e30), INT64_MIN);
+    assert_int_equal(dtype_bits(DT_i64, 0x1p63), INT64_MAX);
+    assert_true(dtype_bits(DT_u64, 0x1p64) == UINT64_MAX);
+    assert_true(dtype_bits(DT_u64, 0x1p63) == UINT64_C(1) << 63);
+    assert_int_equal(dtype_bits(DT_i32, (double)NAN), 0);
+    assert_int_equal(dtype_bits(DT_u64, (double)NAN), 0);
+    assert_int_equal(dtype_bits(DT_bool, 0.25), 1);
+    assert_int_equal(dtype_bits(DT_bool, -0.0), 0);
+    assert_int_equal(dtype_bits(DT_bool, (double)NAN), 1);
 }
 
 static void integers_saturate(void **state) {
@@ -129,19 +128,26 @@ static void integers_saturate(void **state) {
     assert_int_equal((int64_t)bits_of_int(DT_i64, INT64_MIN), INT64_MIN);
     assert_int_equal(bits_of_int(DT_u64, INT64_MAX), INT64_MAX);
     assert_int_equal(bits_of_int(DT_bool, -7), 1);
+    assert_int_equal(bits_of_unsigned(DT_i32, UINT64_MAX), INT32_MAX);
+    assert_int_equal(bits_of_unsigned(DT_u8, UINT64_MAX), UINT8_MAX);
+    assert_true(bits_of_unsigned(DT_u64, UINT64_MAX) == UINT64_MAX);
 }
 
 static void integers_to_floats_round_once(void **state) {
     (void)state;
     /* 2^62 + 2^38 is a tie for f32; the 1 decides it, but is lost in double */
     int64_t x = (INT64_C(1) << 62) + (INT64_C(1) << 38) + 1;
-    assert_int_equal(bits_of_int(DT_f32, x), bits_of(DT_f32, 0x1p62 + 0x1p39));
-    assert_int_equal(bits_of_int(DT_f32, -x), bits_of(DT_f32, -0x1p62 - 0x1p39));
-    assert_int_equal(bits_of_int(DT_f32, x - 1), bits_of(DT_f32, 0x1p62)); /* tie to even */
+    assert_int_equal(bits_of_int(DT_f32, x), dtype_bits(DT_f32, 0x1p62 + 0x1p39));
+    assert_int_equal(bits_of_int(DT_f32, -x), dtype_bits(DT_f32, -0x1p62 - 0x1p39));
+    assert_int_equal(bits_of_int(DT_f32, x - 1), dtype_bits(DT_f32, 0x1p62)); /* tie to even */
     assert_int_equal(bits_of_int(DT_bf16, (INT64_C(1) << 62) + (INT64_C(1) << 54) + 1),
-                     bits_of(DT_bf16, 0x1p62 + 0x1p55));
-    assert_int_equal(bits_of_int(DT_f64, INT64_MIN), bits_of(DT_f64, -0x1p63));
-    assert_int_equal(bits_of_int(DT_f16, 2049), bits_of(DT_f16, 2048));
+                     dtype_bits(DT_bf16, 0x1p62 + 0x1p55));
+    assert_int_equal(bits_of_int(DT_f64, INT64_MIN), dtype_bits(DT_f64, -0x1p63));
+    assert_int_equal(bits_of_int(DT_f16, 2049), dtype_bits(DT_f16, 2048));
+    uint64_t u = (UINT64_C(1) << 63) + (UINT64_C(1) << 39) + 1; /* over a tie of f32 */
+    assert_int_equal(bits_of_unsigned(DT_f32, u), dtype_bits(DT_f32, 0x1p63 + 0x1p40));
+    assert_int_equal(bits_of_unsigned(DT_f32, u - 1), dtype_bits(DT_f32, 0x1p63)); /* a tie */
+    assert_int_equal(bits_of_unsigned(DT_f64, UINT64_MAX), dtype_bits(DT_f64, 0x1p64));
 }
 
 static void elements_as_integers(void **state) {
