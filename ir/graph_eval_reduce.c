@@ -3,51 +3,7 @@
 
 #include <math.h>
 
-/* ---- means ---------------------------------------------------------------------------------- */
-
-/* The mean over x's dims that are marked, into y, which has the others. */
-static void mean(const Tensor *x, const bool *reduced, Tensor *y, Arena *a) {
-    const Shape *s = &x->shape;
-    int64_t stride[MAX_RANK] = {0}, step = 1;
-    for (int i = s->rank - 1; i >= 0; i--) {
-        stride[i] = reduced[i] ? 0 : step;
-        step *= reduced[i] ? 1 : s->dim[i];
-    }
-    int64_t results = shape_elems(&y->shape), length = row_length(s);
-    double *sum = ARENA_ARRAY(a, results + 1, double);
-    int64_t rows = length > 0 ? row_count(s) : 0;
-    for (int64_t r = 0; r < rows; r++) {
-        int64_t to = row_offset(s, r, stride);
-        for (int64_t i = 0; i < length; i++)
-            sum[to + i * last_stride(s, stride)] += tensor_f64(x, r * length + i);
-    }
-    double count = 1;
-    for (int i = 0; i < s->rank; i++)
-        count *= reduced[i] ? (double)s->dim[i] : 1;
-    for (int64_t i = 0; i < results; i++)
-        tensor_set_f64(y, i, sum[i] / count);
-}
-
-bool eval_reduce_mean(const Node *n, const Tensor *const *in, Tensor *const *out, Arena *scratch,
-                      Buf *why) {
-    (void)why;
-    bool reduced[MAX_RANK] = {false};
-    Ints axes = reduce_attrs(n)->axes;
-    for (int i = 0; i < axes.n; i++)
-        reduced[axes.v[i]] = true;
-    mean(in[0], reduced, out[0], scratch);
-    return true;
-}
-
-bool eval_global_avg_pool(const Node *n, const Tensor *const *in, Tensor *const *out,
-                          Arena *scratch, Buf *why) {
-    (void)n, (void)why;
-    bool reduced[MAX_RANK] = {false, false, true, true, true, true, true, true};
-    mean(in[0], reduced, out[0], scratch);
-    return true;
-}
-
-/* ---- other reductions ------------------------------------------------------------------------ */
+/* ---- reductions ------------------------------------------------------------------------------ */
 
 /* One step of a reduction, and what the sum of nothing is. */
 typedef struct Fold {
@@ -103,23 +59,30 @@ static void result_strides(const Shape *x, Ints axes, int64_t *stride) {
     }
 }
 
-/* The result at every element of x in turn, in doubles for floats; rounded once at the end. */
-static void fold_floats(const Fold *f, const Tensor *x, const int64_t *stride, Tensor *y,
-                        Arena *a) {
-    int64_t count = shape_elems(&y->shape), length = row_length(&x->shape);
-    int64_t rows = length > 0 ? row_count(&x->shape) : 0, step = last_stride(&x->shape, stride);
-    double *sum = ARENA_ARRAY(a, count + 1, double);
-    for (int64_t i = 0; i < count; i++)
-        sum[i] = f->start;
+/* sum[...] = f(sum[...], x) at every element of x in turn. */
+static void fold_floats(double (*f)(double sum, double x), const Tensor *x, const int64_t *stride,
+                        double *sum) {
+    int64_t length = row_length(&x->shape), rows = length > 0 ? row_count(&x->shape) : 0;
+    int64_t step = last_stride(&x->shape, stride);
     for (int64_t r = 0; r < rows; r++) {
         double *to = sum + row_offset(&x->shape, r, stride);
         for (int64_t i = 0; i < length; i++)
-            to[i * step] = f->on_floats(to[i * step], tensor_f64(x, r * length + i));
+            to[i * step] = f(to[i * step], tensor_f64(x, r * length + i));
     }
+}
+
+/* In doubles, rounded once at the end. */
+static void reduce_floats(const Fold *f, const Tensor *x, const int64_t *stride, Tensor *y,
+                          Arena *a) {
+    int64_t count = shape_elems(&y->shape);
+    double *sum = ARENA_ARRAY(a, count + 1, double);
+    for (int64_t i = 0; i < count; i++)
+        sum[i] = f->start;
+    fold_floats(f->on_floats, x, stride, sum);
     tensor_write_f64(y, 0, count, sum);
 }
 
-static void fold_ints(const Fold *f, const Tensor *x, const int64_t *stride, Tensor *y) {
+static void reduce_ints(const Fold *f, const Tensor *x, const int64_t *stride, Tensor *y) {
     int64_t count = shape_elems(&y->shape), length = row_length(&x->shape);
     int64_t rows = length > 0 ? row_count(&x->shape) : 0, step = last_stride(&x->shape, stride);
     bool is_signed = dtype_is_signed_int(x->dtype);
@@ -142,9 +105,9 @@ static void fold_ints(const Fold *f, const Tensor *x, const int64_t *stride, Ten
         (void)why;                                                                                 \
         result_strides(&in[0]->shape, reduce_attrs(n)->axes, stride);                              \
         if (dtype_is_float(in[0]->dtype))                                                          \
-            fold_floats(&f, in[0], stride, out[0], scratch);                                       \
+            reduce_floats(&f, in[0], stride, out[0], scratch);                                     \
         else                                                                                       \
-            fold_ints(&f, in[0], stride, out[0]);                                                  \
+            reduce_ints(&f, in[0], stride, out[0]);                                                \
         return true;                                                                               \
     }
 REDUCE(sum, add_float, add_int, 0)
@@ -152,6 +115,31 @@ REDUCE(prod, mul_float, mul_int, 1)
 REDUCE(min, min_float, min_int, INFINITY)
 REDUCE(max, max_float, max_int, -INFINITY)
 #undef REDUCE
+
+/* Into y, which has the dims of x that aren't axes. */
+static void mean(const Tensor *x, Ints axes, Tensor *y, Arena *a) {
+    int64_t stride[MAX_RANK] = {0}, results = shape_elems(&y->shape);
+    double *sum = ARENA_ARRAY(a, results + 1, double);
+    result_strides(&x->shape, axes, stride);
+    fold_floats(add_float, x, stride, sum);
+    for (int64_t i = 0; i < results; i++)
+        tensor_set_f64(y, i, sum[i] / (double)(shape_elems(&x->shape) / results));
+}
+
+bool eval_reduce_mean(const Node *n, const Tensor *const *in, Tensor *const *out, Arena *scratch,
+                      Buf *why) {
+    (void)why;
+    mean(in[0], reduce_attrs(n)->axes, out[0], scratch);
+    return true;
+}
+
+bool eval_global_avg_pool(const Node *n, const Tensor *const *in, Tensor *const *out,
+                          Arena *scratch, Buf *why) {
+    static const int64_t planes[MAX_RANK] = {2, 3, 4, 5, 6, 7};
+    (void)n, (void)why;
+    mean(in[0], (Ints){planes, in[0]->shape.rank - 2}, out[0], scratch);
+    return true;
+}
 
 /* ---- by size --------------------------------------------------------------------------------- */
 
