@@ -12,18 +12,7 @@ bool refuse(Buf *why, const char *fmt, ...) {
     return false;
 }
 
-void shape_print(Buf *b, const Shape *s) {
-    buf_putc(b, '[');
-    for (int i = 0; i < s->rank; i++)
-        buf_printf(b, "%s%" PRId64, i > 0 ? "," : "", s->dim[i]);
-    buf_putc(b, ']');
-}
-
 /* ---- operands ------------------------------------------------------------------------------- */
-
-static DType dtype_in(const Node *n, int slot) {
-    return node_in(n, slot)->type.dtype;
-}
 
 bool want_float(const Node *n, int slot, Buf *why) {
     if (dtype_is_float(dtype_in(n, slot)))
@@ -80,7 +69,7 @@ bool want_entries(const char *attr, Ints v, int rank, Buf *why) {
 
 bool infer_same(const Node *n, Type *results, Buf *why) {
     (void)why;
-    results[0] = type_plain(dtype_in(n, 0), *shape_in(n, 0));
+    results[0] = like_x(n, *shape_in(n, 0));
     return true;
 }
 
@@ -157,7 +146,7 @@ bool infer_compare(const Node *n, Type *results, Buf *why) {
     return broadcast_to(n, DT_bool, results, why);
 }
 
-static bool want_bool(const Node *n, int slot, Buf *why) {
+bool want_bool(const Node *n, int slot, Buf *why) {
     if (dtype_in(n, slot) == DT_bool)
         return true;
     return refuse(why, "operand %s must be bool, it is %s", op_operand(n->op, slot).name,

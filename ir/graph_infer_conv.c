@@ -53,7 +53,7 @@ static bool conv_result(const Node *n, const ConvAttrs *a, const Shape *x, int s
     int64_t rows = 0, columns = 0;
     if (!conv_size(a, 0, x->dim[2], &rows, why) || !conv_size(a, 1, x->dim[3], &columns, why))
         return false;
-    *result = type_plain(node_in(n, 0)->type.dtype, SHAPE(x->dim[0], w->dim[0], rows, columns));
+    *result = like_x(n, SHAPE(x->dim[0], w->dim[0], rows, columns));
     return want_shape(n, slot + 1, SHAPE(w->dim[0]), why);
 }
 
@@ -188,7 +188,7 @@ bool infer_dense(const Node *n, Type *results, Buf *why) {
     if (x->dim[1] != w->dim[1])
         return refuse(why, "the weight has %" PRId64 " inputs, the input has %" PRId64, w->dim[1],
                       x->dim[1]);
-    results[0] = type_plain(node_in(n, 0)->type.dtype, SHAPE(x->dim[0], w->dim[0]));
+    results[0] = like_x(n, SHAPE(x->dim[0], w->dim[0]));
     return want_shape(n, 2, SHAPE(w->dim[0]), why);
 }
 
@@ -197,7 +197,7 @@ bool infer_se(const Node *n, Type *results, Buf *why) {
         !want_rank(n, 1, 4, why))
         return false;
     int64_t c = shape_in(n, 0)->dim[1], s = shape_in(n, 1)->dim[0];
-    results[0] = type_plain(node_in(n, 0)->type.dtype, SHAPE(shape_in(n, 0)->dim[0], c, 1, 1));
+    results[0] = like_x(n, SHAPE(shape_in(n, 0)->dim[0], c, 1, 1));
     return want_shape(n, 1, SHAPE(s, c, 1, 1), why) && want_shape(n, 2, SHAPE(s), why) &&
            want_shape(n, 3, SHAPE(c, s, 1, 1), why) && want_shape(n, 4, SHAPE(c), why);
 }

@@ -3,12 +3,8 @@
 
 #include <inttypes.h>
 
-static Type like_x(const Node *n, Shape shape) {
-    return type_plain(node_in(n, 0)->type.dtype, shape);
-}
-
 static bool want_indices(const Node *n, Buf *why) {
-    DType t = node_in(n, 1)->type.dtype;
+    DType t = dtype_in(n, 1);
     return t == DT_i64 || t == DT_i32 ||
            refuse(why, "operand indices must be i64 or i32, it is %s", dtype_name(t));
 }
@@ -56,7 +52,7 @@ bool infer_gather_elements(const Node *n, Type *results, Buf *why) {
 
 /* The updates are of x's type and can be combined with it. */
 static bool want_updates(const Node *n, Op combine, Buf *why) {
-    DType x = node_in(n, 0)->type.dtype, updates = node_in(n, 2)->type.dtype;
+    DType x = dtype_in(n, 0), updates = dtype_in(n, 2);
     if (x != updates)
         return refuse(why, "operand updates is %s, but x is %s", dtype_name(updates),
                       dtype_name(x));
@@ -132,11 +128,8 @@ bool infer_non_zero(const Node *n, Type *results, Buf *why) {
 bool infer_compress(const Node *n, Type *results, Buf *why) {
     int64_t axis = axis_attrs(n)->axis;
     Shape y = *shape_in(n, 0);
-    if (!want_axis(axis, y.rank, why) || !want_rank(n, 1, 1, why))
+    if (!want_axis(axis, y.rank, why) || !want_rank(n, 1, 1, why) || !want_bool(n, 1, why))
         return false;
-    if (node_in(n, 1)->type.dtype != DT_bool)
-        return refuse(why, "operand condition must be bool, it is %s",
-                      dtype_name(node_in(n, 1)->type.dtype));
     if (shape_in(n, 1)->dim[0] > y.dim[axis])
         return refuse(why, "there are %" PRId64 " conditions for %" PRId64 " elements",
                       shape_in(n, 1)->dim[0], y.dim[axis]);
@@ -161,7 +154,7 @@ bool infer_non_max_suppression(const Node *n, Type *results, Buf *why) {
     int64_t limit = nms_attrs(n)->limit, rows;
     if (!want_rank(n, 0, 3, why) || !want_rank(n, 1, 3, why))
         return false;
-    if (node_in(n, 0)->type.dtype != DT_f32 || node_in(n, 1)->type.dtype != DT_f32)
+    if (dtype_in(n, 0) != DT_f32 || dtype_in(n, 1) != DT_f32)
         return refuse(why, "boxes and scores must be f32");
     if (!want_shape(n, 0, SHAPE(scores->dim[0], scores->dim[2], 4), why) ||
         !want_one(n, 2, DT_i64, why) || !want_one(n, 3, DT_f32, why) ||

@@ -25,6 +25,6 @@ bool infer_matmul(const Node *n, Type *results, Buf *why) {
         return false;
     y.dim[y.rank++] = rows;
     y.dim[y.rank++] = columns;
-    results[0] = type_plain(node_in(n, 0)->type.dtype, y);
+    results[0] = like_x(n, y);
     return true;
 }

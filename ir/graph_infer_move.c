@@ -3,10 +3,6 @@
 
 #include <inttypes.h>
 
-static Type like_x(const Node *n, Shape shape) {
-    return type_plain(node_in(n, 0)->type.dtype, shape);
-}
-
 /* A list of dims as a shape. */
 static bool shape_from(Ints v, Shape *s, Buf *why) {
     if (v.n > MAX_RANK)

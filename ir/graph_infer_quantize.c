@@ -51,7 +51,7 @@ bool infer_quantize(const Node *n, Type *results, Buf *why) {
 }
 
 bool infer_dequantize(const Node *n, Type *results, Buf *why) {
-    DType dt = node_in(n, 0)->type.dtype;
+    DType dt = dtype_in(n, 0);
     if (!is_quantized(dt) && dt != DT_i32)
         return refuse(why, "operand x must be i8, u8, i16, u16 or i32, it is %s", dtype_name(dt));
     if (!want_parameters(n, axis_attrs(n)->axis, why) || !want_zero_type(n, dt, why))

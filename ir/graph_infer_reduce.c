@@ -3,10 +3,6 @@
 
 #include <inttypes.h>
 
-static DType dtype_x(const Node *n) {
-    return node_in(n, 0)->type.dtype;
-}
-
 /* Marks the axes that are reduced. */
 static bool mark_axes(Ints axes, int rank, bool *reduced, Buf *why) {
     for (int i = 0; i < axes.n; i++) {
@@ -37,7 +33,7 @@ static bool infer_reduce(const Node *n, Type *results, Buf *why) {
     bool reduced[MAX_RANK] = {false};
     if (!mark_axes(a->axes, shape_in(n, 0)->rank, reduced, why))
         return false;
-    results[0] = type_plain(dtype_x(n), reduced_shape(shape_in(n, 0), reduced, a->keepdims));
+    results[0] = like_x(n, reduced_shape(shape_in(n, 0), reduced, a->keepdims));
     return true;
 }
 
@@ -76,7 +72,7 @@ bool infer_top_k(const Node *n, Type *results, Buf *why) {
         return refuse(why, "k is %" PRId64 ", and axis %" PRId64 " has %" PRId64 " elements", a->k,
                       a->axis, y.dim[a->axis]);
     y.dim[a->axis] = a->k;
-    results[0] = type_plain(dtype_x(n), y);
+    results[0] = like_x(n, y);
     results[1] = type_plain(DT_i64, y);
     return true;
 }

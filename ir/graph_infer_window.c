@@ -38,7 +38,7 @@ static bool infer_pool(const Node *n, Type *results, Buf *why) {
     for (int i = 0; i < 2; i++)
         if (!conv_size(&window, i, y.dim[2 + i], &y.dim[2 + i], why))
             return false;
-    results[0] = type_plain(node_in(n, 0)->type.dtype, y);
+    results[0] = like_x(n, y);
     return true;
 }
 
@@ -91,6 +91,6 @@ bool infer_resize(const Node *n, Type *results, Buf *why) {
     for (int axis = 0; axis < 2; axis++)
         if (!resized_axis(n, 1 + axis, &y.dim[2 + axis], why))
             return false;
-    results[0] = type_plain(node_in(n, 0)->type.dtype, y);
+    results[0] = like_x(n, y);
     return true;
 }

@@ -133,6 +133,7 @@ bool graph_verify_as(const Graph *g, const char *where, int exit_code, Diag *d);
 bool refuse(Buf *why, const char *fmt, ...) PRINTF_LIKE(2, 3); /* always */
 bool want_float(const Node *n, int slot, Buf *why);
 bool want_number(const Node *n, int slot, Buf *why); /* not bool */
+bool want_bool(const Node *n, int slot, Buf *why);
 bool want_rank(const Node *n, int slot, int rank, Buf *why);
 bool want_same_dtypes(const Node *n, Buf *why); /* all operands that are there */
 /* The operand is absent or has exactly this shape. */
@@ -142,10 +143,16 @@ bool want_broadcast(const Shape *a, const Shape *b, Shape *y, Buf *why);
 bool want_axis(int64_t axis, int rank, Buf *why);
 /* An attribute with one entry for each of `rank` dims. */
 bool want_entries(const char *attr, Ints v, int rank, Buf *why);
-void shape_print(Buf *b, const Shape *s); /* [1,3,224,224] */
 
 static inline const Shape *shape_in(const Node *n, int slot) {
     return &node_in(n, slot)->type.shape;
+}
+static inline DType dtype_in(const Node *n, int slot) {
+    return node_in(n, slot)->type.dtype;
+}
+/* Plain, of the element type of n's first operand. */
+static inline Type like_x(const Node *n, Shape shape) {
+    return type_plain(dtype_in(n, 0), shape);
 }
 
 /* ---- graph_infer_conv.c ---------------------------------------------------------------------- */

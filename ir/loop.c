@@ -137,6 +137,14 @@ bool dtype_fits_i(DType dt, int64_t x) {
 
 /* ---- modules -------------------------------------------------------------------------------- */
 
+const char *buffer_kind_name(BufferKind kind) {
+    static const char *const names[] = {[BUF_INPUT] = "input",
+                                        [BUF_OUTPUT] = "output",
+                                        [BUF_WEIGHTS] = "weights",
+                                        [BUF_ARENA] = "arena"};
+    return names[kind];
+}
+
 /* `name`, or name_2, name_3, ... whichever `taken` does not have. `copies` belongs to the holder of
  * `name` and keeps a long series of equal names from being tried again and again. */
 static const char *number_name(Arena *a, const Map *taken, const char *name, int *copies) {

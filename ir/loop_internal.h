@@ -6,6 +6,8 @@
 
 /* ---- loop.c --------------------------------------------------------------------------------- */
 
+const char *buffer_kind_name(BufferKind kind);
+
 /* What the result of `in` has to be, from its operands and from `written`: the type or the number
  * of lanes that the text names, which is that of in->dst where there is one. False where the form
  * has no result or the operands are missing or not of the right kind. */

@@ -443,12 +443,8 @@ static bool dims(Parser *ps, Shape *s) {
 }
 
 static bool buffer_kind(Parser *ps, BufferKind *out) {
-    static const char *const kinds[] = {[BUF_INPUT] = "input",
-                                        [BUF_OUTPUT] = "output",
-                                        [BUF_WEIGHTS] = "weights",
-                                        [BUF_ARENA] = "arena"};
-    for (int i = 0; i < 4; i++) {
-        if (scan_accept(ps, kinds[i])) {
+    for (int i = BUF_INPUT; i <= BUF_ARENA; i++) {
+        if (scan_accept(ps, buffer_kind_name((BufferKind)i))) {
             *out = (BufferKind)i;
             return true;
         }

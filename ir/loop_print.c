@@ -311,22 +311,13 @@ void kernel_print(Buf *b, const Kernel *k) {
 
 /* ---- modules -------------------------------------------------------------------------------- */
 
-static void shape_print(Buf *b, const Shape *s) {
-    for (int i = 0; i < s->rank; i++)
-        buf_printf(b, "%s%" PRId64, i ? "," : "", s->dim[i]);
-}
-
 static void buffer_print(Buf *b, const Buffer *buffer) {
-    static const char *const kinds[] = {"input", "output", "weights", "arena"};
     bool is_argument = buffer->kind == BUF_INPUT || buffer->kind == BUF_OUTPUT;
     buf_puts(b, "  buffer ");
     reg_print(b, &buffer->reg);
-    buf_printf(b, " : %s[", dtype_name(buffer->reg.type.dtype));
-    if (is_argument)
-        shape_print(b, &buffer->shape);
-    else
-        buf_printf(b, "%" PRId64, buffer->elems);
-    buf_printf(b, "] %s %" PRId64, kinds[buffer->kind], buffer->offset);
+    buf_printf(b, " : %s", dtype_name(buffer->reg.type.dtype));
+    shape_print(b, is_argument ? &buffer->shape : &(Shape){.rank = 1, .dim = {buffer->elems}});
+    buf_printf(b, " %s %" PRId64, buffer_kind_name(buffer->kind), buffer->offset);
     if (is_argument) {
         buf_puts(b, " \"");
         buf_put_escaped(b, buffer->onnx_name ? buffer->onnx_name : "");

@@ -244,11 +244,16 @@ static void print_braces(Buf *b, const Type *t, int64_t arena_offset) {
         buf_putc(b, '}');
 }
 
-void type_print_placed(Buf *b, const Type *t, int64_t arena_offset) {
-    buf_printf(b, "%s[", dtype_name(t->dtype));
-    for (int i = 0; i < t->shape.rank; i++)
-        buf_printf(b, "%s%" PRId64, i > 0 ? "," : "", t->shape.dim[i]);
+void shape_print(Buf *b, const Shape *s) {
+    buf_putc(b, '[');
+    for (int i = 0; i < s->rank; i++)
+        buf_printf(b, "%s%" PRId64, i > 0 ? "," : "", s->dim[i]);
     buf_putc(b, ']');
+}
+
+void type_print_placed(Buf *b, const Type *t, int64_t arena_offset) {
+    buf_puts(b, dtype_name(t->dtype));
+    shape_print(b, &t->shape);
     print_braces(b, t, arena_offset);
 }
 

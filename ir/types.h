@@ -94,6 +94,7 @@ View view_of(const Type *t);               /* dies unless the rank is 2 or 4 */
 int64_t type_storage_elems(const Type *t); /* with halo and spare lanes */
 int64_t type_storage_bytes(const Type *t);
 
+void shape_print(Buf *b, const Shape *s); /* "[1,144,56,56]" */
 /* "f32[1,144,56,56]{nchw16c, halo=1x1x1x1}"; braces only where the layout isn't plain. */
 void type_print(Buf *b, const Type *t);
 /* The same with the arena offset among the braces, where it isn't negative: {arena=4096}. */
