@@ -288,7 +288,8 @@ int graph_node_count(const Graph *g);
 int graph_number_nodes(Graph *g);
 /* No value has a place in the arena any more. */
 void graph_forget_places(Graph *g);
-/* Multiply-accumulates of one node and of the graph: conv2d, dwconv2d, dense, se; saturated. */
+/* Multiply-accumulates of one node and of the graph: of convolutions, fused ones too, dense, se and
+ * matmul; saturated. */
 int64_t node_macs(const Node *n);
 int64_t graph_macs(const Graph *g);
 /* Learned weights: elements of float constants, and of integers that are dequantised. Scalars are

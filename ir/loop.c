@@ -86,7 +86,7 @@ bool inst_result(const Inst *in, LType written, RegKind *kind, LType *type) {
     case FORM_FOR:
         *type = ltype(DT_i64, 1);
         return true;
-    default: /* store, if, call */
+    default: /* store, prefetch, while, if, call */
         return false;
     }
 }

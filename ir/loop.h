@@ -100,7 +100,7 @@ typedef enum InstForm {
     FORM_CONVERT,    /* d = op.T a               same lanes; bitcast: same bits */
     FORM_SPLAT,      /* d = op.vN a              scalar register to all lanes */
     FORM_LOAD,       /* d = load[.vN] addr       N consecutive elements */
-    FORM_SPLAT_LOAD, /* d = splat.vN addr     one element to all lanes */
+    FORM_SPLAT_LOAD, /* d = splat.vN addr        one element to all lanes */
     FORM_STORE,      /* store[.vN] addr, a */
     FORM_PREFETCH,   /* op addr */
     FORM_LEA,        /* p = lea addr             a pointer register */
@@ -295,18 +295,17 @@ void build_end(Builder *b); /* every block must be closed */
 /* Values: each writes a new register, called `name`, and returns it. */
 Reg *build_const_f(Builder *b, const char *name, LType t, double value); /* rounded to t */
 Reg *build_const_i(Builder *b, const char *name, LType t, int64_t value);
-Reg *build_op(Builder *b, InstOp op, const char *name, Reg *a, Reg *b2,
-              Reg *c); /* unary to select */
-Reg *build_shift(Builder *b, InstOp op, const char *name, Reg *a, int64_t by);
-Reg *build_convert(Builder *b, InstOp op, const char *name, LType to, Reg *a);
-Reg *build_splat(Builder *b, const char *name, int lanes, Reg *a);
+Reg *build_op(Builder *b, InstOp op, const char *name, Reg *x, Reg *y, Reg *z); /* NULL: none */
+Reg *build_shift(Builder *b, InstOp op, const char *name, Reg *x, int64_t by);
+Reg *build_convert(Builder *b, InstOp op, const char *name, LType to, Reg *x);
+Reg *build_splat(Builder *b, const char *name, int lanes, Reg *x);
 Reg *build_load(Builder *b, const char *name, int lanes, Addr a);
 Reg *build_splat_load(Builder *b, const char *name, int lanes, Addr a);
 Reg *build_lea(Builder *b, const char *name, Addr a);
-/* The same, into a register that exists: d = op a, b, c. */
-void build_op_to(Builder *b, InstOp op, Reg *d, Reg *a, Reg *b2, Reg *c);
-void build_shift_to(Builder *b, InstOp op, Reg *d, Reg *a, int64_t by);
-void build_convert_to(Builder *b, InstOp op, Reg *d, Reg *a);
+/* The same, into a register that exists: d = op x, y, z. */
+void build_op_to(Builder *b, InstOp op, Reg *d, Reg *x, Reg *y, Reg *z);
+void build_shift_to(Builder *b, InstOp op, Reg *d, Reg *x, int64_t by);
+void build_convert_to(Builder *b, InstOp op, Reg *d, Reg *x);
 void build_const_f_to(Builder *b, Reg *d, double value);
 void build_const_i_to(Builder *b, Reg *d, int64_t value);
 void build_load_to(Builder *b, Reg *d, Addr a);

@@ -415,8 +415,8 @@ Reg *fake_quant_result(Builder *b, const FakeQuantAttrs *a, Reg *x);
 
 /* A run of output pixels times panels of output channels:
  *
- *     c[y, x, :] = act(bias + sum over (cb, i, j, l) of a[y*sh + i, x*sw + j, cb, l] * w) +
- * residual
+ *     c[y, x, :] = act(bias + sum over (cb, i, j, l) of a[y*sh + i, x*sw + j, cb, l] * w)
+ *                  + residual
  *
  * and that by steps, where there are some. `a` lies in blocks of `ablock` channels. Weights:
  * [panel][bias, steps, (cb, i, j, l)][nv * lanes]. */

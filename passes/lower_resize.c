@@ -1,9 +1,8 @@
 /* lower_resize.c: each output pixel is a weighted sum of pixels, or one pixel; tables say which.
  *
  *   for each block of channels
- *     for each output row                the rows of its taps, and their weights
- *       for each output column           y = sum over taps l of w[l] * (sum over taps k of v[k] *
- * x)
+ *     for each output row       the rows of its taps, and their weights
+ *       for each output column  y = sum over taps l of w[l] * (sum over taps k of v[k] * x)
  *
  * Up to MAX_RESIZE_TAPS taps along an axis are written out, more are loops. Where some outputs are
  * outside, two more tables say which rows and columns aren't. */

@@ -12,7 +12,7 @@
  *
  *   scale2   n = floor(t); fract gives t - n and scale2 multiplies by 2^n, for all t.
  *   shift    n is the integer nearest to t, which is clamped to [-127, 128]; n + 127 in the place
- * of an exponent is 2^n, and 0 and inf at the ends. From 127.5 on 2^t counts as inf.
+ *            of an exponent is 2^n, and 0 and inf at the ends. From 127.5 on 2^t counts as inf.
  *
  * What the target has decides. In both, NaN and infinities give what the functions give.
  *
