@@ -116,6 +116,7 @@ typedef struct Parts {
     Reg *part, *first;
     int64_t units, parts;
     int64_t each; /* units of every part, where all have the same */
+    Reg *end;     /* else: behind its last unit */
 } Parts;
 
 /* Opens a `par` over the parts of a step's work (nothing for one part), and closes it. */
@@ -134,8 +135,10 @@ Addr parts_own(const Parts *p, Addr a, int64_t size);
 Reg *parts_end(Lower *lo, const Parts *p);
 Bound parts_count(Lower *lo, const Parts *p);
 
-/* The loop over the part's units, one by one: to be closed before lower_parts_end. */
+/* Opens the loop over the part's units, one by one, and closes it, before lower_parts_end; there is
+ * none where each part has one. */
 Reg *parts_each(Lower *lo, const Parts *p, const char *var);
+void parts_each_end(Lower *lo, const Parts *p);
 
 /* ---- lower.c, building loops ----------------------------------------------------------------- */
 

@@ -59,7 +59,7 @@ bool lower_channels_last(Lower *lo, Node *n) {
         lower_copy_pixels(lo, &copy);
     if (rest)
         lower_call(lo, rest_kernel(lo), args, sizeof args / sizeof *args);
-    build_close(&lo->step);
+    parts_each_end(lo, &p);
     lower_parts_end(lo, &p);
     lower_batch_end(lo);
     return true;

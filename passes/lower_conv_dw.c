@@ -403,7 +403,7 @@ static void all_rounds(Lower *lo, const Fused *f, const Round *start) {
     } else {
         last_run(lo, f, &own);
     }
-    build_close(b);
+    parts_each_end(lo, &parts);
     lower_parts_end(lo, &parts);
 }
 

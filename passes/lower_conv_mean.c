@@ -64,7 +64,7 @@ static void whole_panels(Lower *lo, const ConvMean *m, Addr weights, Addr scratc
     g.c = parts_own(&parts, scratch, part_scratch(m));
     gemm_call_panels(lo, &g, addr_plus(weights, p, m->panels.weights), 1);
     mean_of_planes(lo, m, g.c, addr_plus(y, p, panel_blocks(m) * m->y.plane), m->panels.channels);
-    build_close(&lo->step);
+    parts_each_end(lo, &parts);
     lower_parts_end(lo, &parts);
 }
 

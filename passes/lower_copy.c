@@ -177,9 +177,9 @@ static Bound channels_from(Lower *lo, const Parts *p, int64_t all, int64_t block
     if (!p->part)
         return bound_const(all);
     Builder *b = &lo->step;
-    Reg *each = build_const_i(b, "n", ltype(DT_i64, 1), block);
-    Reg *before = build_op(b, INST_mul, "before", p->first, each, NULL);
-    Reg *total = build_const_i(b, "n", ltype(DT_i64, 1), all);
+    Reg *width = build_const_i(b, "block", ltype(DT_i64, 1), block);
+    Reg *before = build_op(b, INST_mul, "before", p->first, width, NULL);
+    Reg *total = build_const_i(b, "channels", ltype(DT_i64, 1), all);
     return bound_reg(build_op(b, INST_sub, "left", total, before, NULL));
 }
 

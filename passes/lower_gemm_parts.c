@@ -219,11 +219,12 @@ static GemmExtent part_extent(Lower *lo, const Gemm *g, const Schedule *s, const
         e.rows = parts_count(lo, parts);
         return e;
     }
-    Reg *ends = ends_row(lo, parts, parts_end(lo, parts));
-    Reg *tails = build_op(b, INST_select, "tails", ends, build_const_i(b, "one", i64, 1),
-                          build_const_i(b, "zero", i64, 0));
     e.tiles = parts_count(lo, parts);
-    e.tails = bound_reg(tails);
+    if (s->mr_tail) {
+        Reg *ends = ends_row(lo, parts, parts_end(lo, parts));
+        Reg *one = build_const_i(b, "one", i64, 1), *zero = build_const_i(b, "zero", i64, 0);
+        e.tails = bound_reg(build_op(b, INST_select, "tails", ends, one, zero));
+    }
     return e;
 }
 
@@ -248,17 +249,17 @@ static void call_all(Lower *lo, const Gemm *g, const Schedule *s, const GemmExte
         call_last_after(lo, g, s, e, weights, p);
 }
 
-/* Its pixels times the gate, in scratch, are what the part multiplies. */
-static void scale_part(Lower *lo, Gemm *mine, int64_t mr, const Parts *parts, SplitKind kind) {
-    bool rows = kind == SPLIT_ROWS;
+/* The part's pixels times the gate, in scratch, where its units are `unit` apart: they are what it
+ * multiplies. */
+static void scale_part(Lower *lo, Gemm *mine, const Parts *parts, int64_t unit, Bound rows,
+                       Bound columns) {
     int64_t plane = scaled_plane(mine), row = scaled_row(mine);
     PixelCopy copy = {.a = mine->a,
-                      .c = parts_addr(parts, mine->scratch, rows ? row : mr * mine->ablock),
+                      .c = parts_addr(parts, mine->scratch, unit),
                       .gate = &mine->g,
                       .planes = bound_const(ceil_div(mine->k, mine->ablock)),
-                      .rows = rows ? parts_count(lo, parts) : bound_const(mine->rows),
-                      .columns =
-                          rows ? bound_const(mine->length) : part_pixels(lo, mine, mr, parts),
+                      .rows = rows,
+                      .columns = columns,
                       .a_plane = mine->a_plane,
                       .a_row = mine->a_row,
                       .c_plane = plane,
@@ -300,10 +301,12 @@ static void call_part_pixels(Lower *lo, const Gemm *g, const Schedule *s, Addr w
     if (g->residual)
         mine.r = parts_addr(parts, g->r, rows ? g->r_row : s->mr * g->c_pixel);
     int64_t blocks = gemm_blocks(g, lo->cx);
+    Bound columns = scaled && !rows ? part_pixels(lo, g, s->mr, parts) : bound_const(g->length);
     for (int64_t i = 0; i < blocks; i++) {
         Gemm block = blocks > 1 ? block_of_k(&mine, lo->cx, i) : mine;
         if (scaled)
-            scale_part(lo, &block, s->mr, parts, kind);
+            scale_part(lo, &block, parts, rows ? scaled_row(&block) : s->mr * g->ablock, e.rows,
+                       columns);
         call_all(lo, &block, s, &e, weights, p);
     }
 }

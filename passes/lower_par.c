@@ -24,8 +24,8 @@ int64_t lower_parts(const PassContext *cx, double cycles, int64_t units) {
     return parts < 1 ? 1 : even_parts(parts, units);
 }
 
-static Reg *constant(Builder *b, int64_t value) {
-    return build_const_i(b, "n", ltype(DT_i64, 1), value);
+static Reg *constant(Builder *b, const char *name, int64_t value) {
+    return build_const_i(b, name, ltype(DT_i64, 1), value);
 }
 
 /* Where the share of part `part` starts: part * units / parts, so that shares differ by one at
@@ -34,24 +34,29 @@ static Reg *share_start(Builder *b, const char *name, Reg *part, const Parts *p)
     if (p->units == p->parts)
         return part;
     if (p->each)
-        return build_op(b, INST_mul, name, part, constant(b, p->each), NULL);
-    Reg *all = build_op(b, INST_mul, name, part, constant(b, p->units), NULL);
-    return build_op(b, INST_div, name, all, constant(b, p->parts), NULL);
+        return build_op(b, INST_mul, name, part, constant(b, "each", p->each), NULL);
+    Reg *before = build_op(b, INST_mul, "before", part, constant(b, "units", p->units), NULL);
+    return build_op(b, INST_div, name, before, constant(b, "parts", p->parts), NULL);
 }
 
 Parts lower_share(Lower *lo, Reg *part, int64_t units, int64_t parts) {
+    Builder *b = &lo->step;
     Parts p = {.units = units, .parts = parts};
     if (parts == 1)
         return p;
     p.part = part;
     p.each = units % parts == 0 ? units / parts : 0;
-    p.first = share_start(&lo->step, "first", part, &p);
+    p.first = share_start(b, "first", part, &p);
+    if (!p.each) {
+        Reg *next = build_op(b, INST_add, "next", part, constant(b, "one", 1), NULL);
+        p.end = share_start(b, "end", next, &p);
+    }
     return p;
 }
 
 Reg *lower_rest(Lower *lo, Reg *i, int64_t by, Reg **quotient) {
     Builder *b = &lo->step;
-    Reg *n = constant(b, by);
+    Reg *n = constant(b, "by", by);
     *quotient = build_op(b, INST_div, "quotient", i, n, NULL);
     Reg *before = build_op(b, INST_mul, "before", *quotient, n, NULL);
     return build_op(b, INST_sub, "rest", i, before, NULL);
@@ -71,16 +76,26 @@ void lower_parts_end(Lower *lo, const Parts *p) {
 
 Reg *parts_end(Lower *lo, const Parts *p) {
     Builder *b = &lo->step;
-    if (p->each)
-        return build_op(b, INST_add, "end", p->first, constant(b, p->each), NULL);
-    Reg *next = build_op(b, INST_add, "next", p->part, constant(b, 1), NULL);
-    return share_start(b, "end", next, p);
+    if (!p->each)
+        return p->end;
+    return build_op(b, INST_add, "end", p->first, constant(b, "each", p->each), NULL);
+}
+
+static bool has_one_unit(const Parts *p) {
+    return p->part && p->each == 1;
 }
 
 Reg *parts_each(Lower *lo, const Parts *p, const char *var) {
+    if (has_one_unit(p))
+        return p->first;
     Bound first = p->part ? bound_reg(p->first) : bound_const(0);
     Bound end = p->part ? bound_reg(parts_end(lo, p)) : bound_const(p->units);
     return build_for(&lo->step, var, first, end, 1);
+}
+
+void parts_each_end(Lower *lo, const Parts *p) {
+    if (!has_one_unit(p))
+        build_close(&lo->step);
 }
 
 Addr parts_addr(const Parts *p, Addr a, int64_t stride) {
@@ -94,5 +109,5 @@ Addr parts_own(const Parts *p, Addr a, int64_t size) {
 Bound parts_count(Lower *lo, const Parts *p) {
     if (!p->part || p->each)
         return bound_const(p->part ? p->each : p->units);
-    return bound_reg(build_op(&lo->step, INST_sub, "count", parts_end(lo, p), p->first, NULL));
+    return bound_reg(build_op(&lo->step, INST_sub, "count", p->end, p->first, NULL));
 }

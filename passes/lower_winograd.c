@@ -323,7 +323,7 @@ static void call_blocks(Call *c, const Parts *p, Addr weights) {
     Reg *rest = build_op(b, INST_sub, "rest", all, c->first, NULL);
     c->count = build_op(b, INST_min, "count", rest, most, NULL);
     call_block(c, weights);
-    build_close(b);
+    parts_each_end(c->lo, p);
 }
 
 void winograd_call(Lower *lo, const Gemm *g, Addr weights) {
