@@ -327,6 +327,11 @@ const char *elementwise_refusal(const Node *n);
  * vectors where operands and result are f32. */
 Reg *elementwise_result(Builder *b, const Node *n, Reg *const *x);
 
+/* ---- lower_copy.c ---------------------------------------------------------------------------- */
+
+/* The elements of n's first operand to its result; both are plain and of one size. */
+bool lower_copy(Lower *lo, Node *n);
+
 /* ---- lower_interleave.c ---------------------------------------------------------------------- */
 
 /* Pixels, a vector each, of planes of rows: neighbours at `a` go to every c_pixel elements at `c`,

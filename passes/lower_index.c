@@ -188,31 +188,14 @@ bool lower_gather_elements(Lower *lo, Node *n) {
 
 /* ---- scatter --------------------------------------------------------------------------------- */
 
-static void copy_x(Lower *lo, const Node *n) {
-    Kernel *k = kernel_new(lo->m, "copy");
-    Reg *from = kernel_param_ptr(k, "from", node_out(n)->type.dtype);
-    Reg *to = kernel_param_ptr(k, "to", node_out(n)->type.dtype);
-    Reg *count = kernel_param_i64(k, "n");
-    Builder b = build_begin(k);
-    Reg *i = build_for(&b, "i", bound_const(0), bound_reg(count), 1);
-    build_store(&b, addr_plus(addr_of(to, 0), i, 1),
-                build_load(&b, "x", 1, addr_plus(addr_of(from, 0), i, 1)));
-    build_close(&b);
-    build_end(&b);
-    const Arg args[] = {arg_addr(lower_plain(lo, node_in(n, 0))),
-                        arg_addr(lower_plain(lo, node_out(n))),
-                        arg_i64(shape_elems(&node_out(n)->type.shape))};
-    lower_call(lo, k, args, 3);
-}
-
 bool lower_scatter_elements(Lower *lo, Node *n) {
     const ScatterAttrs *a = scatter_attrs(n);
-    copy_x(lo, n);
+    lower_copy(lo, n);
     return call(lo, n, elements_kernel(lo, n, (int)a->axis, &a->combine), true);
 }
 
 bool lower_scatter_nd(Lower *lo, Node *n) {
     Slices s = tuples(n, 0);
-    copy_x(lo, n);
+    lower_copy(lo, n);
     return call(lo, n, slices_kernel(lo, n, &s, &scatter_nd_attrs(n)->combine), true);
 }
