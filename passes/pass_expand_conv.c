@@ -8,10 +8,11 @@
  *   - a bias known at run time: add
  *
  * Needs: fold-constants, and canonicalise, which tells depthwise ones; to be run before anything is
- * fused into convolutions. Leaves alone: kernels of more than MAX_TAPS taps. */
+ * fused into convolutions. Leaves alone: kernels of more than MAX_TAPS taps, and what comes behind
+ * MAX_ALL_TAPS of them, which no model has. */
 #include "passes/match.h"
 
-enum { MAX_TAPS = 1024 }; /* each is a node */
+enum { MAX_TAPS = 1024, MAX_ALL_TAPS = 1 << 16 }; /* each is two nodes */
 
 static bool is_plain(const Node *n) {
     bool scaled = n->op == OP_conv2d && node_in(n, node_slot(n, "scale"));
@@ -23,22 +24,30 @@ static int64_t groups_of(const Node *n) {
     return n->op == OP_dwconv2d ? node_in(n, 0)->type.shape.dim[1] : conv_attrs(n)->group;
 }
 
-/* Memory for the windows, in elements; false where that is too much for a shape. */
+/* Whether the windows, of which there are some, and the padded x aren't too much for a shape. */
 static bool windows_fit(const Node *n, int64_t taps) {
-    const Shape *x = &node_in(n, 0)->type.shape, *y = &node_out(n)->type.shape;
-    Shape s = SHAPE(x->dim[0], x->dim[1], taps, y->dim[2], y->dim[3]);
-    return shape_valid(&s, node_in(n, 0)->type.dtype) && shape_elems(&s);
+    const Type *x = &node_in(n, 0)->type;
+    const int64_t *d = x->shape.dim, *y = node_out(n)->type.shape.dim, *pad = conv_attrs(n)->pad.v;
+    Shape padded = SHAPE(d[0], d[1], d[2] + pad[0] + pad[2], d[3] + pad[1] + pad[3]);
+    Shape all = SHAPE(d[0], d[1], taps, y[2], y[3]);
+    return shape_valid(&padded, x->dtype) && shape_valid(&all, x->dtype) && shape_elems(&all);
 }
 
 static bool has_groups(const Node *n) {
     return n->op == OP_conv2d && conv_attrs(n)->group > 1;
 }
 
-static bool needs_windows(const Node *n) {
-    const Dim2 *kernel = &conv_attrs(n)->kernel;
+/* Its taps are taken from *left. */
+static bool needs_windows(const Node *n, int64_t *left) {
+    const int64_t *kernel = conv_attrs(n)->kernel.v;
     bool wanted = !node_in(n, 1)->constant || has_groups(n);
-    return wanted && kernel->v[0] <= MAX_TAPS && kernel->v[1] <= MAX_TAPS / kernel->v[0] &&
-           windows_fit(n, kernel->v[0] * kernel->v[1]);
+    if (!wanted || kernel[0] > MAX_TAPS || kernel[1] > MAX_TAPS / kernel[0])
+        return false;
+    int64_t taps = kernel[0] * kernel[1];
+    if (taps > *left || !windows_fit(n, taps))
+        return false;
+    *left -= taps;
+    return true;
 }
 
 static Ints keep(Graph *g, Shape s) {
@@ -183,14 +192,14 @@ static bool join_groups(Graph *g, Node *n, int64_t lanes) {
 }
 
 bool pass_expand_conv(Graph *g, PassContext *cx) {
-    int64_t lanes = target_lanes(cx->target);
+    int64_t lanes = target_lanes(cx->target), left = MAX_ALL_TAPS;
     FOR_EACH_NODE_SAFE(g, n) {
         if ((n->op != OP_conv2d && n->op != OP_dwconv2d) || !is_plain(n))
             continue;
         bool computed = node_in(n, 2) && !node_in(n, 2)->constant;
         if (!computed && join_groups(g, n, lanes))
             continue;
-        if (needs_windows(n))
+        if (needs_windows(n, &left))
             expand(g, n);
         else if (computed)
             expand_bias(g, n);
