@@ -84,11 +84,13 @@ void c_put_epilogue(CPrinter *p, Buf *b);
 
 typedef struct CVar {
     const char *name; /* in C */
-    bool used;        /* it occurs */
-    bool read;        /* its value is read: no warning about an unused variable */
-    bool stored;      /* pointers: something stores through it, so it can't point to const */
-    bool hoisted;     /* declared at the top: its uses are not all behind its first assignment */
-    int home;         /* the block that declares it, while printing or analysing; 0: none yet */
+    const Inst
+        *constant; /* what stands in the place of a variable: see c_find_constants; or NULL */
+    bool used;     /* it occurs */
+    bool read;     /* its value is read: no warning about an unused variable */
+    bool stored;   /* pointers: something stores through it, so it can't point to const */
+    bool hoisted;  /* declared at the top: its uses are not all behind its first assignment */
+    int home;      /* the block that declares it, while printing or analysing; 0: none yet */
 } CVar;
 
 /* A buffer that a function uses. */
@@ -120,6 +122,8 @@ CVar *c_var(const CFunc *f, const Reg *r);
 const Block *c_body(const CFunc *f);
 /* The part of f that a loop became; NULL where it is a plain loop. */
 CFunc *c_part(const CFunc *f, const Inst *loop);
+/* Finds the integers of steps that stay what they are: each is printed where it is read. */
+void c_find_constants(CPrinter *p, CFunc *f);
 /* Fills in everything but the names: which registers are read, stored through, hoisted, captured,
  * which buffers are used. Callees come before their callers, parts before their steps. Leaves f as
  * it is before its first statement: in TOP_BLOCK. */

@@ -38,6 +38,33 @@ bool c_scope_declares(CFunc *f, const Reg *r, int block) {
     return true;
 }
 
+/* ---- constants of steps ---------------------------------------------------------------------- */
+
+static void find_constants(CFunc *f, const Block *body, int *assignments) {
+    for (const Inst *in = body->first; in; in = in->next) {
+        InstForm form = inst_info(in->op)->form;
+        if (in->dst) {
+            bool only = assignments[in->dst->index]++ == 0 && in->op == INST_const;
+            bool fits = ltype_equal(in->dst->type, ltype(DT_i64, 1));
+            c_var(f, in->dst)->constant = only && fits ? in : NULL;
+        }
+        if (form == FORM_FOR) {
+            find_constants(f, &in->u.loop.body, assignments);
+        } else if (form == FORM_WHILE) {
+            find_constants(f, &in->u.body, assignments);
+        } else if (form == FORM_IF) {
+            find_constants(f, &in->u.branch.then, assignments);
+            find_constants(f, &in->u.branch.orelse, assignments);
+        }
+    }
+}
+
+/* A kernel names what its code is built for; a step would name every number that it passes on. */
+void c_find_constants(CPrinter *p, CFunc *f) {
+    if (f->kernel->kind == KERNEL_STEP)
+        find_constants(f, &f->kernel->body, ARENA_ARRAY(&p->arena, f->kernel->regs.len + 1, int));
+}
+
 /* ---- the walk -------------------------------------------------------------------------------- */
 
 /* What a part reads and did not assign before has its value from outside. */
@@ -45,6 +72,8 @@ static void note_read(CPrinter *p, CFunc *f, const Reg *r) {
     if (!r)
         return;
     CVar *v = c_var(f, r);
+    if (v->constant)
+        return;
     v->used = v->read = true;
     if (r->kind == REG_BUFFER)
         return;
@@ -116,7 +145,7 @@ static void walk(CPrinter *p, CFunc *f, const Block *body, int block) {
             walk_inner(p, f, &in->u.body);
         } else if (form == FORM_IF) {
             walk_branch(p, f, in);
-        } else if (in->dst) {
+        } else if (in->dst && !c_var(f, in->dst)->constant) {
             c_var(f, in->dst)->used = true;
             c_scope_declares(f, in->dst, block);
         }

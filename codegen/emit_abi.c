@@ -48,7 +48,7 @@ static void take_public(Arena *a, CNames *file, const char *name) {
 }
 
 CParams c_params(Arena *a, CScopes *scopes, const Module *m, const EmitInfo *info) {
-    static const char *const locals[] = {"pool", "mode", "job", "context", "closure", "part"};
+    static const char *const locals[] = {"pool", "mode", "job", "context", "closure", "part_index"};
     CParams out = {0};
     scopes->args.outer = &scopes->file;
     scopes->buffers.outer = &scopes->args;

@@ -12,8 +12,12 @@
 
 /* ---- operands -------------------------------------------------------------------------------- */
 
-static const char *var_name(const CPrinter *p, const Reg *r) {
-    return c_var(p->func, r)->name;
+static const char *var_name(CPrinter *p, const Reg *r) {
+    const CVar *v = c_var(p->func, r);
+    if (!v->constant)
+        return v->name;
+    const char *s = c_literal_i(&p->arena, DT_i64, v->constant->u.i);
+    return v->constant->u.i < 0 ? arena_printf(&p->arena, "(%s)", s) : s;
 }
 
 static const char *bound(CPrinter *p, const Bound *b) {
@@ -310,7 +314,8 @@ static void put_block(CPrinter *p, const Block *body, int block) {
             put_if(p, in);
             break;
         default:
-            put_assignment(p, in, block);
+            if (!c_var(p->func, in->dst)->constant)
+                put_assignment(p, in, block);
             break;
         }
     }
@@ -446,7 +451,7 @@ static void put_part_index(CPrinter *p, CFunc *part) {
     const Inst *loop = part->par;
     const CVar *i = c_var(part, loop->dst);
     if (!i->read) {
-        buf_puts(&p->code, "    (void)part;\n");
+        buf_puts(&p->code, "    (void)part_index;\n");
         return;
     }
     buf_printf(&p->code, "    const ptrdiff_t %s = ", i->name);
@@ -454,14 +459,14 @@ static void put_part_index(CPrinter *p, CFunc *part) {
         buf_printf(&p->code, "%s + ", bound(p, &loop->u.loop.lo));
     if (loop->u.loop.step != 1)
         buf_printf(&p->code, "%lld * ", (long long)loop->u.loop.step);
-    buf_puts(&p->code, "(ptrdiff_t)part;\n");
+    buf_puts(&p->code, "(ptrdiff_t)part_index;\n");
 }
 
 static void put_part(CPrinter *p, CFunc *part) {
     put_closure(p, part);
     p->func = part;
     put_origins(p, &part->origins);
-    buf_printf(&p->code, "KERNEL void %s(void *context, size_t part) {\n", part->name);
+    buf_printf(&p->code, "KERNEL void %s(void *context, size_t part_index) {\n", part->name);
     put_part_locals(p, part);
     put_part_index(p, part);
     put_body_with_buffers(p, part);
@@ -609,8 +614,10 @@ static void func_ready(CPrinter *p, CFunc *f) {
     const Kernel *k = f->kernel;
     for (size_t i = 0; i < f->parts.len; i++)
         func_ready(p, f->parts.data[i]);
+    c_find_constants(p, f);
     for (size_t i = 0; i < k->regs.len; i++)
-        f->regs[i].name = c_names_add(&p->arena, &f->names, k->regs.data[i]->name);
+        if (!f->regs[i].constant)
+            f->regs[i].name = c_names_add(&p->arena, &f->names, k->regs.data[i]->name);
     c_analyse(p, f);
     if (k->kind != KERNEL_PLAIN && k->origin)
         vec_push(&p->arena, &f->origins, k->origin);

@@ -15,6 +15,9 @@ static LLVMTypeRef reg_type(const LBuilder *x, const Reg *r) {
 static LLVMValueRef get(LBuilder *x, const Reg *r) {
     if (r->kind == REG_BUFFER)
         return x->buffers[r->index];
+    const Inst *constant = c_var(x->func, r)->constant;
+    if (constant)
+        return llvm_size(x, constant->u.i);
     return LLVMBuildLoad2(x->b, reg_type(x, r), x->slots[r->index], "");
 }
 
@@ -264,7 +267,8 @@ static void statement(LBuilder *x, const Inst *in) {
         build_if_inst(x, in);
         break;
     default:
-        assign(x, in);
+        if (!c_var(x->func, in->dst)->constant)
+            assign(x, in);
         break;
     }
 }

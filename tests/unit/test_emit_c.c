@@ -293,9 +293,9 @@ static void rounds_of_par_become_functions(void **state) {
                   "run {\ncall @one() call @two()\n}\n}\n");
     assert_has(&t.source, "    for (ptrdiff_t i = 0; i < n; i++) {\n");
     assert_has(&t.source, "/* o */\n"
-                          "KERNEL void one_part(void *context, size_t part) {\n"
+                          "KERNEL void one_part(void *context, size_t part_index) {\n"
                           "    const net_job *job = (const net_job *)context;\n"
-                          "    const ptrdiff_t i = (ptrdiff_t)part;\n"
+                          "    const ptrdiff_t i = (ptrdiff_t)part_index;\n"
                           "    const float *const in = job->in;\n"
                           "    float *const out = job->out;\n"
                           "    k(in + 8 * i, out + 8 * i, 8);\n"
@@ -311,7 +311,7 @@ static void rounds_of_par_become_functions(void **state) {
     assert_has(&t.source, "    const net_job *job = closure->job;\n"
                           "    ptrdiff_t y = closure->y;\n"
                           "    float *to = closure->to;\n"
-                          "    const ptrdiff_t i = 1 + 3 * (ptrdiff_t)part;\n");
+                          "    const ptrdiff_t i = 1 + 3 * (ptrdiff_t)part_index;\n");
     assert_has(&t.source, "            closure.to = to;\n"
                           "            net_parts(job->pool, 7, two_part, &closure);\n");
     text_free(&t);
