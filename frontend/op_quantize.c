@@ -218,16 +218,6 @@ void import_dequantize_linear(OnnxNode *n) {
     set_linear(n, &l, narrow ? onnx_cast(n, l.flat ? "narrow" : NULL, y, to.dtype) : y);
 }
 
-/* A bound of all elements of x, and of 0, as one number. */
-static Value *extreme(OnnxNode *n, Op reduce, Op with, const char *part, Value *x) {
-    int64_t axes[MAX_RANK];
-    int rank = x->type.shape.rank;
-    for (int i = 0; i < rank; i++)
-        axes[i] = i;
-    Value *y = onnx_reduce(n, reduce, part, x, onnx_keep_ints(n, axes, rank));
-    return onnx_by_scalar(n, with, part, onnx_reshape(n, part, y, &(Shape){0}), 0);
-}
-
 /* x as u8, with the scale and the zero point that it takes. */
 typedef struct Quantized {
     Value *y, *scale, *zero;
@@ -235,12 +225,10 @@ typedef struct Quantized {
 
 /* Where all of x is 0, so is the scale. */
 static Quantized quantize_dynamically(OnnxNode *n, const char *part, Value *x) {
-    Value *min = extreme(n, OP_reduce_min, OP_min, "min", x);
-    Value *max = extreme(n, OP_reduce_max, OP_max, "max", x);
-    Value *range = onnx_binary(n, OP_sub, "range", max, min);
-    Value *scale = onnx_by_scalar(n, OP_div, "scale", range, 255);
-    Value *below = onnx_unary(n, OP_neg, "below", min);
-    Value *zero = quantize(n, "zero", below, scale, NULL, DT_u8, 0);
+    Node *r = onnx_add(n, OP_dynamic_range, "range", &x, 1);
+    if (!onnx_done(n, r))
+        return (Quantized){NULL, NULL, NULL};
+    Value *scale = r->results[0], *zero = onnx_cast(n, "zero", r->results[1], DT_u8);
     return (Quantized){quantize(n, part, x, scale, zero, DT_u8, 0), scale, zero};
 }
 

@@ -73,6 +73,12 @@ void value_forget(Graph *g, Value *v) {
     map_put(&g->arena, &g->names, v->name, NULL);
 }
 
+void value_rename(Graph *g, Value *v, const char *name) {
+    map_put(&g->arena, &g->names, v->name, NULL);
+    v->name = arena_strdup(&g->arena, name);
+    map_put(&g->arena, &g->names, v->name, v);
+}
+
 Value *graph_input(Graph *g, const char *name, Type t) {
     Value *v = value_new(g, graph_unique_name(g, name), t);
     v->is_input = true;

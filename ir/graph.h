@@ -326,6 +326,12 @@ typedef struct PoolTaps {
 } PoolTaps;
 PoolTaps pool_taps(const PoolAttrs *a, int axis, int64_t out, int64_t lo, int64_t hi);
 
+/* What a requantize_sum does to the sum. */
+static inline FakeQuantAttrs requantize_sum_steps(const Node *n) {
+    const RequantizeSumAttrs *a = requantize_sum_attrs(n);
+    return (FakeQuantAttrs){a->divide, a->times, a->min, a->max};
+}
+
 /* Rows of a convolution's operand `steps`, which has a number in each for every channel: results
  * become round(x * by / divide) between min and max, times a factor. */
 enum { STEP_BY, STEP_DIVIDE, STEP_MIN, STEP_MAX, STEP_TIMES, STEP_COUNT };

@@ -1,5 +1,5 @@
-/* graph_eval_quantize.c: evaluators of quantize, dequantize, fake_quant and requantize. Each step
- * is rounded to f32, as ONNX defines it: the quotient decides on which side of a tie x is. */
+/* graph_eval_quantize.c: evaluators of quantize, dequantize and their relatives. Each step is
+ * rounded to f32, as ONNX defines it: the quotient decides on which side of a tie x is. */
 #include "ir/graph_internal.h"
 
 #include <math.h>
@@ -58,6 +58,33 @@ bool eval_dequantize(const Node *n, const Tensor *const *in, Tensor *const *out,
     return true;
 }
 
+/* As DynamicQuantizeLinear has it: the range holds 0. NaN stays. */
+bool eval_dynamic_range(const Node *n, const Tensor *const *in, Tensor *const *out, Arena *scratch,
+                        Buf *why) {
+    (void)n, (void)scratch, (void)why;
+    float lo = 0, hi = 0, most = (float)dtype_max(DT_u8);
+    for (int64_t i = 0; i < shape_elems(&in[0]->shape); i++) {
+        float x = f32_at(in[0], i);
+        lo = isnan(x) || x < lo ? x : lo;
+        hi = isnan(x) || x > hi ? x : hi;
+    }
+    float scale = (hi - lo) / most;
+    tensor_set_f64(out[0], 0, (double)scale);
+    tensor_set_f64(out[1], 0, (double)round_clamped(-lo / scale, 0, most));
+    return true;
+}
+
+bool eval_quantize_shifted(const Node *n, const Tensor *const *in, Tensor *const *out,
+                           Arena *scratch, Buf *why) {
+    (void)scratch, (void)why;
+    DType to = shifted_attrs(n)->to;
+    float *y = tensor_mutable(out[0]), scale = f32_at(in[1], 0), zero = f32_at(in[2], 0);
+    float lo = (float)dtype_min(to) - zero, hi = (float)dtype_max(to) - zero;
+    for (int64_t i = 0; i < shape_elems(&out[0]->shape); i++)
+        y[i] = round_clamped(f32_at(in[0], i) / scale, lo, hi);
+    return true;
+}
+
 static float fake_quant(const FakeQuantAttrs *a, float x) {
     float q = round_clamped(x / (float)a->divide, (float)a->min, (float)a->max);
     return q * (float)a->times;
@@ -96,6 +123,21 @@ bool eval_requantize(const Node *n, const Tensor *const *in, Tensor *const *out,
         int64_t by = row_offset(s, i / length, stride) + i % length * last_stride(s, stride);
         float product = f32_at(in[0], i) * f32_at(in[1], by);
         y[i] = fake_quant(fake_quant_attrs(n), product);
+    }
+    return true;
+}
+
+bool eval_requantize_sum(const Node *n, const Tensor *const *in, Tensor *const *out, Arena *scratch,
+                         Buf *why) {
+    (void)scratch, (void)why;
+    const RequantizeSumAttrs *attrs = requantize_sum_attrs(n);
+    FakeQuantAttrs steps = requantize_sum_steps(n);
+    float *y = tensor_mutable(out[0]);
+    for (int64_t i = 0; i < shape_elems(&out[0]->shape); i++) {
+        float a = f32_at(in[0], i) * (float)attrs->by_a;
+        float b = f32_at(in[1], i) * (float)attrs->by_b;
+        float sum = a + b;
+        y[i] = fake_quant(&steps, sum);
     }
     return true;
 }

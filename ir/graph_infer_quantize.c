@@ -1,4 +1,4 @@
-/* graph_infer_quantize.c: shape rules of quantize, dequantize, fake_quant and requantize. */
+/* graph_infer_quantize.c: shape rules of quantize, dequantize and their relatives. */
 #include "ir/graph_internal.h"
 
 #include <inttypes.h>
@@ -60,6 +60,26 @@ bool infer_dequantize(const Node *n, Type *results, Buf *why) {
     return true;
 }
 
+bool infer_dynamic_range(const Node *n, Type *results, Buf *why) {
+    if (!want_f32(n, 0, why))
+        return false;
+    results[0] = results[1] = type_plain(DT_f32, (Shape){0});
+    return true;
+}
+
+bool infer_quantize_shifted(const Node *n, Type *results, Buf *why) {
+    DType to = shifted_attrs(n)->to;
+    for (int i = 0; i < 3; i++)
+        if (!want_f32(n, i, why))
+            return false;
+    if (!is_quantized(to))
+        return refuse(why, "to must be i8, u8, i16 or u16, it is %s", dtype_name(to));
+    if (!want_rank(n, 1, 0, why) || !want_rank(n, 2, 0, why))
+        return false;
+    results[0] = type_plain(DT_f32, *shape_in(n, 0));
+    return true;
+}
+
 /* Within 2^22 the kernel's way to round is exact. */
 static bool want_steps(const FakeQuantAttrs *a, Buf *why) {
     const double limit = 1 << 22;
@@ -84,4 +104,16 @@ bool infer_requantize(const Node *n, Type *results, Buf *why) {
         return false;
     return shape_equal(&results[0].shape, shape_in(n, 0)) ||
            refuse(why, "operand by must broadcast to x");
+}
+
+bool infer_requantize_sum(const Node *n, Type *results, Buf *why) {
+    const RequantizeSumAttrs *a = requantize_sum_attrs(n);
+    FakeQuantAttrs steps = requantize_sum_steps(n);
+    if (isnan(a->by_a) || isnan(a->by_b))
+        return refuse(why, "by_a and by_b must be numbers");
+    if (!want_f32(n, 0, why) || !want_f32(n, 1, why) || !want_steps(&steps, why) ||
+        !want_shape(n, 1, *shape_in(n, 0), why))
+        return false;
+    results[0] = type_plain(DT_f32, *shape_in(n, 0));
+    return true;
 }

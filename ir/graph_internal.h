@@ -10,6 +10,8 @@
 Value *value_new(Graph *g, const char *name, Type t);
 /* v's name becomes free. The value must have no uses. */
 void value_forget(Graph *g, Value *v);
+/* v gets another name, which must be free. */
+void value_rename(Graph *g, Value *v, const char *name);
 void use_link(Use *u, Value *v); /* v may be NULL */
 void use_unlink(Use *u);
 

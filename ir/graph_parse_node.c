@@ -212,6 +212,8 @@ static bool build_node(Parser *p, const NodeText *t) {
     if (t->attrs)
         n->attrs = t->attrs;
     n->origin = t->origin;
+    for (int i = 1; i < n->nresults; i++)
+        value_rename(g, n->results[i], t->names.data[i]);
     for (size_t i = (size_t)n->nresults; i < t->names.len; i++)
         if (t->names.data[i])
             node_add_result(g, n, (int)i, t->names.data[i], (Type){0});

@@ -19,7 +19,7 @@ static bool is_f32_like(const Value *v, const Node *n) {
 /* What n makes of a value by rounding it, by casts of integers, or by a scale that is measured at
  * run time; NULL where it does something else. */
 static Value *before_rounding(const Node *n) {
-    if (n->op == OP_fake_quant)
+    if (n->op == OP_fake_quant || n->op == OP_quantize_shifted)
         return node_in(n, 0);
     if (n->op == OP_dequantize && is_made_by(node_in(n, 0), OP_quantize))
         return node_in(node_in(n, 0)->def, 0);
@@ -46,7 +46,7 @@ static bool cuts_negatives(const Node *n) {
 
 static bool is_quantized(const Graph *g) {
     FOR_EACH_NODE((Graph *)g, n) {
-        if (n->op == OP_fake_quant || n->op == OP_quantize)
+        if (n->op == OP_fake_quant || n->op == OP_quantize || n->op == OP_quantize_shifted)
             return true;
     }
     return false;

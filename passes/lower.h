@@ -416,6 +416,12 @@ bool pixels_fit(const Shape *s);
 
 /* What rounds a float within 2^22 to an integer, ties to even: x + magic - magic. */
 Reg *rounding_magic(Builder *b, LType t);
+/* Appends the integer between lo and hi that is nearest to x; lo where x is NaN. */
+Reg *round_clamped(Builder *b, Reg *x, Reg *lo, Reg *hi);
+/* Appends what requantize_sum computes from its operands. */
+Reg *requantize_sum_result(Builder *b, const Node *n, Reg *const *x);
+/* Appends what quantize_shifted computes from its operands. */
+Reg *quantize_shifted_result(Builder *b, DType to, Reg *const *x);
 /* Appends what fake_quant computes from x. */
 Reg *fake_quant_result(Builder *b, const FakeQuantAttrs *a, Reg *x);
 

@@ -174,7 +174,8 @@ const char *elementwise_refusal(const Node *n) {
         return NULL;
     const Rule *r = &rules[n->op];
     bool one_float = r->f32_unary || r->f32_binary || f32_inst(n->op) != INST_const;
-    if (n->op == OP_fake_quant || n->op == OP_requantize || (one_float && dtype_is_float(dt)))
+    if (op_info(n->op)->attrs == ATTRSET_fake_quant || n->op == OP_requantize_sum ||
+        n->op == OP_quantize_shifted || (one_float && dtype_is_float(dt)))
         return dt == DT_f32 ? NULL : "of floats only float32 has kernels";
     return r->types & dtype_set(dt) ? NULL : "no kernel for this type";
 }
@@ -191,6 +192,10 @@ Reg *elementwise_result(Builder *b, const Node *n, Reg *const *x) {
     if (n->op == OP_requantize)
         return fake_quant_result(b, fake_quant_attrs(n),
                                  build_op(b, INST_mul, "x", x[0], x[1], NULL));
+    if (n->op == OP_requantize_sum)
+        return requantize_sum_result(b, n, x);
+    if (n->op == OP_quantize_shifted)
+        return quantize_shifted_result(b, shifted_attrs(n)->to, x);
     if (n->op == OP_where)
         return build_op(b, INST_select, "z", x[0], x[1], x[2]);
     if (r->f32_unary)

@@ -1,6 +1,6 @@
 /* lower_quantize.c: quantize and dequantize of plain tensors, seen as [outer, groups, inner]: a
- * group has a scale and a zero point of its own. fake_quant and requantize, which are elementwise,
- * take their instructions from here. */
+ * group has a scale and a zero point of its own. fake_quant and its relatives, which are
+ * elementwise, take their instructions from here. */
 #include "passes/lower.h"
 
 /* 3 * 2^22: near it floats are a distance of 1 apart, so that adding it rounds a number of up to
@@ -11,8 +11,7 @@ Reg *rounding_magic(Builder *b, LType t) {
     return build_const_f(b, "magic", t, ROUNDING);
 }
 
-/* Integer between lo and hi that is nearest to x; lo where x is NaN. */
-static Reg *round_clamped(Builder *b, Reg *x, Reg *lo, Reg *hi) {
+Reg *round_clamped(Builder *b, Reg *x, Reg *lo, Reg *hi) {
     Reg *magic = rounding_magic(b, x->type);
     x = build_op(b, INST_max, "x", x, lo, NULL);
     x = build_op(b, INST_min, "x", x, hi, NULL);
@@ -30,6 +29,21 @@ Reg *fake_quant_result(Builder *b, const FakeQuantAttrs *a, Reg *x) {
     Reg *lo = build_const_f(b, "min", x->type, a->min);
     Reg *hi = build_const_f(b, "max", x->type, a->max);
     return with_number(b, INST_mul, "times", round_clamped(b, x, lo, hi), a->times);
+}
+
+Reg *requantize_sum_result(Builder *b, const Node *n, Reg *const *x) {
+    const RequantizeSumAttrs *attrs = requantize_sum_attrs(n);
+    FakeQuantAttrs steps = requantize_sum_steps(n);
+    Reg *p = with_number(b, INST_mul, "by_a", x[0], attrs->by_a);
+    Reg *q = with_number(b, INST_mul, "by_b", x[1], attrs->by_b);
+    return fake_quant_result(b, &steps, build_op(b, INST_add, "sum", p, q, NULL));
+}
+
+Reg *quantize_shifted_result(Builder *b, DType to, Reg *const *x) {
+    LType t = x[0]->type;
+    Reg *lo = build_op(b, INST_sub, "lo", build_const_f(b, "lo", t, dtype_min(to)), x[2], NULL);
+    Reg *hi = build_op(b, INST_sub, "hi", build_const_f(b, "hi", t, dtype_max(to)), x[2], NULL);
+    return round_clamped(b, build_op(b, INST_div, "x", x[0], x[1], NULL), lo, hi);
 }
 
 /* ---- the kernel ------------------------------------------------------------------------------ */

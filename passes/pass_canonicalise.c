@@ -1,6 +1,8 @@
 /* canonicalise: one form for each thing that exporters spell in several ways.
  *
  *   identity, none, cast to the same type, pad by 0          gone
+ *   cast to i32 and f32 of exact sums of integers, or of
+ *   two of them added                                        gone, the two added as f32
  *   reshape, expand, transpose, slice that change nothing    gone
  *   reshape of a reshape                                     one reshape
  *   reshape that puts dims of 1 in front of a transpose's    a transpose of such a reshape
@@ -35,8 +37,38 @@ static bool drop(Graph *g, Node *n) {
     return true;
 }
 
+/* Whether v is sums of integers, which are within 2^24. */
+static bool is_exact_sum(const Value *v) {
+    const Node *n = v->def;
+    while (n && n->op == OP_reshape)
+        n = node_in(n, 0)->def;
+    if (n && n->op == OP_dense)
+        return dense_attrs(n)->exact;
+    return n && (n->op == OP_conv2d || n->op == OP_dwconv2d) && conv_attrs(n)->exact;
+}
+
+/* What was cast to i32 to be v, of exact sums; NULL where it is something else. */
+static Value *exact_sum(const Value *v) {
+    const Node *c = v->def;
+    bool is_cast = c && c->op == OP_cast && v->type.dtype == DT_i32;
+    return is_cast && is_exact_sum(node_in(c, 0)) ? node_in(c, 0) : NULL;
+}
+
+/* Two sums added as f32 are rounded as their i32 sum would be. */
 static bool rewrite_cast(Graph *g, Node *n) {
-    return node_in(n, 0)->type.dtype == cast_attrs(n)->to && drop(g, n);
+    Value *x = node_in(n, 0), *sum = exact_sum(x);
+    const Node *add = x->def;
+    if (x->type.dtype == cast_attrs(n)->to)
+        return drop(g, n);
+    if (cast_attrs(n)->to != DT_f32)
+        return false;
+    if (!sum && add && add->op == OP_add && exact_sum(node_in(add, 0)) &&
+        exact_sum(node_in(add, 1)))
+        sum = node_out(new_before(
+            g, OP_add, n, (Value *[]){exact_sum(node_in(add, 0)), exact_sum(node_in(add, 1))}, 2));
+    if (sum)
+        replace_node(g, n, sum);
+    return sum != NULL;
 }
 
 static bool rewrite_pad(Graph *g, Node *n) {

@@ -2,11 +2,11 @@
  * whatever layout its neighbours have; an integer never gets to memory. A reshape, transpose or
  * slice between the two moves behind them. Equal dequantizes of one value become one; of those that
  * differ in their scale alone the integers are made once, and multiplied. Bounds in front that hold
- * whole steps (relu, relu6, clip) become those of the integers.
+ * whole steps (relu, relu6, clip) become those of the integers. Where scale or zero point are
+ * computed, quantize_shifted and a product take the place of fake_quant.
  *
- * Needs: fold-constants. Leaves alone: parameters that are not one known number each, different
- * zero points, a quantize that something else reads too, for that reader, and what is moved for
- * several readers. */
+ * Needs: fold-constants. Leaves alone: parameters along an axis, different zero points, a quantize
+ * that something else reads too, for that reader, and what is moved for several readers. */
 #include "passes/match.h"
 
 #include <math.h>
@@ -25,7 +25,8 @@ static bool number(const Node *n, int slot, double dflt, double *out) {
 
 static bool same_number(const Node *a, const Node *b, int slot, double dflt) {
     double x, y;
-    return number(a, slot, dflt, &x) && number(b, slot, dflt, &y) && x == y;
+    return node_in(a, slot) == node_in(b, slot) ||
+           (number(a, slot, dflt, &x) && number(b, slot, dflt, &y) && x == y);
 }
 
 /* All that dequantize what d does, by the same numbers, read d: each stands behind it. */
@@ -67,6 +68,65 @@ static Node *make(Graph *g, Node *q, const Node *d, const FakeQuantAttrs *a) {
     f->origin = origin_join(g, q->origin, d->origin);
     node_infer_or_die(f);
     return f;
+}
+
+/* ---- parameters at run time ------------------------------------------------------------------ */
+
+/* Whether q and d have one scale each, and the same zero. */
+static bool is_scaled_at_run_time(const Node *q, const Node *d) {
+    return node_in(q, 1)->type.shape.rank == 0 && node_in(d, 1)->type.shape.rank == 0 &&
+           node_in(q, 2) == node_in(d, 2) &&
+           (!node_in(q, 2) || !node_in(q, 2)->constant || node_in(q, 2)->constant->data);
+}
+
+/* The zero point of q as f32, if it was made of that; else NULL. */
+static Value *zero_before_cast(const Node *q) {
+    const Node *cast = node_in(q, 2) ? node_in(q, 2)->def : NULL;
+    Value *zero = cast && cast->op == OP_cast ? node_in(cast, 0) : NULL;
+    return zero && zero->def && zero->def->op == OP_dynamic_range ? zero : NULL;
+}
+
+/* The zero point of q as f32, in front of q. */
+static Value *zero_as_f32(Graph *g, Node *q) {
+    Value *zero = zero_before_cast(q), *known = node_in(q, 2);
+    float *number;
+    if (zero || (known && !known->constant))
+        return zero ? zero : node_out(new_before(g, OP_cast, q, &known, 1));
+    zero = new_constant_f32(g, "zero", (Shape){0}, &number);
+    *number = known ? (float)tensor_f64(known->constant, 0) : 0;
+    return zero;
+}
+
+/* The same integers that are there already; NULL: there are none. */
+static Value *find_shifted(const Node *q) {
+    const Value *zero = zero_before_cast(q);
+    for (const Use *u = node_in(q, 0)->uses; u && zero; u = u->next)
+        if (u->user && u->user->op == OP_quantize_shifted && u->slot == 0 &&
+            node_in(u->user, 1) == node_in(q, 1) && node_in(u->user, 2) == zero &&
+            shifted_attrs(u->user)->to == quantize_attrs(q)->to)
+            return node_out(u->user);
+    return NULL;
+}
+
+/* The integers of q, less their zeros; made in front of q, unless they are there. */
+static Value *shifted(Graph *g, Node *q) {
+    Value *there = find_shifted(q);
+    if (there)
+        return there;
+    Value *operands[] = {node_in(q, 0), node_in(q, 1), zero_as_f32(g, q)};
+    Node *s = new_node(g, OP_quantize_shifted, q, operands, 3);
+    shifted_attrs(s)->to = quantize_attrs(q)->to;
+    node_infer_or_die(s);
+    return node_out(s);
+}
+
+static void join_at_run_time(Graph *g, Node *q, Node *d) {
+    double times;
+    Value *y = shifted(g, q);
+    y->def->origin = origin_join(g, q->origin, d->origin);
+    if (!number(d, 1, 1, &times) || times != 1)
+        y = node_out(new_before(g, OP_mul, d, (Value *[]){y, node_in(d, 1)}, 2));
+    replace_node(g, d, y);
 }
 
 static bool has_one_scale(const Node *n) {
@@ -171,8 +231,13 @@ bool pass_fuse_quantize(Graph *g, PassContext *cx) {
         d = before_moves(g, d);
         Node *q = node_in(d, 0)->def;
         FakeQuantAttrs a;
-        if (!q || q->op != OP_quantize || !joined(q, d, &a))
+        if (!q || q->op != OP_quantize)
             continue;
+        if (!joined(q, d, &a)) {
+            if (is_scaled_at_run_time(q, d))
+                join_at_run_time(g, q, d);
+            continue;
+        }
         Node *f = find(node_in(q, 0), &a);
         replace_node(g, d, node_out(f ? f : make(g, q, d, &a)));
     }

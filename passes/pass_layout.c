@@ -5,7 +5,7 @@
  *   results of blocked ops     nchwNc, N the target's vector width (lowerings.def says which ops)
  *   channels joined or chosen  the same, where some of them are in blocks
  *   inputs of convolutions     a halo as wide as the padding of all that read them
- *   inputs of transposes       to channels last: as what makes them has them
+ *   inputs of transposes       to channels last, and of dynamic_range: as what makes them has them
  *
  * A reorder is put where a value and its reader differ: in front of the stem, which reads single
  * channels (a block would be mostly spare lanes), behind the last op, and behind constants that
@@ -64,12 +64,17 @@ static bool is_number(const Node *n, int slot) {
     return op_info(n->op)->flags & OPF_ELEMENTWISE && is_one_number(n, slot);
 }
 
+/* What takes blocks of channels as well as plain tensors, though its result is plain. */
+static bool takes_blocks(const Node *n) {
+    return is_to_channels_last(n) || n->op == OP_dynamic_range;
+}
+
 /* The block that n wants to read the operand in `slot` in. */
 static int wanted_block(const Node *n, int slot, int lanes) {
     const Value *v = node_in(n, slot);
     LayoutRule rule = lowering_of(n->op)->layout;
     int block = node_out(n)->type.layout.block;
-    if (is_to_channels_last(n) && v->type.layout.block == lanes)
+    if (takes_blocks(n) && v->type.layout.block == lanes)
         return lanes;
     if (rule == LAYOUT_FOLLOW)
         return block && is_number(n, slot) ? v->type.layout.block : block;

@@ -78,11 +78,36 @@ static const char requantize[] =
     "  %1 = requantize @x, @by {times=2, min=-10, max=100} : f32[2,3]\n"
     "  return %1, @want\n}\n";
 
+/* 1.5, 101, nan; halved, and no more than 100 times 2. */
+static const char requantize_sum[] = "graph @t() -> (f32[3], f32[3]) {\n"
+                                     "  const @a : f32[3] = [2, 2, nan]\n"
+                                     "  const @b : f32[3] = [1, 200, 1]\n"
+                                     "  const @want : f32[3] = [4, 200, -20]\n"
+                                     "  %1 = requantize_sum @a, @b {by_a=0.5, by_b=0.5, "
+                                     "divide=0.75, times=2, min=-10, max=100} : f32[3]\n"
+                                     "  return %1, @want\n}\n";
+
+/* 6 / 255 a step, of which -2 is 85; all zeros have steps of 0. */
+static const char dynamic[] =
+    "graph @t() -> (f32[3], f32[3], f32[], f32[], f32[2], f32[2], f32[], f32[]) {\n"
+    "  const @x : f32[3] = [-2, 4, 0.012]\n"
+    "  const @want : f32[3] = [-85, 170, 1]\n"
+    "  const @steps : f32[] = [0.023529412]\n"
+    "  const @none : f32[2] = [0, 0]\n"
+    "  const @nothing : f32[] = [0]\n"
+    "  %s, %z = dynamic_range @x : f32[], f32[]\n"
+    "  %q = quantize_shifted @x, %s, %z : f32[3]\n"
+    "  %t, %y = dynamic_range @none : f32[], f32[]\n"
+    "  %p = quantize_shifted @none, %t, %y : f32[2]\n"
+    "  return %q, @want, %s, @steps, %p, @none, %y, @nothing\n}\n";
+
 static const struct {
     const char *name, *text;
 } cases[] = {
-    {"quantize", quantize},     {"along an axis", along_axis}, {"dequantize", dequantize},
-    {"fake_quant", fake_quant}, {"requantize", requantize},
+    {"quantize", quantize},        {"along an axis", along_axis},
+    {"dequantize", dequantize},    {"fake_quant", fake_quant},
+    {"requantize", requantize},    {"requantize_sum", requantize_sum},
+    {"a measured range", dynamic},
 };
 
 static void values_are_right(void **state) {
@@ -116,6 +141,12 @@ static const struct {
     {"graph @t(%x: f32[2], %b: f32[2,1]) -> f32[2,2] {\n"
      "  %y = requantize %x, %b : f32[2,2]\n  return %y\n}\n",
      "by must broadcast to x"},
+    {"graph @t(%x: f32[2], %s: f32[1]) -> f32[2] {\n  const @z : f32[] = [1]\n"
+     "  %y = quantize_shifted %x, %s, @z : f32[2]\n  return %y\n}\n",
+     "scale must have rank 0"},
+    {"graph @t(%x: f32[2], %b: f32[1]) -> f32[2] {\n"
+     "  %y = requantize_sum %x, %b : f32[2]\n  return %y\n}\n",
+     "b must have shape [2]"},
     {"graph @t(%x: f32[2]) -> f32[2] {\n"
      "  %y = fake_quant %x {min=1} : f32[2]\n  return %y\n}\n",
      "min and max must be integers"},

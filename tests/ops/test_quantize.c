@@ -130,6 +130,55 @@ static Graph *requantize_graph(void) {
     return g;
 }
 
+static Graph *requantize_sum_graph(void) {
+    Graph *g = graph_new("requantize_sum");
+    static const RequantizeSumAttrs sums[] = {
+        {.by_a = 0.37, .by_b = -0.21, .divide = 0.017, .times = 1, .min = -128, .max = 127},
+        {.by_a = 1, .by_b = 3, .divide = 1, .times = 0.5, .min = 0, .max = 255},
+    };
+    for (size_t i = 0; i < 4; i++) {
+        Shape s = i % 2 ? SHAPE(2, 19, 5, 3) : SHAPE(3, 7, 2);
+        Value *a = i % 2 ? blocked_input(g, s) : new_input(g, "a", s);
+        Node *n =
+            node_new(g, OP_requantize_sum, NULL, "y", (Value *[]){a, new_input(g, "b", s)}, 2);
+        *requantize_sum_attrs(n) = sums[i / 2];
+        finish(g, n);
+    }
+    return g;
+}
+
+static void test_requantize_sum(void **state) {
+    (void)state;
+    check_all(requantize_sum_graph, NORMAL, 0);
+}
+
+/* Integers of a measured range, less their zeros, and what they are a multiple of. */
+static void add_dynamic(Graph *g, Value *x) {
+    Node *range = node_new(g, OP_dynamic_range, NULL, "scale", &x, 1);
+    node_infer_or_die(range);
+    Value *scale = range->results[0], *zero = range->results[1];
+    Node *q = node_new(g, OP_quantize_shifted, NULL, "q", (Value *[]){x, scale, zero}, 3);
+    finish(g, q);
+    finish(g, node_new(g, OP_mul, NULL, "y", (Value *[]){node_out(q), scale}, 2));
+    finish(g, node_new(g, OP_add, NULL, "sum", (Value *[]){scale, zero}, 2));
+}
+
+static Graph *dynamic_graph(void) {
+    Graph *g = graph_new("dynamic");
+    static const int64_t sizes[] = {1, 5, 16, 77};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        add_dynamic(g, new_input(g, "x", SHAPE(sizes[i])));
+    add_dynamic(g, new_input(g, "x", SHAPE(2, 0)));
+    add_dynamic(g, blocked_input(g, SHAPE(2, 19, 5, 3)));
+    add_dynamic(g, blocked_input(g, SHAPE(1, 8, 1, 1)));
+    return g;
+}
+
+static void test_dynamic(void **state) {
+    (void)state;
+    check_all(dynamic_graph, NORMAL, 0);
+}
+
 /* Without denormal numbers: infinity times one of them is none where it counts as zero. */
 static void test_requantize(void **state) {
     (void)state;
@@ -143,9 +192,9 @@ static void test_fake_quant(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_quantize),
-        cmocka_unit_test(test_fake_quant),
-        cmocka_unit_test(test_requantize),
+        cmocka_unit_test(test_quantize),   cmocka_unit_test(test_fake_quant),
+        cmocka_unit_test(test_requantize), cmocka_unit_test(test_requantize_sum),
+        cmocka_unit_test(test_dynamic),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
