@@ -5,10 +5,12 @@
 
 #include "passes/family.h"
 
+#include <float.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* What one of them says. Mean and std are red, green, blue. */
 typedef struct Recipe {
@@ -47,7 +49,7 @@ static bool parse_channels(const char *option, effnetc_strings v, float out[3], 
     double x[3] = {0, 0, 0};
     bool ok = v.count == 0 || v.count == 1 || v.count == 3;
     for (size_t i = 0; ok && i < v.count; i++)
-        ok = parse_f64(v.items[i], &x[i]) && isfinite(x[i]);
+        ok = parse_f64(v.items[i], &x[i]) && fabs(x[i]) <= FLT_MAX;
     for (size_t i = 0; i < 3; i++)
         out[i] = (float)x[v.count == 1 ? 0 : i];
     if (!ok)
@@ -132,9 +134,10 @@ static void wrong_json(JsonFile *f, const char *key, const char *wanted, const j
     f->ok = false;
 }
 
-/* 0 in "std" would stand for 1, as where nothing is said. */
+/* What a float holds. 0 in "std" would stand for 1, as where nothing is said. */
 static bool is_channel(const char *key, const json_t *x) {
-    return json_is_number(x) && (strcmp(key, "std") != 0 || json_number_value(x) != 0);
+    double v = json_number_value(x);
+    return json_is_number(x) && fabs(v) <= FLT_MAX && (strcmp(key, "std") != 0 || (float)v != 0);
 }
 
 /* A number, or an array of three. */
@@ -209,21 +212,43 @@ static const char *json_path(const char *model, Arena *a) {
     return arena_printf(a, "%.*s.json", (int)n, model);
 }
 
+/* Nobody's notes on a model are longer: a byte of JSON can take 50 of memory. */
+enum { MAX_JSON = 1 << 21 };
+
+static json_t *parse_json(const MappedFile *file, const char *path, Diag *d) {
+    json_error_t error;
+    if (file->size > MAX_JSON) {
+        diag_warning(d, path, "it is too large to say how pictures are prepared, and was not read");
+        diag_note(d, "wanted", "%d bytes at most", (int)MAX_JSON);
+        diag_note(d, "found", "%zu", file->size);
+        return json_object();
+    }
+    json_t *root = json_loadb(file->data ? (const char *)file->data : "", file->size, 0, &error);
+    if (!root)
+        diag_error(d, EXIT_BAD_MODEL, path, "line %d, column %d: %s", error.line, error.column,
+                   error.text);
+    return root;
+}
+
+/* What a file beside the model holds: an empty object where there is none; NULL with an error. */
+static json_t *json_beside(const char *model, const char *path, Diag *d) {
+    MappedFile file;
+    if (!strcmp(model, "-") || !strcmp(path, model) || access(path, F_OK) != 0)
+        return json_object();
+    if (!file_map(&file, path, d))
+        return NULL;
+    json_t *root = parse_json(&file, path, d);
+    file_unmap(&file);
+    return root;
+}
+
 /* What the file says, if there is one; a file without "preprocessing" says nothing. */
 static bool recipe_of_json(const effnetc_model *m, Recipe *r, Arena *a, Diag *d) {
     JsonFile f = {json_path(m->path, a), d, true};
-    json_error_t error;
-    FILE *file = !strcmp(m->path, "-") || !strcmp(f.path, m->path) ? NULL : fopen(f.path, "rb");
     *r = (Recipe){.by = f.path};
-    if (!file)
-        return true;
-    json_t *root = json_loadf(file, 0, &error);
-    fclose(file);
-    if (!root) {
-        diag_error(d, EXIT_BAD_MODEL, f.path, "line %d, column %d: %s", error.line, error.column,
-                   error.text);
+    json_t *root = json_beside(m->path, f.path, d);
+    if (!root)
         return false;
-    }
     const json_t *preprocessing = json_object_get(root, "preprocessing");
     if (preprocessing)
         json_recipe(&f, preprocessing, r);
@@ -234,13 +259,15 @@ static bool recipe_of_json(const effnetc_model *m, Recipe *r, Arena *a, Diag *d)
 /* Labels that the file names: a path from where it is; NULL: none. */
 const char *labels_beside(const char *model, Arena *a) {
     const char *path = json_path(model, a);
-    json_t *root = strcmp(model, "-") ? json_load_file(path, 0, NULL) : NULL;
+    Diag unsaid = {0}; /* by us: whoever prepares the pictures says it */
+    json_t *root = json_beside(model, path, &unsaid);
     const char *labels = json_string_value(json_object_get(root, "labels"));
     if (labels)
         labels = *labels == '/'
                      ? arena_strdup(a, labels)
                      : arena_printf(a, "%.*s%s", (int)(base_name(path) - path), path, labels);
     json_decref(root);
+    diag_free(&unsaid);
     return labels;
 }
 
@@ -520,7 +547,7 @@ bool preprocess_choose(effnetc_model *m, const InputOptions *o, rt_preprocess *p
         warn_about_values(m);
     else if (missing.by != options.by && !m->pixels)
         fprintf(m->options.log ? m->options.log : stderr, "pictures: %s: as for %s\n",
-                preprocess_text(p, a), missing.by);
+                preprocess_text(p, a), printable(a, missing.by));
     if (p->bgr) {
         swap_ends(p->mean);
         swap_ends(p->std);

@@ -17,41 +17,46 @@ int rt_fail(rt_error *err, int code, const char *fmt, ...) {
     return code;
 }
 
+/* Twice the room for p, which is freed where there is none. */
+static uint8_t *grow(uint8_t *p, size_t *cap) {
+    uint8_t *grown = realloc(p, *cap *= 2);
+    if (!grown)
+        free(p);
+    return grown;
+}
+
 /* Reads to the end of f; pipes have no size to ask for. */
-static int read_all(uint8_t **data, size_t *size, FILE *f, rt_error *err) {
+static int read_all(uint8_t **data, size_t *size, FILE *f, size_t limit, rt_error *err) {
     size_t len = 0, cap = 1 << 16;
     uint8_t *p = malloc(cap);
     for (;;) {
         if (!p)
             return rt_fail(err, RT_ERROR_IO, "out of memory");
         len += fread(p + len, 1, cap - len, f);
-        if (len < cap)
+        if (len < cap || len > limit)
             break;
-        cap *= 2;
-        if (cap > RT_MAX_FILE) {
-            free(p);
-            return rt_fail(err, RT_ERROR_IO, "it has %zu MiB or more", RT_MAX_FILE >> 20);
-        }
-        uint8_t *grown = realloc(p, cap);
-        if (!grown)
-            free(p);
-        p = grown;
+        p = grow(p, &cap);
     }
-    if (ferror(f)) {
-        int code = rt_fail(err, RT_ERROR_IO, "%s", strerror(errno));
-        free(p);
-        return code;
+    if (len <= limit && !ferror(f)) {
+        *data = p;
+        *size = len;
+        return RT_OK;
     }
-    *data = p;
-    *size = len;
-    return RT_OK;
+    free(p);
+    if (len > limit)
+        return rt_fail(err, RT_ERROR_UNSUPPORTED, "it has more than %zu bytes", limit);
+    return rt_fail(err, RT_ERROR_IO, "%s", strerror(errno));
 }
 
-int rt_read_file(uint8_t **data, size_t *size, const char *path, rt_error *err) {
+int rt_read_small(uint8_t **data, size_t *size, const char *path, size_t limit, rt_error *err) {
     FILE *f = fopen(path, "rb");
     if (!f)
         return rt_fail(err, RT_ERROR_IO, "%s", strerror(errno));
-    int code = read_all(data, size, f, err);
+    int code = read_all(data, size, f, limit, err);
     fclose(f);
     return code;
+}
+
+int rt_read_file(uint8_t **data, size_t *size, const char *path, rt_error *err) {
+    return rt_read_small(data, size, path, RT_MAX_FILE, err);
 }

@@ -46,7 +46,7 @@ int rt_image_read(rt_image *out, const char *path, rt_error *err) {
     uint8_t *data;
     size_t size;
     *out = (rt_image){0};
-    int code = rt_read_file(&data, &size, path, err);
+    int code = rt_read_small(&data, &size, path, RT_MAX_PICTURE, err);
     if (code != RT_OK)
         return code;
     code = rt_image_decode(out, data, size, err);

@@ -5,8 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* No classifier has more; it bounds what {"4000000000": "x"} may cost. */
-enum { MAX_LABELS = 1 << 20 };
+/* No classifier has more; it bounds what {"4000000000": "x"} may cost. A byte of JSON can take 50
+ * of memory. */
+enum { MAX_LABELS = 1 << 20, MAX_FILE = 1 << 26, MAX_JSON = 1 << 22 };
 
 static char *copy_text(const char *s, size_t n) {
     char *p = malloc(n + 1);
@@ -82,6 +83,9 @@ static int from_object(rt_labels *l, json_t *root, rt_error *err) {
 
 static int from_json(rt_labels *l, const char *s, size_t size, rt_error *err) {
     json_error_t error;
+    if (size > MAX_JSON)
+        return rt_fail(err, RT_ERROR_UNSUPPORTED, "labels in JSON of more than %d bytes",
+                       (int)MAX_JSON);
     json_t *root = json_loadb(s, size, JSON_REJECT_DUPLICATES, &error);
     if (!root)
         return rt_fail(err, RT_ERROR_FORMAT, "line %d, column %d: %s", error.line, error.column,
@@ -126,7 +130,7 @@ int rt_labels_read(rt_labels *out, const char *path, rt_error *err) {
     uint8_t *data;
     size_t size;
     *out = (rt_labels){0};
-    int code = rt_read_file(&data, &size, path, err);
+    int code = rt_read_small(&data, &size, path, MAX_FILE, err);
     if (code != RT_OK)
         return code;
     code = rt_labels_decode(out, data, size, err);

@@ -47,6 +47,14 @@ static void set_transforms(png_structp png) {
     png_set_interlace_handling(png);
 }
 
+/* Texts, profiles and palettes of nobody's use: compressed, a file of some megabytes would have
+ * gigabytes of them. */
+static void skip_what_is_beside(png_structp png) {
+    static const png_byte chunks[][5] = {"iCCP", "iTXt", "sPLT", "tEXt", "zTXt"};
+    png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, chunks[0],
+                                sizeof chunks / sizeof *chunks);
+}
+
 /* Before the pixels or behind them. */
 static int orientation(const PngReader *r) {
 #ifdef PNG_eXIf_SUPPORTED
@@ -63,6 +71,7 @@ static int orientation(const PngReader *r) {
 static void decode(PngReader *r) {
     png_set_user_limits(r->png, PNG_UINT_31_MAX, PNG_UINT_31_MAX); /* rt_image_alloc has ours */
     png_set_read_fn(r->png, r, on_read);
+    skip_what_is_beside(r->png);
     png_read_info(r->png, r->info);
     r->code = rt_image_alloc(r->out, png_get_image_width(r->png, r->info),
                              png_get_image_height(r->png, r->info), r->err);

@@ -38,6 +38,8 @@ int rt_fail(rt_error *err, int code, const char *fmt, ...);
 /* Reads a whole file into *data (free() it), at most RT_MAX_FILE bytes. */
 int rt_read_file(uint8_t **data, size_t *size, const char *path, rt_error *err);
 #define RT_MAX_FILE ((size_t)1 << 33)
+/* The same, of at most so many bytes. */
+int rt_read_small(uint8_t **data, size_t *size, const char *path, size_t limit, rt_error *err);
 
 /* ---- npy.c: NumPy's array files -------------------------------------------------------------- */
 
@@ -67,6 +69,7 @@ void rt_array_free(rt_array *a);
 /* ---- image.c, png.c, jpeg.c, ppm.c, exif.c: pictures ----------------------------------------- */
 
 enum { RT_MAX_SIDE = 32767, RT_MAX_PIXELS = 1 << 26 };
+#define RT_MAX_PICTURE ((size_t)1 << 29) /* bytes of a file: 64 bits a pixel */
 
 /* 8-bit RGB, rows from the top, no padding: height * width * 3 bytes. */
 typedef struct rt_image {

@@ -299,14 +299,20 @@ class Pictures(Command):
         self.assertEqual(p.returncode, BAD_MODEL)
         for key in ("mean", "std", "crop", "crop_pct", "resize", "filter", "channels", "fit"):
             self.assertIn('"%s" of the preprocessing' % key, p.stderr.decode())
-        self.write("m.json", '{"preprocessing": {"std": [1, 0, 1]}}')
-        self.check(BAD_MODEL, model, picture, says=['"std" of the preprocessing', "no 0"])
+        for text in ('"std": 0', '"std": [1, 0, 1]', '"std": 1e-300', '"mean": 1e39'):
+            self.write("m.json", '{"preprocessing": {%s}}' % text)
+            self.check(BAD_MODEL, model, picture, says=["of the preprocessing", "no 0"])
         self.write("m.json", '{"preprocessing": {"crop_pct": 1e-9}}')
         self.check(BAD_MODEL, model, picture, says=["m.json", "of 32767 pixels at most"])
+        self.write("m.json", "[%s1]" % ("1," * (1 << 20)))
+        self.check(OK, model, picture, *self.interp, says=["m.json", "too large"])
         self.write("m.json", '{"preprocessing": ')
         self.check(BAD_MODEL, model, picture, says=["m.json", "line 1"])
         self.write("m.json", '{"preprocessing": 3}')
         self.check(BAD_MODEL, model, picture, says=["m.json", "an object"])
+        os.remove(self.path("m.json"))
+        os.mkfifo(self.path("m.json"))
+        self.check(IO, model, picture, says=["m.json", "is not a regular file"])
 
     def test_as_pillow(self):
         try:
