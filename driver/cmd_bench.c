@@ -110,7 +110,7 @@ static void print_head(const Report *r) {
     const effnetc_model *m = r->m;
     const Bench *b = r->bench;
     double speed = model_speed(r);
-    printf("%-10s %s\n", "model", base_name(m->path));
+    printf("%-10s %s\n", "model", printable(&r->m->arena, base_name(m->path)));
     printf("%-10s %s, -O%d\n", "target", m->target->name, m->options.opt_level);
     printf("%-10s %d\n", "threads", b->threads);
     printf("%-10s %zu\n", "runs", b->runs);
@@ -143,7 +143,7 @@ static void print_layers(const Report *r) {
         const Node *n = r->layers[i].node;
         print_figures(r, &r->layers[i]);
         printf("  %-12s %-20s %s\n", op_info(n->op)->name, output_type(n, a),
-               short_origin(n->origin, a));
+               printed_origin(n->origin, a));
     }
 }
 
@@ -239,8 +239,8 @@ static void bench(const BenchOptions *o, effnetc_model *m, Arena *a) {
     Tensor **in = ARENA_ARRAY(a, m->inputs.len + 1, Tensor *);
     if (o->inputs.input.count && !inputs_load(m, &o->inputs, in, a))
         return;
-    if (!o->inputs.input.count)
-        inputs_random(m, o->seed, in, a);
+    if (!o->inputs.input.count && !inputs_random(m, o->seed, in, a))
+        return;
     warn_unless_shown(m);
     bool graph = o->per_layer || o->trace; /* layers are the compiled graph's */
     bool cached = m->cached.memory && !graph;

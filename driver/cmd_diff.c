@@ -66,7 +66,8 @@ static void close_side(DiffSide *s) {
 /* ---- what differs ---- */
 
 static void print_side(const DiffSide *s, const char *text) {
-    printf("  %s: %s\n", base_name(s->m->path), text);
+    Arena *a = &s->m->arena;
+    printf("  %s: %s\n", printable(a, base_name(s->m->path)), printable(a, text));
 }
 
 static void print_node(const DiffSide *s, const Node *n) {

@@ -33,15 +33,15 @@ static const OptionGroup own = OPTION_GROUP(rows);
 static void print_tensors(const char *title, const effnetc_tensor *t, size_t n, Arena *a) {
     for (size_t i = 0; i < n; i++) {
         Type type = type_plain(tensor_dtype(&t[i]), shape_of(t[i].rank, t[i].dims));
-        printf("%-11s %s %s\n", i ? "" : title, t[i].name, type_str(a, &type));
+        printf("%-11s %s %s\n", i ? "" : title, printable(a, t[i].name), type_str(a, &type));
     }
 }
 
 static void print_head(const Inspection *x) {
     effnetc_model *m = x->m;
     const Module *module = m->program.module;
-    printf("%-11s %s\n%-11s %s, -O%d\n", "model", base_name(m->path), "target", m->target->name,
-           m->options.opt_level);
+    printf("%-11s %s\n%-11s %s, -O%d\n", "model", printable(&m->arena, base_name(m->path)),
+           "target", m->target->name, m->options.opt_level);
     print_member(&x->st);
     print_tensors("inputs", m->inputs.data, m->inputs.len, &m->arena);
     print_tensors("outputs", m->outputs.data, m->outputs.len, &m->arena);
@@ -57,7 +57,7 @@ static void print_node(const Node *n, int64_t total, Arena *a) {
     int64_t macs = node_macs(n);
     printf("%-16s %-24s %12lld %6.2f%% %10lld  %s\n", op_info(n->op)->name, type_str(a, &type),
            (long long)macs, total ? 100.0 * (double)macs / (double)total : 0,
-           (long long)node_parameters(n), short_origin(n->origin, a));
+           (long long)node_parameters(n), printed_origin(n->origin, a));
 }
 
 static void print_text(const Inspection *x) {
@@ -122,9 +122,9 @@ static bool compile(Inspection *x) {
 static bool measure(Inspection *x, Bench *bench) {
     effnetc_model *m = x->m;
     Tensor **in = ARENA_ARRAY(&m->arena, m->inputs.len + 1, Tensor *);
-    inputs_random(m, 1, in, &m->arena);
     x->bench = bench;
-    return bench_model(m, in, BENCH_SECONDS, true, bench, &m->arena);
+    return inputs_random(m, 1, in, &m->arena) &&
+           bench_model(m, in, BENCH_SECONDS, true, bench, &m->arena);
 }
 
 static void inspect(effnetc_model *m, const InspectOptions *o) {

@@ -93,8 +93,8 @@ static void print_summary(const effnetc_tensor *info, const Tensor *t, Arena *a)
         high = fmax(high, x);
         sum += x;
     }
-    printf("%s %s  min %.6g  max %.6g  mean %.6g", info->name, type_str(a, &type), low, high,
-           n ? sum / (double)n : 0);
+    printf("%s %s  min %.6g  max %.6g  mean %.6g", printable(a, info->name), type_str(a, &type),
+           low, high, n ? sum / (double)n : 0);
     printf(nan ? "  NaN %lld\n" : "\n", (long long)nan);
 }
 

@@ -274,9 +274,8 @@ static bool take_inputs(Verification *v) {
     v->in = ARENA_ARRAY(v->a, m->inputs.len + 1, Tensor *);
     v->out = ARENA_ARRAY(v->a, m->outputs.len + 1, Tensor *);
     v->ref = ARENA_ARRAY(v->a, m->outputs.len + 1, Tensor *);
-    if (!v->o->inputs.input.count)
-        inputs_random(m, v->o->seed, v->in, v->a);
-    else if (!inputs_load(m, &v->o->inputs, v->in, v->a))
+    if (!(v->o->inputs.input.count ? inputs_load(m, &v->o->inputs, v->in, v->a)
+                                   : inputs_random(m, v->o->seed, v->in, v->a)))
         return false;
     warn_unless_shown(m);
     return true;

@@ -13,6 +13,10 @@ const char *short_origin(const char *origin, Arena *a) {
     return arena_printf(a, "%.*s (+%d)", (int)strcspn(origin, "+"), origin, more);
 }
 
+const char *printed_origin(const char *origin, Arena *a) {
+    return printable(a, short_origin(origin, a));
+}
+
 json_t *json_dims(int rank, const int64_t *dims) {
     json_t *a = json_array();
     for (int i = 0; i < rank; i++)

@@ -7,6 +7,7 @@
 #include "ir/graph.h"
 #include "passes/passes.h"
 #include "runtime/runtime.h"
+#include "support/printable.h"
 
 #include <signal.h>
 
@@ -437,6 +438,8 @@ DType tensor_dtype(const effnetc_tensor *t);
 Tensor *tensor_for(const effnetc_tensor *t, Arena *a); /* zeroed */
 /* The first `count` elements along an axis. */
 Tensor *tensor_first(const Tensor *t, int axis, int64_t count, Arena *a);
+/* The type of the array in a .npy file, by its header. False with an error. */
+bool npy_type(const Source *s, const char *path, DType wanted, Type *out, Diag *d);
 /* An array from a .npy file; NULL with an error. u2 becomes bf16 where that is wanted. */
 Tensor *npy_decode(const Source *s, const char *path, DType wanted, Arena *a, Diag *d);
 Tensor *npy_load(const char *path, DType wanted, Arena *a, Diag *d);
@@ -476,8 +479,9 @@ bool picture_input(effnetc_model *m, const effnetc_tensor *want, const char *pat
 int picture_fill(const PictureInput *in, rt_image *im, void *out, rt_error *err);
 /* The bytes of an input's file. NULL with an error. */
 const Source *input_source(effnetc_model *m, const char *path);
-/* Fills every input with seeded numbers: floats uniform on [-1, 1), integers in 0..7. */
-void inputs_random(const effnetc_model *m, int seed, Tensor **in, Arena *a);
+/* Fills every input with seeded numbers: floats uniform on [-1, 1), integers in 0..7. False with an
+ * error where there is no memory for them. */
+bool inputs_random(effnetc_model *m, int seed, Tensor **in, Arena *a);
 
 /* ---- preprocess.c ---------------------------------------------------------------------------- */
 
@@ -508,6 +512,15 @@ bool load_for_batch(effnetc_model *m, const char *path, int batch, const InputOp
  * with errors where they can't be read. */
 bool dims_for_two(effnetc_strings dims, const char *const *paths, Arena *a, effnetc_strings *out,
                   Diag *d);
+
+/* ---- memory.c ---------------------------------------------------------------------------------
+ */
+
+/* Whether this machine has so many bytes of memory; false with an error (4), about what m's `what`
+ * would take: the system would end whoever has touched more than there is. */
+bool memory_suffices(effnetc_model *m, const char *what, uint64_t bytes);
+/* Whether it has what all inputs and outputs of m take. */
+bool tensors_fit(effnetc_model *m);
 
 /* ---- execute.c ------------------------------------------------------------------------------ */
 

@@ -36,7 +36,8 @@ static bool compiled(effnetc_model *m) {
 
 static bool run_loop_interp(effnetc_model *m, const void *const *in, void *const *out,
                             const StepWatch *watch) {
-    return compiled(m) && module_eval_watched(m->program.module, in, out, watch, m->diag);
+    return compiled(m) && memory_suffices(m, "arena", (uint64_t)m->program.module->arena_bytes) &&
+           module_eval_watched(m->program.module, in, out, watch, m->diag);
 }
 
 /* A watch of a program, whose arena is known once it is open. */

@@ -128,7 +128,7 @@ static Tensor *decode_picture(effnetc_model *m, const Source *s, const char *pat
 
 /* ---- inputs ---- */
 
-static bool check_type(const Tensor *t, const effnetc_tensor *want, const char *path, Arena *a,
+static bool check_type(const Type *t, const effnetc_tensor *want, const char *path, Arena *a,
                        Diag *d) {
     Shape shape = shape_of(want->rank, want->dims);
     DType dt = tensor_dtype(want);
@@ -161,10 +161,13 @@ static Tensor *load_input(effnetc_model *m, const char *path, const effnetc_tens
     const Source *s = input_source(m, path);
     if (!s)
         return NULL;
-    Tensor *t = rt_image_is_known(s->data, s->size)
-                    ? decode_picture(m, s, path, want, o, a)
-                    : npy_decode(s, path, tensor_dtype(want), a, m->diag);
-    return t && check_type(t, want, path, a, m->diag) ? t : NULL;
+    Type type;
+    if (rt_image_is_known(s->data, s->size))
+        return decode_picture(m, s, path, want, o, a);
+    if (!npy_type(s, path, tensor_dtype(want), &type, m->diag) ||
+        !check_type(&type, want, path, a, m->diag)) /* before its elements are read */
+        return NULL;
+    return npy_decode(s, path, tensor_dtype(want), a, m->diag);
 }
 
 bool inputs_load(effnetc_model *m, const InputOptions *o, Tensor **in, Arena *a) {
@@ -177,7 +180,7 @@ bool inputs_load(effnetc_model *m, const InputOptions *o, Tensor **in, Arena *a)
                        m->inputs.data[i].name);
             diag_note(m->diag, "help", "--input=%s=FILE", m->inputs.data[i].name);
         }
-    ok = m->diag->errors == 0;
+    ok = m->diag->errors == 0 && tensors_fit(m);
     for (size_t i = 0; ok && i < n; i++)
         in[i] = load_input(m, path[i], &m->inputs.data[i], o, a);
     return m->diag->errors == 0;
@@ -194,10 +197,13 @@ static void fill_random(Tensor *t, uint64_t *state) {
     }
 }
 
-void inputs_random(const effnetc_model *m, int seed, Tensor **in, Arena *a) {
+bool inputs_random(effnetc_model *m, int seed, Tensor **in, Arena *a) {
     uint64_t state = (uint64_t)seed;
+    if (!tensors_fit(m))
+        return false;
     for (size_t i = 0; i < m->inputs.len; i++) {
         in[i] = tensor_for(&m->inputs.data[i], a);
         fill_random(in[i], &state);
     }
+    return true;
 }

@@ -120,7 +120,7 @@ void print_blocks(const Structure *s) {
         const NetBlock *b = &net->blocks.data[i];
         printf("%-*s %-*s %10lld %12lld %5d  %s\n", kind, block_name(b, a), shapes,
                block_shapes(b, a), (long long)b->parameters, (long long)b->macs, b->nodes,
-               short_origin(b->first->origin, a));
+               printed_origin(b->first->origin, a));
     }
 }
 

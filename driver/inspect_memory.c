@@ -46,9 +46,9 @@ static void print_text(effnetc_model *m) {
         const MemoryRow *r = &list.data[i];
         printf("%12lld %12.0f %7.3f  %s\n", (long long)r->arena_bytes, r->cycles / 1000,
                first->cycles > 0 ? r->cycles / first->cycles : 1,
-               r->steps.len ? r->steps.data[0] : "nothing");
+               r->steps.len ? printable(&m->arena, r->steps.data[0]) : "nothing");
         for (size_t k = 1; k < r->steps.len; k++)
-            printf("%35s%s\n", "", r->steps.data[k]);
+            printf("%35s%s\n", "", printable(&m->arena, r->steps.data[k]));
     }
 }
 

@@ -3,6 +3,9 @@
 
 #include "codegen/emit_llvm.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -103,8 +106,19 @@ static bool use_color(const char *choice) {
     return isatty(STDERR_FILENO) && !(no_color && *no_color) && !(term && !strcmp(term, "dumb"));
 }
 
+/* Where standard input, output or error is closed, the next file would take its place, and get what
+ * is meant for it. What they are opened for instead fails as a closed one does. */
+static void keep_streams_apart(void) {
+    static const int modes[] = {O_WRONLY, O_RDONLY, O_RDONLY};
+    for (int fd = 0; fd < 3; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", modes[fd]) != fd)
+            return; /* there is no such device: as it was */
+}
+
 int main(int argc, char **argv) {
     Context cx = {0};
+    keep_streams_apart();
+    signal(SIGXFSZ, SIG_IGN); /* a file past a limit of its size is an error of its write */
     const char *color = dispatch(&cx, argc, argv);
     if (fflush(stdout) != 0 || ferror(stdout))
         diag_error(&cx.diag, EXIT_IO, "effnetc", "standard output can't be written");

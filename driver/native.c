@@ -73,12 +73,15 @@ static const void *take_weights(effnetc_model *m) {
     return m->weights;
 }
 
-static void allocate(NativeProgram *p, effnetc_model *m) {
+static bool allocate(NativeProgram *p, effnetc_model *m) {
     const Module *module = m->program.module;
     p->weights = module ? take_weights(m) : m->cached.weights;
     p->weights_bytes = module ? (size_t)module->weights_bytes : m->cached.weights_bytes;
     p->arena_bytes = module ? (size_t)module->arena_bytes : m->cached.arena_bytes;
+    if (!memory_suffices(m, "arena", p->arena_bytes))
+        return false;
     p->arena = aligned(p->arena_bytes);
+    return true;
 }
 
 /* `function` points at a pointer to it. */
@@ -124,9 +127,8 @@ static bool open_program(NativeProgram *p, effnetc_model *m, const NativeOptions
     if (!runs_here(m) || !start_threads(p, m, o->threads_of) ||
         !makers[o->backend](&p->code, m, o->step_done != NULL, p->pool))
         return false;
-    allocate(p, m);
-    return find(p, m, "effnetc_entry", &p->entry) && open_pictures(p, m) && check_weights(p, m) &&
-           (!o->step_done || watch(p, m, o));
+    return allocate(p, m) && find(p, m, "effnetc_entry", &p->entry) && open_pictures(p, m) &&
+           check_weights(p, m) && (!o->step_done || watch(p, m, o));
 }
 
 NativeProgram *native_open(effnetc_model *m, const NativeOptions *o) {

@@ -22,11 +22,20 @@ static const char *label(const rt_labels *labels, int64_t class) {
 
 /* ---- text ---- */
 
+/* The end of a line. */
+static void print_label(FILE *f, const rt_labels *labels, int64_t class) {
+    Arena a = {0};
+    fprintf(f, "  %s\n", printable(&a, label(labels, class)));
+    arena_free(&a);
+}
+
 void print_classes(FILE *f, const Found *found, size_t n, const rt_labels *labels) {
     fprintf(f, "%5s %10s %7s  %s\n", "class", "value", "softmax", labels->count ? "label" : "");
-    for (size_t i = 0; i < n; i++)
-        fprintf(f, "%5lld %10.4f %6.2f%%  %s\n", (long long)found[i].class, found[i].value,
-                100 * found[i].share, label(labels, found[i].class));
+    for (size_t i = 0; i < n; i++) {
+        fprintf(f, "%5lld %10.4f %6.2f%%", (long long)found[i].class, found[i].value,
+                100 * found[i].share);
+        print_label(f, labels, found[i].class);
+    }
 }
 
 static void print_boxes(FILE *f, const Result *r, const rt_labels *labels) {
@@ -34,20 +43,24 @@ static void print_boxes(FILE *f, const Result *r, const rt_labels *labels) {
             labels->count ? "label" : "");
     for (size_t i = 0; i < r->n; i++) {
         const Found *b = &r->found[i];
-        fprintf(f, "%5lld %7.4f %7.1f %7.1f %7.1f %7.1f  %s\n", (long long)b->class, b->value,
-                b->box[0], b->box[1], b->box[2], b->box[3], label(labels, b->class));
+        fprintf(f, "%5lld %7.4f %7.1f %7.1f %7.1f %7.1f", (long long)b->class, b->value, b->box[0],
+                b->box[1], b->box[2], b->box[3]);
+        print_label(f, labels, b->class);
     }
 }
 
 static void print_mask(FILE *f, const Result *r, const rt_labels *labels) {
     fprintf(f, "%5s %7s  %s\n", "class", "pixels", labels->count ? "label" : "");
-    for (size_t i = 0; i < r->n; i++)
-        fprintf(f, "%5lld %6.2f%%  %s\n", (long long)r->found[i].class, 100 * r->found[i].value,
-                label(labels, r->found[i].class));
+    for (size_t i = 0; i < r->n; i++) {
+        fprintf(f, "%5lld %6.2f%%", (long long)r->found[i].class, 100 * r->found[i].value);
+        print_label(f, labels, r->found[i].class);
+    }
 }
 
 static void print_text(Report *r, const Result *result) {
-    printf("%s%s\n", r->pictures ? "\n" : "", result->picture->path);
+    Arena a = {0};
+    printf("%s%s\n", r->pictures ? "\n" : "", printable(&a, result->picture->path));
+    arena_free(&a);
     if (result->task == TASK_CLASSES)
         print_classes(stdout, result->found, result->n, r->labels);
     else if (result->task == TASK_BOXES)
@@ -110,7 +123,9 @@ static json_t *found_json(const Report *r, Task task, const Found *f) {
     if (task == TASK_CLASSES)
         set(o, "probability", json_number(f->share));
     if (task == TASK_BOXES)
-        set(o, "box", json_pack("[ffff]", f->box[0], f->box[1], f->box[2], f->box[3]));
+        set(o, "box",
+            json_pack("[oooo]", json_number(f->box[0]), json_number(f->box[1]),
+                      json_number(f->box[2]), json_number(f->box[3])));
     return o;
 }
 

@@ -158,7 +158,7 @@ void run_pictures(effnetc_model *m, const char *model, const PictureRun *o,
     Session s = {.m = m, .o = o, .labels = labels, .diag = m->diag};
     bool ok = pictures_list(o->paths, &s.list, &m->arena, m->diag);
     ok &= load_for_batch(m, model, o->batch, o->inputs);
-    if (!ok || !check_input(&s))
+    if (!ok || !check_input(&s) || !tensors_fit(m))
         return;
     s.task = model_task(m);
     s.batch = tensor_for(&m->inputs.data[0], &m->arena);

@@ -84,8 +84,8 @@ bool scale_measure(Scale *s, Candidate *c, double *peak) {
         return false;
     effnetc_model *m = open_network(s, &c->net, WEIGHTS_MEASURED);
     Tensor **in = ARENA_ARRAY(&a, m->inputs.len + 1, Tensor *);
-    inputs_random(m, 1, in, &a);
-    bool ok = effnetc_compile(m) && bench_model(m, in, SECONDS, true, &b, &a);
+    bool ok = inputs_random(m, 1, in, &a) && effnetc_compile(m) &&
+              bench_model(m, in, SECONDS, true, &b, &a);
     if (ok)
         c->measured = 1e3 * undisturbed(&b, m->program.module->steps.len);
     find_known(s, &c->net.by)->measured = c->measured;

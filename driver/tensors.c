@@ -63,29 +63,35 @@ static DType array_dtype(const rt_array *x, DType wanted) {
     die("no element type for .npy kind %c%d", x->kind, x->itemsize);
 }
 
-/* NULL where the array passes the limits of a shape: [2^62, 0] has no elements, but no size. */
-static Tensor *tensor_from_array(const rt_array *x, DType wanted, Arena *a) {
-    DType dt = array_dtype(x, wanted);
-    Shape shape = shape_of(x->rank, x->dim);
-    if (!shape_valid(&shape, dt))
-        return NULL;
-    Tensor *t = tensor_new(a, dt, shape);
-    if (x->bytes)
-        memcpy(tensor_mutable(t), x->data, x->bytes);
-    return t;
+bool npy_type(const Source *s, const char *path, DType wanted, Type *out, Diag *d) {
+    rt_array x;
+    rt_error err;
+    int code = rt_npy_header(&x, s->data, s->size, &err);
+    if (code != RT_OK) {
+        file_error(d, path, code, &err);
+        return false;
+    }
+    *out = type_plain(array_dtype(&x, wanted), shape_of(x.rank, x.dim));
+    if (shape_valid(&out->shape, out->dtype)) /* [2^62, 0] has no elements, but no size */
+        return true;
+    diag_error(d, EXIT_BAD_MODEL, path, "the shape of the array is too large");
+    return false;
 }
 
 Tensor *npy_decode(const Source *s, const char *path, DType wanted, Arena *a, Diag *d) {
+    Type type;
     rt_array x;
     rt_error err;
+    if (!npy_type(s, path, wanted, &type, d))
+        return NULL;
     int code = rt_npy_decode(&x, s->data, s->size, &err);
     if (code != RT_OK) {
         file_error(d, path, code, &err);
         return NULL;
     }
-    Tensor *t = tensor_from_array(&x, wanted, a);
-    if (!t)
-        diag_error(d, EXIT_BAD_MODEL, path, "the shape of the array is too large");
+    Tensor *t = tensor_new(a, type.dtype, type.shape);
+    if (x.bytes)
+        memcpy(tensor_mutable(t), x.data, x.bytes);
     rt_array_free(&x);
     return t;
 }

@@ -24,17 +24,19 @@ static void print_titles(void) {
 }
 
 static void print_outputs(const VerifyReport *r) {
+    Arena a = {0};
     printf("%-24s ", "output");
     print_titles();
     for (size_t i = 0; i < r->m->outputs.len; i++) {
         const OutputCheck *o = &r->outputs[i];
-        printf("\n%-24s ", o->name);
+        printf("\n%-24s ", printable(&a, o->name));
         if (o->compared && !o->resized)
             print_figures(&o->c);
         else
             print_no_figures(o->resized ? "FAIL" : "not compared");
     }
     putchar('\n');
+    arena_free(&a);
 }
 
 static void print_layers(const Layers *l) {
@@ -54,7 +56,7 @@ static void print_layers(const Layers *l) {
             print_result(&x->c, result);
         else
             print_no_figures(result);
-        printf("%*s%s\n", 8 - (int)strlen(result), "", short_origin(x->node->origin, &a));
+        printf("%*s%s\n", 8 - (int)strlen(result), "", printed_origin(x->node->origin, &a));
     }
     putchar('\n');
     arena_free(&a);

@@ -42,10 +42,10 @@ static int read_all(uint8_t **data, size_t *size, FILE *f, size_t limit, rt_erro
         *size = len;
         return RT_OK;
     }
+    int code = len > limit ? rt_fail(err, RT_ERROR_UNSUPPORTED, "it has more than %zu bytes", limit)
+                           : rt_fail(err, RT_ERROR_IO, "%s", strerror(errno));
     free(p);
-    if (len > limit)
-        return rt_fail(err, RT_ERROR_UNSUPPORTED, "it has more than %zu bytes", limit);
-    return rt_fail(err, RT_ERROR_IO, "%s", strerror(errno));
+    return code;
 }
 
 int rt_read_small(uint8_t **data, size_t *size, const char *path, size_t limit, rt_error *err) {

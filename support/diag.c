@@ -1,4 +1,5 @@
 /* diag.c: what the user is told. */
+#include "support/printable.h"
 #include "support/support.h"
 
 #include <string.h>
@@ -98,16 +99,15 @@ static const Style styles[] = {
 /* Writes s with control characters escaped: names in a hostile file must not drive the terminal.
  * With indent >= 0 a newline starts a line that is indented so far; else it is escaped too. */
 static void put_safe(FILE *f, const char *s, int indent) {
-    for (; *s; s++) {
-        unsigned char c = (unsigned char)*s;
-        if (c == '\n' && indent >= 0)
+    for (size_t n = 0; *s; s++) {
+        n = n ? n : control_length(s);
+        if (*s == '\n' && indent >= 0)
             fprintf(f, "\n%*s", indent, "");
-        else if (c < 32 || c == 127)
-            fprintf(f, "\\x%02x", (unsigned)c);
-        else if (c == 0xC2 && (s[1] & 0xE0) == 0x80) /* U+0080 to U+009F */
-            fprintf(f, "\\xc2\\x%02x", (unsigned)(unsigned char)*++s);
+        else if (n)
+            fprintf(f, "\\x%02x", (unsigned)(unsigned char)*s);
         else
-            fputc(c, f);
+            fputc(*s, f);
+        n -= n > 0;
     }
 }
 

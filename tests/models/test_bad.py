@@ -10,11 +10,13 @@ import json
 import os
 import pathlib
 import resource
+import struct
 import subprocess
 import sys
 import tempfile
 import time
 import unittest
+import zlib
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 SHARED = pathlib.Path(os.environ.get("EFFNETC_MODELS", SOURCE.parent / "shared" / "models"))
@@ -279,6 +281,32 @@ def text(name, value):
     return onnx.field(1, name) + onnx.field(4, value) + onnx.field(20, 3)
 
 
+def same_identifiers(n):
+    """Names of inputs, each of which becomes "__" in C."""
+    odd = [chr(0x100 + i) for i in range(200)]
+    names = [odd[i // 200] + odd[i % 200] for i in range(n)]
+    return identity(
+        nodes=[onnx.node("Relu", [names[0]], ["y"])],
+        inputs=[onnx.value_info(name, [1]) for name in names],
+    )
+
+
+def chain(op, n):
+    names = ["x"] + ["v%d" % i for i in range(n - 1)] + ["y"]
+    return identity(nodes=[onnx.node(op, [names[i]], [names[i + 1]]) for i in range(n)])
+
+
+def one_channel():
+    """A constant of 16 MB, which in blocks of 16 channels would have 256."""
+    zeros = onnx.node("ConstantOfShape", ["s"], ["c"])
+    pool = onnx.node("MaxPool", ["c"], ["p"], attributes=[onnx.ints("kernel_shape", [63, 63])])
+    return identity(
+        nodes=[zeros, pool, onnx.node("Add", ["p", "x"], ["y"])],
+        inputs=[onnx.value_info("x", [1, 1, 1, 1])],
+        initializers=[int64s("s", [1, 1, 2047, 2047])],
+    )
+
+
 MADE = {  # name: bytes, exit code
     "no_bytes": (b"", BAD_MODEL),
     "zeros": (bytes(4096), BAD_MODEL),
@@ -321,6 +349,9 @@ MADE = {  # name: bytes, exit code
         many_of("Resize", ["x", "", "", "to"], [int64s("to", [1, 500000])], [text("mode", "cubic")]),
         UNSUPPORTED,
     ),
+    "same_identifiers": (same_identifiers(5000), 0),
+    "one_channel": (one_channel(), 0),
+    "chain_of_relus": (chain("Relu", 5000), 0),
 }
 
 
@@ -353,6 +384,49 @@ class Made(BadTest):
             self.refuse(model, [0])
             with self.assertRaises(AssertionError):
                 self.refuse(model, [BAD_MODEL, UNSUPPORTED])
+
+
+def png_chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png_with(*chunks):
+    """8 x 8 pixels, and what stands before them."""
+    head = png_chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 8, 8, 2, 0, 0, 0))
+    pixels = png_chunk(b"IDAT", zlib.compress(bytes(8 * 25)))
+    return b"\x89PNG\r\n\x1a\n" + head + b"".join(chunks) + pixels + png_chunk(b"IEND", b"")
+
+
+MEAN = b"""graph @g(%x: f32[1,3,8,8]) -> f32[1,3] {
+  %y = reduce_mean %x {axes=[2, 3], keepdims=false} : f32[1,3]
+  return %y
+}
+"""
+
+
+class Given(BadTest):
+    """What a model is given is held to the same."""
+
+    def give(self, name, data, codes):
+        with tempfile.TemporaryDirectory(prefix="effnetc-bad-") as folder:
+            pathlib.Path(folder, "m.ir").write_bytes(MEAN)
+            pathlib.Path(folder, name).write_bytes(data)
+            given = ["a.ppm", "--labels=" + name] if name.startswith("labels") else [name]
+            pathlib.Path(folder, "a.ppm").write_bytes(b"P6 8 8 255\n" + bytes(192))
+            run = [TOOLS["effnetc"], "run", "m.ir", *given, "--backend=interp", "--mean=0"]
+            code, text, seconds, peak = measure(run, folder)
+        self.assertIn(code, codes, text)
+        if not TOOLS["sanitized"]:
+            self.assertLess(seconds, MAX_SECONDS)
+            self.assertLess(peak, MAX_BYTES)
+
+    def test_compressed_texts(self):
+        text = png_chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(7900000), 1))
+        self.give("a.png", png_with(text * 50), [0])
+
+    def test_labels(self):
+        self.give("labels.json", b"[" + b"[]," * 4000000 + b"[]]", [UNSUPPORTED, BAD_MODEL])
+        self.give("labels.txt", bytes(1000), [BAD_MODEL])
 
 
 class Shared(BadTest):
