@@ -205,7 +205,7 @@ class Page(Workplace):
         self.check_self_contained(page)
         out = self.browse(page, """return {nodes: document.querySelectorAll("#diagram .node").length,
             title: document.querySelector("h1").textContent}""", 390)
-        self.assertEqual(out["answer"]["title"], "EfficientNet-B0 + BiFPN")
+        self.assertEqual(out["answer"]["title"], "EfficientDet-D0: EfficientNet-B0 + BiFPN")
         self.assertGreater(out["answer"]["nodes"], 40)
 
 
