@@ -80,10 +80,12 @@ static void build_store_inst(LBuilder *x, const Inst *in) {
     LLVMSetAlignment(v, (unsigned)dtype_bytes(in->src[0]->type.dtype));
 }
 
-/* Into the first cache, to be read. */
+/* To be read, into the cache that C's prefetch brings it into. */
 static void prefetch(LBuilder *x, const Inst *in) {
     LLVMTypeRef type = llvm_ptr(x);
-    LLVMValueRef v[] = {pointer(x, &in->u.addr), llvm_i32(x, 0), llvm_i32(x, 3), llvm_i32(x, 1)};
+    int locality = x->target->vector_regs >= 32 ? 3 : 2;
+    LLVMValueRef v[] = {pointer(x, &in->u.addr), llvm_i32(x, 0), llvm_i32(x, locality),
+                        llvm_i32(x, 1)};
     if (x->target->vector_bytes > 4)
         llvm_intrinsic(x, "llvm.prefetch", &type, 1, v, 4);
 }

@@ -30,7 +30,7 @@ typedef struct GemmKernel {
     Reg *panels, *w_panel, *c_plane, *c_row, *c_panel, *r_plane, *r_row, *r_panel;
     Reg *rows, *tiles;
     Reg *tails; /* 1 or 0: whether a row ends with a tile of mr_tail; NULL where none does */
-    Reg *ahead, *lines, *next; /* see look_ahead; NULL where weights are used once */
+    Reg *ahead, *lines, *next; /* see look_ahead; NULL where looks_ahead says no */
     bool far;                  /* inputs come from beyond the core's caches */
     Reg *block_size;           /* ablock as a register, where ablock > 1 */
     Reg *acc[MAX_ACC];         /* [pixel][vector] */
@@ -46,6 +46,13 @@ static int vector_lanes(const GemmKernel *gk, int v) {
 }
 
 /* ---- loops over K ---------------------------------------------------------------------------- */
+
+/* The next panel's weights at the place of w: what has too few registers for look_ahead brings all
+ * of them with each tile. */
+static void prefetch_panel(GemmKernel *gk, Reg *w) {
+    for (int i = 0; gk->lanes > 1 && i < panel_width(gk); i += CACHE_LINE)
+        build_prefetch(&gk->b, addr_plus(addr_of(w, i), gk->w_panel, 1));
+}
 
 /* One step along K: `at` is the address of the first pixel's input, w that of the weights. */
 static void multiply_step(GemmKernel *gk, Addr at, Reg *w, int mr) {
@@ -63,6 +70,8 @@ static void multiply_step(GemmKernel *gk, Addr at, Reg *w, int mr) {
             build_op_to(b, INST_fma, acc, x, wv[v], acc);
         }
     }
+    if (mr > 1 && !gk->next)
+        prefetch_panel(gk, w);
     advance_by(b, w, panel_width(gk));
 }
 
@@ -298,13 +307,16 @@ static const char *kernel_name(Lower *lo, const GemmKernel *gk, const Schedule *
     return name;
 }
 
-/* A kernel of one pixel reads each weight once, as fast as they come. */
-static bool looks_ahead(int lanes, const Schedule *s) {
-    return lanes > 1 && s->mr > 1;
+/* Whether the next panel is brought piece by piece. A kernel of one pixel reads each weight once,
+ * as fast as they come; and where a tile takes all of 16 registers, compilers keep it there only
+ * in the plain loops of prefetch_panel. */
+static bool looks_ahead(const Target *t, const Schedule *s) {
+    enum { ENOUGH_REGISTERS = 32 };
+    return target_lanes(t) > 1 && t->vector_regs >= ENOUGH_REGISTERS && s->mr > 1;
 }
 
 /* The order of parameters is that of the arguments in call_panels. */
-static void declare_params(GemmKernel *gk, Kernel *k, const Schedule *s) {
+static void declare_params(GemmKernel *gk, Kernel *k, const Target *t, const Schedule *s) {
     const Gemm *g = gk->g;
     gk->a = kernel_param_ptr(k, "a", DT_f32);
     gk->w = kernel_param_ptr(k, "w", DT_f32);
@@ -330,7 +342,7 @@ static void declare_params(GemmKernel *gk, Kernel *k, const Schedule *s) {
     gk->tiles = kernel_param_i64(k, "tiles");
     if (s->mr_tail)
         gk->tails = kernel_param_i64(k, "tails");
-    if (looks_ahead(gk->lanes, s)) {
+    if (looks_ahead(t, s)) {
         gk->ahead = kernel_param_i64(k, "ahead");
         gk->lines = kernel_param_i64(k, "lines");
     }
@@ -340,7 +352,7 @@ static Kernel *build_kernel(Lower *lo, const Gemm *g, const Schedule *s, int nv,
     GemmKernel gk = {.g = g, .lanes = lower_lanes(lo), .nv = nv, .half = half};
     gk.far = reads_far(g, lo->cx);
     Kernel *k = kernel_new(lo->m, kernel_name(lo, &gk, s));
-    declare_params(&gk, k, s);
+    declare_params(&gk, k, lo->cx->target, s);
     ensure(s->mr * nv <= MAX_ACC);
     for (int i = 0; i < s->mr * nv; i++)
         gk.acc[i] = kernel_reg(k, arena_printf(&lo->m->arena, "acc%d_%d", i / nv, i % nv),
@@ -411,7 +423,7 @@ void gemm_call_extent(Lower *lo, const Gemm *g, const Schedule *s, const GemmExt
     args[n++] = arg_bound(e->tiles);
     if (s->mr_tail)
         args[n++] = arg_bound(e->tails);
-    if (looks_ahead(lower_lanes(lo), s)) {
+    if (looks_ahead(lo->cx->target, s)) {
         int64_t blocks = e->all_tiles * ceil_div(g->k, g->ablock);
         int64_t ahead = ceil_div(g->k * g->kh * g->kw * width, blocks);
         args[n++] = arg_bound(bound_const(ahead));
