@@ -90,20 +90,13 @@ static Value *shifted(Graph *g, Node *at, const Integers *x) {
     return node_out(d);
 }
 
-static int64_t elems_before(const Shape *s, int axis) {
-    int64_t n = 1;
-    for (int i = 0; i < axis; i++)
-        n *= s->dim[i];
-    return n;
-}
-
 /* The dimension of what n moves that dimension `axis` becomes; -1 where it is taken apart. */
 static int moved_axis(const Node *n, int axis) {
     const Shape *from = &node_in(n, 0)->type.shape, *to = &node_out(n)->type.shape;
     for (int i = 0; i < to->rank; i++)
-        if (n->op == OP_transpose
-                ? transpose_attrs(n)->perm.v[i] == axis
-                : to->dim[i] == from->dim[axis] && elems_before(to, i) == elems_before(from, axis))
+        if (n->op == OP_transpose ? transpose_attrs(n)->perm.v[i] == axis
+                                  : to->dim[i] == from->dim[axis] &&
+                                        dims_product(to, 0, i) == dims_product(from, 0, axis))
             return i;
     return -1;
 }
