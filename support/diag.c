@@ -96,19 +96,12 @@ static const Style styles[] = {
     [DIAG_REMARK] = {"remark", "\033[1;36m"},
 };
 
-/* Writes s with control characters escaped: names in a hostile file must not drive the terminal.
- * With indent >= 0 a newline starts a line that is indented so far; else it is escaped too. */
+/* Names in a hostile file must not drive the terminal. */
 static void put_safe(FILE *f, const char *s, int indent) {
-    for (size_t n = 0; *s; s++) {
-        n = n ? n : control_length(s);
-        if (*s == '\n' && indent >= 0)
-            fprintf(f, "\n%*s", indent, "");
-        else if (n)
-            fprintf(f, "\\x%02x", (unsigned)(unsigned char)*s);
-        else
-            fputc(*s, f);
-        n -= n > 0;
-    }
+    Buf b = {0};
+    buf_put_printable(&b, s, indent);
+    fputs(buf_str(&b), f);
+    buf_free(&b);
 }
 
 static void print_head(const DiagItem *item, FILE *f, bool color) {

@@ -4,10 +4,11 @@
 
 #include "support/support.h"
 
-/* How many bytes at s are a control character that a terminal could obey: 1 of ASCII, 2 of UTF-8's
- * U+0080 to U+009F; 0: none is there. */
-size_t control_length(const char *s);
-/* s with each byte of those as \xNN: itself where it has none. */
+/* Appends s with each byte of a control character that a terminal could obey as \xNN: of ASCII's,
+ * and of UTF-8's U+0080 to U+009F. With indent >= 0 a newline starts a line that is indented so
+ * far. */
+void buf_put_printable(Buf *b, const char *s, int indent);
+/* s with those bytes as \xNN, newlines too: itself where it has none. */
 const char *printable(Arena *a, const char *s);
 
 #endif
