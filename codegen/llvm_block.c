@@ -83,7 +83,7 @@ static void build_store_inst(LBuilder *x, const Inst *in) {
 /* To be read, into the cache that C's prefetch brings it into. */
 static void prefetch(LBuilder *x, const Inst *in) {
     LLVMTypeRef type = llvm_ptr(x);
-    int locality = x->target->vector_regs >= 32 ? 3 : 2;
+    int locality = target_spares_registers(x->target) ? 3 : 2;
     LLVMValueRef v[] = {pointer(x, &in->u.addr), llvm_i32(x, 0), llvm_i32(x, locality),
                         llvm_i32(x, 1)};
     if (x->target->vector_bytes > 4)

@@ -311,8 +311,7 @@ static const char *kernel_name(Lower *lo, const GemmKernel *gk, const Schedule *
  * as fast as they come; and where a tile takes all of 16 registers, compilers keep it there only
  * in the plain loops of prefetch_panel. */
 static bool looks_ahead(const Target *t, const Schedule *s) {
-    enum { ENOUGH_REGISTERS = 32 };
-    return target_lanes(t) > 1 && t->vector_regs >= ENOUGH_REGISTERS && s->mr > 1;
+    return target_lanes(t) > 1 && target_spares_registers(t) && s->mr > 1;
 }
 
 /* The order of parameters is that of the arguments in call_panels. */

@@ -46,4 +46,10 @@ static inline int target_lanes(const Target *t) {
     return t->vector_bytes / 4;
 }
 
+/* Whether registers are left beside a tile's, so that compilers keep it there whatever stands
+ * between its loops. */
+static inline bool target_spares_registers(const Target *t) {
+    return t->vector_regs >= 32;
+}
+
 #endif
