@@ -51,7 +51,7 @@ static RunnerOptions runner_options(effnetc_model *m) {
                        .ndisabled = (int)o->disabled.count,
                        .time = o->time_passes,
                        .stats = o->remarks,
-                       .verify_each = true, /* a third of B0's 0.1 s, a sixth of B7's */
+                       .verify_each = true, /* a third of B0's instructions, a sixth of B7's */
                        .verify_values = o->verify_passes,
                        .done = m->pass_done,
                        .done_context = m->pass_context,
@@ -166,8 +166,7 @@ static bool takes_apart(const char *pass) {
 }
 
 /* fuse-residual and what follows choose among nodes, by their order or for the target. Remarks are
- * for compilations: they are dropped. For its structure a network stays whole, and isn't rounded.
- */
+ * for compilations: they are dropped. For its structure a network stays whole and isn't rounded. */
 static Graph *canonical(effnetc_model *m, bool structure) {
     enum { MAX_PASSES = 64 };
     int all, n = 0;

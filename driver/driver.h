@@ -513,8 +513,7 @@ bool load_for_batch(effnetc_model *m, const char *path, int batch, const InputOp
 bool dims_for_two(effnetc_strings dims, const char *const *paths, Arena *a, effnetc_strings *out,
                   Diag *d);
 
-/* ---- memory.c ---------------------------------------------------------------------------------
- */
+/* ---- memory.c -------------------------------------------------------------------------------- */
 
 /* Whether this machine has so many bytes of memory; false with an error (4), about what m's `what`
  * would take: the system would end whoever has touched more than there is. */
