@@ -64,6 +64,12 @@ Value *as_type(Graph *g, Value *v, DType to) {
     return node_out(n);
 }
 
+Value *finish_op(Graph *g, Op op, Value *const *operands, int n) {
+    Node *node = node_new(g, op, NULL, "y", operands, n);
+    finish(g, node);
+    return node_out(node);
+}
+
 void finish_as_float(Graph *g, Node *n) {
     node_infer_or_die(n);
     for (int i = 0; i < n->nresults; i++)

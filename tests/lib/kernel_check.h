@@ -21,6 +21,8 @@ Value *blocked_input(Graph *g, Shape shape);
 Ints ints(Graph *g, Shape s);
 /* Infers n and makes its first result an output. */
 void finish(Graph *g, Node *n);
+/* The result of a node without attributes, made an output. */
+Value *finish_op(Graph *g, Op op, Value *const *operands, int n);
 /* v cast to a type, where it hasn't it. */
 Value *as_type(Graph *g, Value *v, DType to);
 /* Infers n and makes all its results outputs, cast to float32. */
