@@ -116,8 +116,15 @@ void c_names_take(Arena *a, CNames *n, const char *name) {
 const char *c_names_add(Arena *a, CNames *n, const char *text) {
     char *base = c_identifier(a, text);
     char *name = base;
-    for (int i = 2; c_names_has(n, name); i++)
+    int *last = map_get(&n->last, base);
+    for (int i = last ? *last + 1 : 2; c_names_has(n, name); i++) {
+        if (!last) {
+            last = arena_alloc(a, sizeof *last);
+            map_put(a, &n->last, base, last);
+        }
+        *last = i;
         name = arena_printf(a, "%s_%d", base, i);
+    }
     map_put(a, &n->taken, name, name);
     return name;
 }

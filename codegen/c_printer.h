@@ -11,6 +11,7 @@
 typedef struct CNames {
     const struct CNames *outer;
     Map taken;
+    Map last; /* of a name that was wanted again: the last number put behind it, an int */
 } CNames;
 
 void c_names_take(Arena *a, CNames *n, const char *name); /* which nothing else is called */
