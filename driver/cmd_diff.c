@@ -168,12 +168,31 @@ static void compare(const DiffSide *a, const DiffSide *b, const DiffOptions *o, 
                    base_name(a->m->path), base_name(b->m->path));
 }
 
+static bool check_ignored(const DiffOptions *o, Context *cx) {
+    size_t n, before = cx->diag.errors;
+    const char *const *known = graph_diff_names(&n, &cx->arena);
+    for (size_t i = 0; i < o->ignored.count; i++) {
+        const char *name = o->ignored.items[i];
+        size_t k = 0;
+        while (k < n && strcmp(known[k], name) != 0)
+            k++;
+        if (k < n)
+            continue;
+        diag_error(&cx->diag, EXIT_USAGE, "effnetc", "--ignore: no attribute is called \"%s\"",
+                   name);
+        note_nearest(&cx->diag, name, known, n, "attributes of ops are in docs/graph-ir.md");
+    }
+    return cx->diag.errors == before;
+}
+
 static void run(Context *cx, const void *options) {
     const DiffOptions *o = options;
     const char *const *paths = o->common.args.items;
     DiffSide a = {0}, b = {0};
     effnetc_strings dims[2];
     Arena arena = {0};
+    if (!check_ignored(o, cx))
+        return;
     if (dims_for_two(o->compiler.dims, paths, &arena, dims, &cx->diag)) {
         bool ok = load(&a, o, paths[0], dims[0], cx);
         ok &= load(&b, o, paths[1], dims[1], cx);

@@ -196,10 +196,23 @@ static bool write(const NewOptions *o, const MemberSpec *s, const char *batch, D
                         &(OnnxWriteOptions){batch, o->external}, d);
 }
 
+/* Options that would say nothing. */
+static bool check_list(const NewOptions *o, Diag *d) {
+    bool one = o->common.args.count > 0 || o->output || o->dry_run || is_scaled(o);
+    if (o->json && !o->list)
+        diag_error(d, EXIT_USAGE, "effnetc", "--json is for --list");
+    if (o->list && one)
+        diag_error(d, EXIT_USAGE, "effnetc",
+                   "--list prints all members: it goes with no MEMBER, scaling, -o or --dry-run");
+    return (o->list || !o->json) && !(o->list && one);
+}
+
 static void run(Context *cx, const void *options) {
     const NewOptions *o = options;
     MemberSpec s = {0};
     const char *batch;
+    if (!check_list(o, &cx->diag))
+        return;
     if (o->list && o->json)
         print_list_json();
     else if (o->list)

@@ -376,6 +376,9 @@ typedef struct GraphDiffOptions {
     size_t nignored;
 } GraphDiffOptions;
 
+/* All *n names that `ignored` may have, each once. */
+const char *const *graph_diff_names(size_t *n, Arena *a);
+
 typedef enum GraphDiffKind {
     GRAPH_DIFF_NONE,
     GRAPH_DIFF_INPUT,   /* index, of those that are read: the first input that differs in type or is

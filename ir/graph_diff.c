@@ -30,11 +30,29 @@ typedef struct Diff {
     VEC(const Node *) open;    /* nodes of a whose operands are still to be paired */
 } Diff;
 
-static bool is_ignored(const GraphDiffOptions *o, const char *what) {
-    for (size_t i = 0; i < o->nignored; i++)
-        if (!strcmp(o->ignored[i], what))
+static bool has_name(const char *const *names, size_t n, const char *name) {
+    for (size_t i = 0; i < n; i++)
+        if (!strcmp(names[i], name))
             return true;
     return false;
+}
+
+static bool is_ignored(const GraphDiffOptions *o, const char *what) {
+    return has_name(o->ignored, o->nignored, what);
+}
+
+const char *const *graph_diff_names(size_t *n, Arena *a) {
+    VEC(const char *) names = {0};
+    vec_push(a, &names, "layout");
+    vec_push(a, &names, "preprocessing");
+    for (int s = 0; s < ATTRSET_COUNT; s++) {
+        const AttrSetInfo *set = attrset_info((AttrSet)s);
+        for (int i = 0; i < set->nfields; i++)
+            if (!has_name(names.data, names.len, set->fields[i].name))
+                vec_push(a, &names, set->fields[i].name);
+    }
+    *n = names.len;
+    return names.data;
 }
 
 /* ---- hashes ---------------------------------------------------------------------------------- */

@@ -114,6 +114,9 @@ class Cli(CommandTest):
         self.check(USAGE, "new", "b0", "--width=16", "--depth=16", "-o", "x.onnx", says=["parameters", "--dry-run"])
         self.check(USAGE, "new", "l2", "--batch=1024", "--resolution=4096", "--dry-run", says=["2^36"])
         self.check(USAGE, "new", "v2-s", "--width=16", "--classes=1000000", "--dry-run", says=["2^36"])
+        self.check(USAGE, "new", *self.SMALL, "-o", "x.onnx", "--json", says=["--json is for --list"])
+        for more in ["b0"], ["-o", "x.onnx"], ["--phi=1"]:
+            self.check(USAGE, "new", "--list", *more, says=["--list prints all"])
         self.check(IO, "new", *self.SMALL, "-o", self.dir, says=[self.dir])
         self.assertFalse(os.path.exists(self.path("x.onnx")))
 

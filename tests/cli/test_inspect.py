@@ -143,6 +143,8 @@ class Inspect(CommandTest):
         self.assertIn("act: silu and relu", text)
         self.assertNotIn("late", text)
         self.assertIn("same graph", self.check(OK, "diff", a, act, "--ignore=act"))
+        self.check(USAGE, "diff", a, a, "--ignore=act,pads,weights",
+                   says=['called "pads"', "did you mean pad?", 'called "weights"'])
         op = self.graph_file("o.ir", *self.CONVS, "%y = max %a, %b" + self.T)
         self.assertIn("op: sub and max", self.differ(a, op))
         more = self.graph_file("m.ir", *self.CONVS, "%z = sub %a, %b" + self.T,
