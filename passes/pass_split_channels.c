@@ -135,7 +135,7 @@ static void raise(Graph *g, Node *n, Node *joint) {
         Value *in[MAX_OPERANDS];
         for (int k = 0; k < n->noperands; k++)
             in[k] = node_in(n, k) ? node_in(joint, i) : NULL;
-        r.count = channels(in[0]);
+        r.count = channels(node_in(joint, i));
         parts[i] = node_out(node_part(g, n, n, in, r));
         r.first += r.count;
     }
