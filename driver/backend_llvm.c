@@ -51,7 +51,8 @@ static bool make_object(Buf *object, effnetc_model *m, bool watched, rt_pool *th
            emit_llvm(object, m->program.module, &info, LLVM_OBJECT, &o, m->diag);
 }
 
-/* What the passes and LLVM needed goes back to the system before the arena is allocated. */
+/* What the passes needed goes back to the system before LLVM begins, and what LLVM needed before
+ * the arena is allocated. */
 static void trim_memory(void) {
 #ifdef __GLIBC__
     malloc_trim(0);
@@ -62,6 +63,7 @@ bool llvm_code(NativeCode *code, effnetc_model *m, bool watched, rt_pool *thread
     Buf object = {0};
     if (!m->program.module)
         return load(code, m, m->cached.object, m->cached.object_bytes);
+    trim_memory();
     bool ok = emit_llvm_require(m->diag) && make_object(&object, m, watched, threads);
     trim_memory();
     ok = ok && load(code, m, object.data, object.len);

@@ -178,11 +178,10 @@ static const char *beside_model(effnetc_model *m, const char *location) {
 
 /* Files beside the model, with what is in them. */
 static bool put_external(Buf *b, effnetc_model *m) {
-    const Graph *g = m->program.graph;
-    put_number(b, (int64_t)g->external.len);
-    for (size_t i = 0; i < g->external.len; i++) {
+    put_number(b, (int64_t)m->external.len);
+    for (size_t i = 0; i < m->external.len; i++) {
         uint64_t hash, size;
-        const char *location = g->external.data[i];
+        const char *location = m->external.data[i];
         if (!hash_file(beside_model(m, location), &hash, &size))
             return false;
         put_text(b, location);

@@ -244,6 +244,7 @@ static void bench(const BenchOptions *o, effnetc_model *m, Arena *a) {
     warn_unless_shown(m);
     bool graph = o->per_layer || o->trace; /* layers are the compiled graph's */
     bool cached = m->cached.memory && !graph;
+    m->code_only = !graph;
     Trace *trace = o->trace ? trace_new(a) : NULL;
     Structure st = {.m = m};
     bool ok = (!trace || structure_open(&st, m)) && (cached || effnetc_compile(m)) &&

@@ -186,6 +186,7 @@ static void run(Context *cx, const void *options) {
     const RunOptions *o = options;
     rt_labels labels = {0};
     effnetc_model *m = model_open(&o->compiler, &cx->diag);
+    m->code_only = true;
     load_labels(o, &labels, cx);
     if (o->common.args.count > 1)
         run_on_pictures(o, m, &labels, cx);

@@ -232,6 +232,7 @@ static void print(const Verification *v, VerifyReport r) {
 }
 
 static void verify_outputs(const Verification *v, effnetc_backend backend) {
+    v->m->code_only = true;
     if (run_tensors(v->m, backend, v->in, v->out, v->a))
         print(v, (VerifyReport){.outputs = compare_outputs(v)});
 }

@@ -134,6 +134,10 @@ static bool compile(effnetc_model *m) {
         return false;
     }
     seal_weights(m->program.module);
+    if (m->code_only) {
+        graph_free(m->program.graph);
+        m->program.graph = NULL;
+    }
     return true;
 }
 

@@ -149,6 +149,8 @@ struct effnetc_model {
     Source text;           /* graph IR, mapped or read; empty for ONNX */
     Graph *source;         /* as loaded; NULL once effnetc_compile has taken it */
     Program program;       /* after effnetc_compile: the last graph and the module */
+    bool code_only;        /* nobody asks for that graph: a compilation lets go of it and of its
+                              constants before LLVM needs memory */
     ScheduleBook *book;    /* after model_schedules; NULL: none */
     void *weights;         /* the module's, once native code has used them; NULL before */
     const char *cache_key; /* what the cached code is made from; NULL: it is not to be kept */
@@ -157,6 +159,7 @@ struct effnetc_model {
     VEC(InputFile *) files;
     VEC(effnetc_tensor) inputs, outputs;
     VEC(const char *) output_values; /* names of the loaded graph's values that outputs are */
+    VEC(const char *) external;      /* files beside the model that have constants of it */
     int64_t macs, parameters;        /* of the model as loaded */
     /* How pictures are prepared whose bytes the code takes and normalises; NULL: it takes what the
      * model does. */

@@ -138,6 +138,9 @@ static void describe_source(effnetc_model *m) {
         m->outputs.data[g->counts.data[i].output].count = (int)g->counts.data[i].count;
         m->outputs.data[g->counts.data[i].output].axis = g->counts.data[i].axis;
     }
+    m->external.len = 0;
+    for (size_t i = 0; i < g->external.len; i++)
+        vec_push(&m->arena, &m->external, arena_strdup(&m->arena, g->external.data[i]));
     m->macs = graph_macs(g);
     m->parameters = graph_parameters(g);
 }
