@@ -44,6 +44,8 @@ static bool target_has(const Target *t, const char *feature) {
         return true;
     if (!strcmp(feature, "ftz"))
         return t->flush_to_zero;
+    if (!strncmp(feature, "prefetch ", 9))
+        return target_prefetch_cache(t) == feature[9] - '0';
     size_t n = strlen(feature);
     for (const char *s = t->features; (s = strstr(s, feature)); s += n)
         if ((s == t->features || s[-1] == ',') && (s[n] == ',' || !s[n]))

@@ -80,13 +80,13 @@ static void build_store_inst(LBuilder *x, const Inst *in) {
     LLVMSetAlignment(v, (unsigned)dtype_bytes(in->src[0]->type.dtype));
 }
 
-/* To be read, into the cache that C's prefetch brings it into. */
+/* To be read. Locality 3 is the first cache, 2 the second. */
 static void prefetch(LBuilder *x, const Inst *in) {
     LLVMTypeRef type = llvm_ptr(x);
-    int locality = target_spares_registers(x->target) ? 3 : 2;
-    LLVMValueRef v[] = {pointer(x, &in->u.addr), llvm_i32(x, 0), llvm_i32(x, locality),
+    int cache = target_prefetch_cache(x->target);
+    LLVMValueRef v[] = {pointer(x, &in->u.addr), llvm_i32(x, 0), llvm_i32(x, 4 - cache),
                         llvm_i32(x, 1)};
-    if (x->target->vector_bytes > 4)
+    if (cache)
         llvm_intrinsic(x, "llvm.prefetch", &type, 1, v, 4);
 }
 

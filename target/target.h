@@ -52,4 +52,11 @@ static inline bool target_spares_registers(const Target *t) {
     return t->vector_regs >= 32;
 }
 
+/* Which cache the loop IR's prefetch brings data into: 1, 2; 0: it does nothing. */
+static inline int target_prefetch_cache(const Target *t) {
+    if (target_lanes(t) == 1)
+        return 0;
+    return target_spares_registers(t) ? 1 : 2;
+}
+
 #endif

@@ -215,6 +215,41 @@ static void no_arithmetic_is_fast(void **state) {
     module_free(m);
 }
 
+static int count(const Buf *text, const char *what) {
+    int n = 0;
+    for (const char *s = text->data; (s = strstr(s, what)); s++)
+        n++;
+    return n;
+}
+
+/* C and LLVM bring what is prefetched into the same cache. */
+static void prefetches_agree(void **state) {
+    (void)state;
+    static const char text[] = "module @m target=%s {\nbuffer %%x : f32[64] input 0 \"x\"\n"
+                               "kernel @k(x: f32*) {\n  prefetch x[16]\n  prefetch x[32]\n}\n"
+                               "step @only {\n  call @k(%%x[0])\n}\nrun {\n  call @only()\n}\n}\n";
+    for (size_t i = 0; i < target_count(); i++) {
+        const Target *t = target_at(i);
+        int cache = target_prefetch_cache(t);
+        Buf ir = {0}, c = {0}, llvm = {0};
+        buf_printf(&ir, text, t->name);
+        Module *m = parse(buf_str(&ir));
+        emit_c_source(&c, m, &info);
+        emit(&llvm, m, LLVM_IR, &(LlvmOptions){.opt_level = 0});
+        for (int k = 1; k <= 2; k++) {
+            char in_c[32], in_llvm[32];
+            snprintf(in_c, sizeof in_c, ", 0, %d)", 4 - k);
+            snprintf(in_llvm, sizeof in_llvm, "i32 0, i32 %d, i32 1)", 4 - k);
+            assert_int_equal(count(&c, in_c), k == cache); /* a macro that is called twice */
+            assert_int_equal(count(&llvm, in_llvm), k == cache ? 2 : 0);
+        }
+        buf_free(&ir);
+        buf_free(&c);
+        buf_free(&llvm);
+        module_free(m);
+    }
+}
+
 /* ---- debug information ----------------------------------------------------------------------- */
 
 /* The line of the text of m that begins with `text` behind its indentation; the first is 1. */
@@ -374,6 +409,7 @@ int main(void) {
         cmocka_unit_test(backends_link_together),
         cmocka_unit_test(weights_can_be_inside),
         cmocka_unit_test(no_arithmetic_is_fast),
+        cmocka_unit_test(prefetches_agree),
         cmocka_unit_test(lines_are_those_of_the_loop_ir),
         cmocka_unit_test(code_runs_in_this_process),
         cmocka_unit_test(what_is_no_object_is_refused),
