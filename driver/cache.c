@@ -23,7 +23,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { CACHE_VERSION = 1, CACHE_ALIGN = 64, MAX_TENSORS = 1 << 16 };
+enum { CACHE_VERSION = 2, CACHE_ALIGN = 64, MAX_TENSORS = 1 << 16 };
 
 typedef struct CachePart {
     uint64_t bytes, hash;
@@ -169,6 +169,7 @@ static void put_tensor(Buf *b, const effnetc_tensor *t) {
         put_number(b, t->dims[i]);
     put_number(b, t->count);
     put_number(b, t->axis);
+    put_number(b, t->unread);
 }
 
 static const char *beside_model(effnetc_model *m, const char *location) {
@@ -257,6 +258,7 @@ static effnetc_tensor get_tensor(CacheReader *r) {
         t.dims[i] = get_number(r, 0, INT64_MAX);
     t.count = (int)get_number(r, -1, MAX_TENSORS);
     t.axis = (int)get_number(r, 0, EFFNETC_MAX_RANK);
+    t.unread = (int)get_number(r, 0, 1);
     Shape shape = shape_of(t.rank, t.dims);
     r->ok = r->ok && shape_valid(&shape, dt);
     if (r->ok)

@@ -114,14 +114,26 @@ bool load_for_inputs(effnetc_model *m, const char *path, const InputOptions *o) 
     return effnetc_load(m, path);
 }
 
+/* The symbolic first dimension that just one input has; NULL: none or several. */
+static const char *batch_name(const OnnxInputs *in) {
+    const char *name = NULL;
+    for (size_t i = 0; i < in->len; i++) {
+        const char *first = in->data[i].rank > 0 ? in->data[i].param[0] : NULL;
+        if (first && name)
+            return NULL;
+        name = first ? first : name;
+    }
+    return name;
+}
+
 bool load_for_batch(effnetc_model *m, const char *path, int batch, const InputOptions *o) {
     OnnxInputs in;
     take_pictures(m, o);
     if (batch && !is_ir_path(path)) {
         if (!onnx_inputs(path, &m->arena, &in, m->diag) || !dims_from_options(m))
             return false;
-        if (in.len == 1 && in.data[0].rank > 0 && in.data[0].param[0] &&
-            !set_dim(m, (ModelDim){in.data[0].param[0], batch, "--batch"}))
+        const char *name = batch_name(&in);
+        if (name && !set_dim(m, (ModelDim){name, batch, "--batch"}))
             return false;
     }
     return effnetc_load(m, path);

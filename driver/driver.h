@@ -439,6 +439,9 @@ bool assign_paths(const char *option, effnetc_strings args, const effnetc_tensor
 
 DType tensor_dtype(const effnetc_tensor *t);
 Tensor *tensor_for(const effnetc_tensor *t, Arena *a); /* zeroed */
+/* The one input of m that is read; -1: there are more, or none. Exporters (Keras 3) leave inputs
+ * behind that nothing reads. */
+int only_read(const effnetc_model *m);
 /* The first `count` elements along an axis. */
 Tensor *tensor_first(const Tensor *t, int axis, int64_t count, Arena *a);
 /* The type of the array in a .npy file, by its header. False with an error. */
@@ -465,7 +468,8 @@ typedef struct InputOptions {
 extern const OptionGroup input_options;
 #define FILTER_CHOICES "bicubic|bilinear|box|hamming|lanczos"
 
-/* Reads every input of m. False with errors, of all inputs at once. */
+/* Reads every input of m; one without a file that nothing reads is zeros. False with errors, of all
+ * inputs at once. */
 bool inputs_load(effnetc_model *m, const InputOptions *o, Tensor **in, Arena *a);
 /* How pictures become one of the model's inputs. */
 typedef struct PictureInput {
@@ -508,8 +512,8 @@ bool dims_from_options(effnetc_model *m);
 /* effnetc_load, with symbolic dimensions from the shapes of the .npy files that are to go in. Two
  * that disagree, and one that disagrees with --dim, are errors. */
 bool load_for_inputs(effnetc_model *m, const char *path, const InputOptions *o);
-/* effnetc_load; where the first dimension of a model's one input is symbolic, it is `batch` (0: as
- * the options say). */
+/* effnetc_load; where just one of a model's inputs has a symbolic first dimension, that is `batch`
+ * (0: as the options say). */
 bool load_for_batch(effnetc_model *m, const char *path, int batch, const InputOptions *o);
 /* Which of --dim are for each of two models: one that only one of them has is for that one. False
  * with errors where they can't be read. */

@@ -123,6 +123,7 @@ typedef struct effnetc_tensor {
     size_t bytes; /* row-major, no padding */
     int count;    /* of an output: which one (i64[]) says how many elements of it are there along */
     int axis;     /* this axis, where that depends on data; -1: all are */
+    int unread;   /* of an input: 1 where nothing reads it, so that any values do */
 } effnetc_tensor;
 
 /* After effnetc_load. */

@@ -175,14 +175,15 @@ bool inputs_load(effnetc_model *m, const InputOptions *o, Tensor **in, Arena *a)
     const char **path = ARENA_ARRAY(a, n + 1, const char *);
     bool ok = assign_paths("--input", o->input, m->inputs.data, n, path, m->diag);
     for (size_t i = 0; ok && i < n; i++)
-        if (!path[i]) {
+        if (!path[i] && !m->inputs.data[i].unread) {
             diag_error(m->diag, EXIT_USAGE, "effnetc", "the input %s has no file",
                        m->inputs.data[i].name);
             diag_note(m->diag, "help", "--input=%s=FILE", m->inputs.data[i].name);
         }
     ok = m->diag->errors == 0 && tensors_fit(m);
     for (size_t i = 0; ok && i < n; i++)
-        in[i] = load_input(m, path[i], &m->inputs.data[i], o, a);
+        in[i] = path[i] ? load_input(m, path[i], &m->inputs.data[i], o, a)
+                        : tensor_for(&m->inputs.data[i], a);
     return m->diag->errors == 0;
 }
 

@@ -125,9 +125,11 @@ static effnetc_tensor describe(effnetc_model *m, const char *name, const Type *t
 static void describe_source(effnetc_model *m) {
     const Graph *g = m->source;
     m->inputs.len = m->outputs.len = m->output_values.len = 0;
-    for (size_t i = 0; i < g->inputs.len; i++)
-        vec_push(&m->arena, &m->inputs,
-                 describe(m, g->inputs.data[i]->name, &g->inputs.data[i]->type));
+    for (size_t i = 0; i < g->inputs.len; i++) {
+        const Value *v = g->inputs.data[i];
+        vec_push(&m->arena, &m->inputs, describe(m, v->name, &v->type));
+        m->inputs.data[i].unread = !v->uses;
+    }
     for (size_t i = 0; i < g->outputs.len; i++)
         vec_push(&m->arena, &m->outputs,
                  describe(m, g->output_names.data[i], &g->outputs.data[i]->value->type));

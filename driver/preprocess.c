@@ -356,7 +356,9 @@ static bool is_arithmetic(Op op) {
 
 /* Whether the graph begins with arithmetic of the picture and constants. */
 static bool prepares_itself(const Graph *g) {
-    const Value *v = g->inputs.len ? g->inputs.data[0] : NULL;
+    const Value *v = NULL;
+    for (size_t i = 0; i < g->inputs.len && !v; i++)
+        v = g->inputs.data[i]->uses ? g->inputs.data[i] : NULL;
     for (Node *n; v && (n = value_single_user(v)); v = node_out(n)) {
         if (is_arithmetic(n->op) && (node_in(n, 0)->constant || node_in(n, 1)->constant))
             return true;

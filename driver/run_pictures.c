@@ -7,7 +7,7 @@ typedef struct Session {
     const rt_labels *labels;
     PictureInput in;
     Task task;
-    Tensor *batch;
+    Tensor **inputs, *batch; /* the batch is the one input that is read */
     PictureList list;
     Runner runner;
     rt_pool *pool; /* reads pictures; NULL: this thread does */
@@ -78,7 +78,7 @@ static bool one_batch(Session *s, size_t at, size_t n) {
     for (size_t i = 0; i < n; i++)
         good += loaded[i].code == RT_OK;
     show_batch(s, loaded, n, &a);
-    bool ok = good == 0 || runner_run(&s->runner, &s->batch, out, &a);
+    bool ok = good == 0 || runner_run(&s->runner, s->inputs, out, &a);
     for (size_t i = 0; i < n; i++) {
         if (loaded[i].code != RT_OK) {
             file_error(s->diag, loaded[i].picture->path, loaded[i].code, &loaded[i].err);
@@ -111,8 +111,7 @@ static void all_batches(Session *s) {
 /* ---- before the first ---- */
 
 /* Outputs of several images must be divided by them. */
-static bool check_batch(const Session *s) {
-    int64_t images = s->m->inputs.data[0].dims[0];
+static bool check_batch(const Session *s, int64_t images) {
     if (images == 1)
         return true;
     for (size_t i = 0; i < s->m->outputs.len; i++) {
@@ -127,21 +126,33 @@ static bool check_batch(const Session *s) {
     return true;
 }
 
-static bool check_input(Session *s) {
+static bool check_input(Session *s, const effnetc_tensor **input) {
     const effnetc_model *m = s->m;
-    if (m->inputs.len != 1) {
+    int only = only_read(m);
+    if (only < 0) {
         diag_error(s->diag, EXIT_USAGE, m->path, "pictures go to models with one input, not %zu",
                    m->inputs.len);
         diag_note(s->diag, "help", "give each its file: --input=NAME=FILE");
         return false;
     }
-    if (s->o->batch && m->inputs.data[0].dims[0] != s->o->batch) {
+    *input = &m->inputs.data[only];
+    if (s->o->batch && (*input)->dims[0] != s->o->batch) {
         diag_error(s->diag, EXIT_USAGE, m->path, "the model takes %lld pictures at a time, not %d",
-                   (long long)m->inputs.data[0].dims[0], s->o->batch);
+                   (long long)(*input)->dims[0], s->o->batch);
         diag_note(s->diag, "help", "export it with a symbolic batch");
         return false;
     }
-    return picture_input(s->m, &m->inputs.data[0], m->path, s->o->inputs, &s->in) && check_batch(s);
+    return picture_input(s->m, *input, m->path, s->o->inputs, &s->in) &&
+           check_batch(s, (*input)->dims[0]);
+}
+
+/* Zeros, and `input` is where the batch goes. */
+static void make_inputs(Session *s, const effnetc_tensor *input) {
+    effnetc_model *m = s->m;
+    s->inputs = ARENA_ARRAY(&m->arena, m->inputs.len, Tensor *);
+    for (size_t i = 0; i < m->inputs.len; i++)
+        s->inputs[i] = tensor_for(&m->inputs.data[i], &m->arena);
+    s->batch = s->inputs[input - m->inputs.data];
 }
 
 /* A table of nothing would leave the user to wonder. */
@@ -158,10 +169,11 @@ void run_pictures(effnetc_model *m, const char *model, const PictureRun *o,
     Session s = {.m = m, .o = o, .labels = labels, .diag = m->diag};
     bool ok = pictures_list(o->paths, &s.list, &m->arena, m->diag);
     ok &= load_for_batch(m, model, o->batch, o->inputs);
-    if (!ok || !check_input(&s) || !tensors_fit(m))
+    const effnetc_tensor *input;
+    if (!ok || !check_input(&s, &input) || !tensors_fit(m))
         return;
     s.task = model_task(m);
-    s.batch = tensor_for(&m->inputs.data[0], &m->arena);
+    make_inputs(&s, input);
     ok = m->options.threads == 1 || threads_new(&s.pool, m);
     if (ok && runner_open(&s.runner, m, o->backend)) {
         s.report = report_open(&m->arena, s.task, labels, o->csv, o->json);

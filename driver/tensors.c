@@ -14,6 +14,19 @@ Tensor *tensor_for(const effnetc_tensor *t, Arena *a) {
     return tensor_new(a, tensor_dtype(t), shape_of(t->rank, t->dims));
 }
 
+int only_read(const effnetc_model *m) {
+    if (m->inputs.len == 1)
+        return 0;
+    int only = -1;
+    for (size_t i = 0; i < m->inputs.len; i++) {
+        if (!m->inputs.data[i].unread && only >= 0)
+            return -1;
+        if (!m->inputs.data[i].unread)
+            only = (int)i;
+    }
+    return only;
+}
+
 Tensor *tensor_first(const Tensor *t, int axis, int64_t count, Arena *a) {
     Shape s = t->shape;
     ensure(count >= 0 && count <= s.dim[axis]);

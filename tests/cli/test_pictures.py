@@ -172,6 +172,21 @@ class Pictures(Command):
         fixed = self.write("m.ir", CLASSES)
         self.check(USAGE, fixed, "in", "--batch=2", "--mean=0", says=["1 pictures at a time, not 2"])
 
+    def test_inputs_that_nothing_reads(self):
+        nodes = [onnx.node("GlobalAveragePool", ["x"], ["p"]), onnx.node("Flatten", ["p"], ["y"])]
+        x, y = onnx.value_info("x", ["n", 3, 8, 8]), onnx.value_info("y", ["n", 3])
+        alone = self.write("alone.onnx", onnx.model(nodes, [x], [y]))
+        model = self.write("m.onnx", onnx.model(nodes, [onnx.value_info("mean", [1, 1, 1, 3]), x], [y]))
+        for i in range(3):
+            self.ppm("in/%d.ppm" % i, 5 + i, 9)
+        for batch in ("1", "2"):
+            wanted = self.check(OK, alone, "in", "--csv=-", "--batch=" + batch, *self.interp)
+            self.assertEqual(self.check(OK, model, "in", "--csv=-", "--batch=" + batch, *self.interp), wanted)
+        self.write("x.npy", onnx.npy([1, 3, 8, 8], [0.5] * 192))
+        self.check(OK, model, "--input=x=x.npy", "--output=y.npy", *self.interp)
+        self.assertEqual(onnx.read_npy(self.read("y.npy")), [0.5] * 3)
+        self.check(USAGE, model, "--input=mean=x.npy", *self.interp, says=["the input x has no file"])
+
     def test_probabilities_stay(self):
         model = self.write("m.ir", CLASSES.replace("%y =", "%m =").replace(
             "  return", "  %y = softmax %m {axis=1} : f32[1,3]\n  return"))
