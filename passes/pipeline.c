@@ -23,6 +23,7 @@ static const char *const level2[] = {
     "fuse-silu",
     "raise-channelwise",
     "raise-transpose",
+    "raise-dense",
     "canonicalise", /* what moves left: reshapes of reshapes, means of planes */
     "raise-resize",
     "split-channels",
