@@ -38,6 +38,19 @@ static void on_read(png_structp png, png_bytep out, size_t n) {
     r->at += n;
 }
 
+/* libpng makes room for a whole chunk before it reads the first byte of it. */
+static void check_chunks(const PngReader *r) {
+    size_t at = 8; /* behind the signature */
+    while (r->size >= at + 12) {
+        size_t length = png_get_uint_32(r->data + at);
+        if (length > r->size - at - 12)
+            png_error(r->png, "the file ends too early");
+        if (!memcmp(r->data + at + 4, "IEND", 4))
+            return;
+        at += length + 12;
+    }
+}
+
 /* Has libpng turn whatever it finds into 8-bit RGB. */
 static void set_transforms(png_structp png) {
     png_set_expand(png);
@@ -71,6 +84,7 @@ static int orientation(const PngReader *r) {
 static void decode(PngReader *r) {
     png_set_user_limits(r->png, PNG_UINT_31_MAX, PNG_UINT_31_MAX); /* rt_image_alloc has ours */
     png_set_read_fn(r->png, r, on_read);
+    check_chunks(r);
     skip_what_is_beside(r->png);
     png_read_info(r->png, r->info);
     r->code = rt_image_alloc(r->out, png_get_image_width(r->png, r->info),
