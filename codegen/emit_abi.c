@@ -5,16 +5,12 @@
 
 /* ---- parameters ------------------------------------------------------------------------------ */
 
-static const Buffer *find_buffer(const Module *m, BufferKind kind, int64_t which) {
-    for (size_t i = 0; i < m->buffers.len; i++)
-        if (m->buffers.data[i]->kind == kind && m->buffers.data[i]->offset == which)
-            return m->buffers.data[i];
-    return NULL;
-}
-
+/* Those of a kind stand in order in the module. */
 static void add_buffers(Arena *a, CNames *args, CParams *out, const Module *m, BufferKind kind) {
-    const Buffer *b;
-    for (int64_t i = 0; (b = find_buffer(m, kind, i)); i++) {
+    for (size_t i = 0; i < m->buffers.len; i++) {
+        const Buffer *b = m->buffers.data[i];
+        if (b->kind != kind)
+            continue;
         const char *type = dtype_c_name(b->reg.type.dtype);
         CParam p = {.buffer = b, .align = dtype_bytes(b->reg.type.dtype), .needed = b->elems > 0};
         p.name = c_names_add(a, args, b->onnx_name ? b->onnx_name : b->reg.name);

@@ -10,6 +10,7 @@ typedef struct Known {
     const Value *value;
     size_t refs;     /* operands and outputs that were met */
     int first, last; /* the nodes (by number) that define it and use it last */
+    int64_t bytes;   /* of the arena; else 0 */
 } Known;
 
 typedef struct Verifier {
@@ -275,9 +276,9 @@ static bool in_arena(const Known *k) {
     return k->value->arena_offset >= 0 && type_valid(&k->value->type);
 }
 
-static bool overlaps(const Value *a, const Value *b) {
-    return a->arena_offset < b->arena_offset + type_storage_bytes(&b->type) &&
-           b->arena_offset < a->arena_offset + type_storage_bytes(&a->type);
+static bool overlaps(const Known *a, const Known *b) {
+    return a->value->arena_offset < b->value->arena_offset + b->bytes &&
+           b->value->arena_offset < a->value->arena_offset + a->bytes;
 }
 
 /* A result may take over the memory of an operand that dies at its node. */
@@ -291,16 +292,17 @@ static bool takes_over(const Known *a, const Known *b) {
 static void check_arena(Verifier *v) {
     VEC(const Known *) live = {0};
     for (size_t i = 0; i < v->list.len; i++) {
-        const Known *b = v->list.data[i];
+        Known *b = v->list.data[i];
         size_t kept = 0;
         if (!in_arena(b))
             continue;
+        b->bytes = type_storage_bytes(&b->value->type);
         for (size_t k = 0; k < live.len; k++) {
             const Known *a = live.data[k];
             if (a->last < b->first)
                 continue;
             live.data[kept++] = a;
-            if (overlaps(a->value, b->value) && !takes_over(a, b))
+            if (overlaps(a, b) && !takes_over(a, b))
                 fault(v, "%%%s and %%%s overlap in the arena while both live", a->value->name,
                       b->value->name);
         }

@@ -122,18 +122,18 @@ static void reorder_operands(Graph *g, int lanes) {
 
 /* Each graph output becomes a plain value of its own that a node makes. */
 static void reorder_outputs(Graph *g) {
+    Arena a = {0};
+    Map seen = {0};
     for (size_t i = 0; i < g->outputs.len; i++) {
-        Use *out = g->outputs.data[i];
-        Value *v = out->value;
-        bool shared = false;
-        for (size_t k = 0; k < i; k++)
-            shared |= g->outputs.data[k]->value == v;
-        if (v->def && v->type.layout.block == 0 && !shared)
+        Value *v = g->outputs.data[i]->value;
+        bool first = map_put(&a, &seen, v->name, v);
+        if (v->def && v->type.layout.block == 0 && first)
             continue;
         Node *r = node_new(g, OP_reorder, NULL, v->name, (Value *[]){v}, 1);
         node_infer_or_die(r);
         graph_set_output(g, i, node_out(r));
     }
+    arena_free(&a);
 }
 
 /* ---- halos ----------------------------------------------------------------------------------- */

@@ -291,6 +291,10 @@ def same_identifiers(n):
     )
 
 
+def unread_inputs(n):
+    return identity(inputs=[X] + [onnx.value_info("i%d" % i, [1]) for i in range(n)])
+
+
 def chain(op, n):
     names = ["x"] + ["v%d" % i for i in range(n - 1)] + ["y"]
     return identity(nodes=[onnx.node(op, [names[i]], [names[i + 1]]) for i in range(n)])
@@ -350,6 +354,7 @@ MADE = {  # name: bytes, exit code
         UNSUPPORTED,
     ),
     "same_identifiers": (same_identifiers(5000), 0),
+    "unread_inputs": (unread_inputs(12000), 0),
     "one_channel": (one_channel(), 0),
     "chain_of_relus": (chain("Relu", 5000), 0),
 }
