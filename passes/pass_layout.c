@@ -9,9 +9,9 @@
  *
  * A reorder is put where a value and its reader differ: in front of the stem, which reads single
  * channels (a block would be mostly spare lanes), behind the last op, and behind constants that
- * blocked ops read in the place of a value. Needs: the fusions. Leaves alone: other constants,
- * which their users pack; those of fewer dimensions than what they broadcast to get ones in
- * front. */
+ * blocked ops read in the place of a value or that blocks would make many times as large. Needs:
+ * the fusions. Leaves alone: other constants, which their users pack; those of fewer dimensions
+ * than what they broadcast to get ones in front. */
 #include "passes/lower.h"
 
 /* Ranks 2 and 4 have blocked layouts; other tensors stay plain. */
@@ -85,11 +85,24 @@ static int wanted_block(const Node *n, int slot, int lanes) {
     return stem ? 1 : lanes;
 }
 
+/* Whether blocks are mostly spare lanes of v, and these much: they are made at run time then,
+ * rather than stored. */
+static bool is_sparse_in_blocks(const Value *v, int block) {
+    enum { MOST_SPARE = 1 << 16 };
+    Type t = v->type;
+    t.layout.block = block;
+    int64_t elems = shape_elems(&t.shape), spare = type_storage_elems(&t) - elems;
+    return spare >= elems && spare > MOST_SPARE;
+}
+
 /* Whether n reads the operand in `slot` as its layout says: lowerings pack other constants. */
 static bool is_data(const Node *n, int slot) {
     const Value *v = node_in(n, slot);
+    int block = node_out(n)->type.layout.block;
     if (!v || !v->constant)
         return v != NULL;
+    if (lowering_of(n->op)->layout == LAYOUT_FOLLOW)
+        return block && can_block(v) && !is_number(n, slot) && is_sparse_in_blocks(v, block);
     if (lowering_of(n->op)->layout != LAYOUT_BLOCKED)
         return false;
     return slot == 0 || n->op == OP_interleave ||
