@@ -29,12 +29,11 @@ typedef struct GemmKernel {
     Reg *k, *k_blocks, *a_plane, *a_row, *a_tap_row;
     Reg *panels, *w_panel, *c_plane, *c_row, *c_panel, *r_plane, *r_row, *r_panel;
     Reg *rows, *tiles;
-    Reg *tails;        /* 1 or 0: whether a row ends with a tile of mr_tail; NULL where none does */
-    Reg *ahead, *next; /* see look_ahead; NULL where looks_ahead says no */
-    Reg *lines;        /* see look_ahead_by_blocks; NULL where looks_by_blocks says no */
-    bool far;          /* inputs come from beyond the core's caches */
-    Reg *block_size;   /* ablock as a register, where ablock > 1 */
-    Reg *acc[MAX_ACC]; /* [pixel][vector] */
+    Reg *tails; /* 1 or 0: whether a row ends with a tile of mr_tail; NULL where none does */
+    Reg *ahead, *lines, *next; /* see look_ahead; NULL where looks_ahead says no */
+    bool far;                  /* inputs come from beyond the core's caches */
+    Reg *block_size;           /* ablock as a register, where ablock > 1 */
+    Reg *acc[MAX_ACC];         /* [pixel][vector] */
 } GemmKernel;
 
 static int panel_width(const GemmKernel *gk) {
@@ -48,21 +47,11 @@ static int vector_lanes(const GemmKernel *gk, int v) {
 
 /* ---- loops over K ---------------------------------------------------------------------------- */
 
-/* Brings a piece of the next panel's weights. This panel's serve all tiles: if each step of a tile
- * brings an equal share of the next ones, all of them are there in time, and none is asked for
- * twice. Asked for all at once, they wait for each other, and this panel's for them. */
-static void look_ahead(GemmKernel *gk) {
-    build_prefetch(&gk->b, addr_of(gk->next, 0));
-    advance(&gk->b, gk->next, gk->ahead);
-}
-
-/* As look_ahead, for a block of channels: fewer instructions. */
-static void look_ahead_by_blocks(GemmKernel *gk) {
-    Builder *b = &gk->b;
-    Reg *i = build_for(b, "line", bound_const(0), bound_reg(gk->lines), 1);
-    build_prefetch(b, addr_plus(addr_of(gk->next, 0), i, CACHE_LINE));
-    build_close(b);
-    advance(b, gk->next, gk->ahead);
+/* The next panel's weights at the place of w: what has too few registers for look_ahead brings all
+ * of them with each tile. */
+static void prefetch_panel(GemmKernel *gk, Reg *w) {
+    for (int i = 0; gk->lanes > 1 && i < panel_width(gk); i += CACHE_LINE)
+        build_prefetch(&gk->b, addr_plus(addr_of(w, i), gk->w_panel, 1));
 }
 
 /* One step along K: `at` is the address of the first pixel's input, w that of the weights. */
@@ -81,8 +70,8 @@ static void multiply_step(GemmKernel *gk, Addr at, Reg *w, int mr) {
             build_op_to(b, INST_fma, acc, x, wv[v], acc);
         }
     }
-    if (gk->next && !gk->lines)
-        look_ahead(gk);
+    if (mr > 1 && !gk->next)
+        prefetch_panel(gk, w);
     advance_by(b, w, panel_width(gk));
 }
 
@@ -118,6 +107,17 @@ static void prefetch_inputs(GemmKernel *gk, Reg *block, int mr) {
         build_prefetch(&gk->b, addr_plus(addr_of(block, m * gk->g->pixel_step), gk->a_plane, 2));
 }
 
+/* Brings a piece of the next panel's weights. This panel's serve all tiles: if each block of a tile
+ * brings an equal share of the next ones, all of them are there in time, and none is asked for
+ * twice. */
+static void look_ahead(GemmKernel *gk) {
+    Builder *b = &gk->b;
+    Reg *i = build_for(b, "line", bound_const(0), bound_reg(gk->lines), 1);
+    build_prefetch(b, addr_plus(addr_of(gk->next, 0), i, CACHE_LINE));
+    build_close(b);
+    advance(b, gk->next, gk->ahead);
+}
+
 /* All of K for the input that starts at `at`; w moves on behind the last weight. */
 static void loop_over_k(GemmKernel *gk, Reg *at, Reg *w, int mr) {
     Builder *b = &gk->b;
@@ -128,8 +128,8 @@ static void loop_over_k(GemmKernel *gk, Reg *at, Reg *w, int mr) {
     Reg *count = left ? build_op(b, INST_min, "count", left, gk->block_size, NULL) : NULL;
     if (gk->far)
         prefetch_inputs(gk, block, mr);
-    if (gk->lines)
-        look_ahead_by_blocks(gk);
+    if (gk->next)
+        look_ahead(gk);
     if (g->kh == 1) {
         tap_row(gk, block, w, mr, count);
     } else {
@@ -307,16 +307,11 @@ static const char *kernel_name(Lower *lo, const GemmKernel *gk, const Schedule *
     return name;
 }
 
-/* Whether the next panel is brought meanwhile. A kernel of one pixel reads each weight once, as
- * fast as they come. */
+/* Whether the next panel is brought piece by piece. A kernel of one pixel reads each weight once,
+ * as fast as they come; and where a tile takes all of 16 registers, compilers keep it there only
+ * in the plain loops of prefetch_panel. */
 static bool looks_ahead(const Target *t, const Schedule *s) {
-    return target_lanes(t) > 1 && s->mr > 1;
-}
-
-/* Whether it is brought by blocks. Where a tile takes all of 16 registers, compilers keep it there
- * only with a prefetch in the innermost loop. */
-static bool looks_by_blocks(const Target *t) {
-    return target_spares_registers(t);
+    return target_lanes(t) > 1 && target_spares_registers(t) && s->mr > 1;
 }
 
 /* The order of parameters is that of the arguments in call_panels. */
@@ -348,8 +343,7 @@ static void declare_params(GemmKernel *gk, Kernel *k, const Target *t, const Sch
         gk->tails = kernel_param_i64(k, "tails");
     if (looks_ahead(t, s)) {
         gk->ahead = kernel_param_i64(k, "ahead");
-        if (looks_by_blocks(t))
-            gk->lines = kernel_param_i64(k, "lines");
+        gk->lines = kernel_param_i64(k, "lines");
     }
 }
 
@@ -429,12 +423,10 @@ void gemm_call_extent(Lower *lo, const Gemm *g, const Schedule *s, const GemmExt
     if (s->mr_tail)
         args[n++] = arg_bound(e->tails);
     if (looks_ahead(lo->cx->target, s)) {
-        bool by_blocks = looks_by_blocks(lo->cx->target);
-        int64_t rows = g->k * g->kh * g->kw, steps = by_blocks ? ceil_div(g->k, g->ablock) : rows;
-        int64_t ahead = ceil_div(rows * width, e->all_tiles * steps);
+        int64_t blocks = e->all_tiles * ceil_div(g->k, g->ablock);
+        int64_t ahead = ceil_div(g->k * g->kh * g->kw * width, blocks);
         args[n++] = arg_bound(bound_const(ahead));
-        if (by_blocks)
-            args[n++] = arg_bound(bound_const(ceil_div(ahead, CACHE_LINE)));
+        args[n++] = arg_bound(bound_const(ceil_div(ahead, CACHE_LINE)));
     }
     lower_call(lo, build_kernel(lo, g, s, nv, half), args, n);
 }
