@@ -14,8 +14,7 @@
 static void add_clip(Graph *g, Value *x, double min, double max) {
     Node *n = node_new(g, OP_clip, NULL, "y", (Value *[]){x}, 1);
     *clip_attrs(n) = (ClipAttrs){.min = min, .max = max};
-    node_infer_or_die(n);
-    graph_output(g, node_out(n), node_out(n)->name);
+    finish(g, n);
 }
 
 static void add_elementwise(Graph *g, Value *x, Value *y, Value *channels, Value *constant) {
@@ -52,15 +51,13 @@ static void add_pad(Graph *g) {
     Node *n = node_new(g, OP_pad, NULL, "y", (Value *[]){new_input(g, "x", SHAPE(1, 5, 3, 4))}, 1);
     pad_attrs(n)->before = (Ints){before, 4};
     pad_attrs(n)->after = (Ints){after, 4};
-    node_infer_or_die(n);
-    graph_output(g, node_out(n), node_out(n)->name);
+    finish(g, n);
 }
 
 static void add_transpose(Graph *g, Shape shape, const int64_t *perm) {
     Node *n = node_new(g, OP_transpose, NULL, "y", (Value *[]){new_input(g, "x", shape)}, 1);
     transpose_attrs(n)->perm = (Ints){perm, shape.rank};
-    node_infer_or_die(n);
-    graph_output(g, node_out(n), node_out(n)->name);
+    finish(g, n);
 }
 
 static Graph *elementwise_graph(void) {
