@@ -20,6 +20,14 @@ enum {
     CACHE_LINE = 16, /* elements */
 };
 
+/* How a kernel brings the next panel's weights meanwhile. */
+typedef enum AheadKind {
+    AHEAD_NONE,
+    AHEAD_BLOCKS, /* look_ahead */
+    AHEAD_PIECES, /* prefetch_piece */
+    AHEAD_PANEL,  /* prefetch_panel */
+} AheadKind;
+
 typedef struct GemmKernel {
     Builder b;
     const Gemm *g;
@@ -30,10 +38,13 @@ typedef struct GemmKernel {
     Reg *panels, *w_panel, *c_plane, *c_row, *c_panel, *r_plane, *r_row, *r_panel;
     Reg *rows, *tiles;
     Reg *tails; /* 1 or 0: whether a row ends with a tile of mr_tail; NULL where none does */
-    Reg *ahead, *lines, *next; /* see look_ahead; NULL where looks_ahead says no */
-    bool far;                  /* inputs come from beyond the core's caches */
-    Reg *block_size;           /* ablock as a register, where ablock > 1 */
-    Reg *acc[MAX_ACC];         /* [pixel][vector] */
+    AheadKind ahead_kind;
+    Reg *ahead, *lines, *next;            /* AHEAD_BLOCKS */
+    int pieces;                           /* AHEAD_PIECES: lines of one */
+    Reg *piece, *piece_step, *last_piece; /* AHEAD_PIECES */
+    bool far;                             /* inputs come from beyond the core's caches */
+    Reg *block_size;                      /* ablock as a register, where ablock > 1 */
+    Reg *acc[MAX_ACC];                    /* [pixel][vector] */
 } GemmKernel;
 
 static int panel_width(const GemmKernel *gk) {
@@ -45,13 +56,36 @@ static int vector_lanes(const GemmKernel *gk, int v) {
     return gk->half && v == gk->nv - 1 ? gk->lanes / 2 : gk->lanes;
 }
 
+/* Elements of a block of channels' weights in a panel so wide. */
+static int64_t block_weights(const Gemm *g, int64_t width) {
+    return g->kh * g->kw * g->ablock * width;
+}
+
 /* ---- loops over K ---------------------------------------------------------------------------- */
 
-/* The next panel's weights at the place of w: what has too few registers for look_ahead brings all
- * of them with each tile. */
+/* Brings some lines of the next panel's weights: of those at the place of the block before w, each
+ * tile of a row brings the ones that follow the last tile's. As look_ahead, but what it takes is
+ * one register that stays the same for a whole tile, where targets of 16 have none to spare. */
+static void prefetch_piece(GemmKernel *gk, Reg *w) {
+    for (int i = 0; i < gk->pieces; i++)
+        build_prefetch(&gk->b, addr_plus(addr_of(w, i * CACHE_LINE), gk->piece, 1));
+}
+
+/* Brings the next panel's weights at the place of w, and so all of them with each tile. */
 static void prefetch_panel(GemmKernel *gk, Reg *w) {
-    for (int i = 0; gk->lanes > 1 && i < panel_width(gk); i += CACHE_LINE)
+    for (int i = 0; i < panel_width(gk); i += CACHE_LINE)
         build_prefetch(&gk->b, addr_plus(addr_of(w, i), gk->w_panel, 1));
+}
+
+/* Where tile t's piece is, from the weights at the same place of this panel. More tiles than pieces
+ * bring the last one again and again: that costs nothing, but what follows it would take the place
+ * of inputs. */
+static Reg *place_of_piece(GemmKernel *gk, Reg *t) {
+    Builder *b = &gk->b;
+    Reg *place = build_op(b, INST_mul, "piece", t, gk->piece_step, NULL);
+    build_op_to(b, INST_add, place, place, gk->w_panel, NULL);
+    build_op_to(b, INST_min, place, place, gk->last_piece, NULL);
+    return place;
 }
 
 /* One step along K: `at` is the address of the first pixel's input, w that of the weights. */
@@ -70,7 +104,7 @@ static void multiply_step(GemmKernel *gk, Addr at, Reg *w, int mr) {
             build_op_to(b, INST_fma, acc, x, wv[v], acc);
         }
     }
-    if (mr > 1 && !gk->next)
+    if (gk->ahead_kind == AHEAD_PANEL && mr > 1)
         prefetch_panel(gk, w);
     advance_by(b, w, panel_width(gk));
 }
@@ -139,6 +173,7 @@ static void loop_over_k(GemmKernel *gk, Reg *at, Reg *w, int mr) {
         advance(b, row, gk->a_tap_row);
         build_close(b);
     }
+    prefetch_piece(gk, w);
     advance(b, block, gk->a_plane);
     if (left)
         build_op_to(b, INST_sub, left, left, gk->block_size, NULL);
@@ -214,13 +249,16 @@ static void finish_tile(GemmKernel *gk, Reg *panel, Reg *c, Reg *r, int mr) {
     }
 }
 
-static void tile(GemmKernel *gk, Reg *panel, Reg *at, Reg *c, Reg *r, int mr) {
+/* Tile t of a row. */
+static void tile(GemmKernel *gk, Reg *t, Reg *panel, Reg *at, Reg *c, Reg *r, int mr) {
     if (gk->g->adds)
         resume_tile(gk, c, mr);
     else
         start_tile(gk, panel, mr);
     int64_t before = panel_width(gk) * (1 + steps_rows(&gk->g->steps));
     Reg *w = build_lea(&gk->b, "wk", addr_of(panel, before));
+    if (gk->pieces)
+        gk->piece = place_of_piece(gk, t);
     loop_over_k(gk, at, w, mr);
     finish_tile(gk, panel, c, r, mr);
 }
@@ -230,8 +268,8 @@ static void row_of_tiles(GemmKernel *gk, const Schedule *s, Reg *panel, Reg *a_r
     Builder *b = &gk->b;
     Reg *at = copy_pointer(b, "at", a_row), *ct = copy_pointer(b, "ct", c_row);
     Reg *rt = r_row ? copy_pointer(b, "rt", r_row) : NULL;
-    build_for(b, "t", bound_const(0), bound_reg(gk->tiles), 1);
-    tile(gk, panel, at, ct, rt, s->mr);
+    Reg *t = build_for(b, "t", bound_const(0), bound_reg(gk->tiles), 1);
+    tile(gk, t, panel, at, ct, rt, s->mr);
     advance_by(b, at, s->mr * gk->g->pixel_step);
     advance_by(b, ct, s->mr * gk->g->c_pixel);
     if (rt)
@@ -240,7 +278,7 @@ static void row_of_tiles(GemmKernel *gk, const Schedule *s, Reg *panel, Reg *a_r
     if (!s->mr_tail)
         return;
     build_for(b, "tail", bound_const(0), bound_reg(gk->tails), 1);
-    tile(gk, panel, at, ct, rt, s->mr_tail);
+    tile(gk, gk->tiles, panel, at, ct, rt, s->mr_tail);
     build_close(b);
 }
 
@@ -261,10 +299,21 @@ static void panel_body(GemmKernel *gk, const Schedule *s, Reg *panel, Reg *c, Re
     build_close(b);
 }
 
+static void declare_pieces(GemmKernel *gk) {
+    Builder *b = &gk->b;
+    LType i64 = ltype(DT_i64, 1);
+    int64_t step = (int64_t)gk->pieces * CACHE_LINE;
+    gk->piece_step = build_const_i(b, "piece_step", i64, step);
+    Reg *last = build_const_i(b, "last", i64, block_weights(gk->g, panel_width(gk)) - step);
+    gk->last_piece = build_op(b, INST_add, "last_piece", gk->w_panel, last, NULL);
+}
+
 static void kernel_body(GemmKernel *gk, const Schedule *s) {
     Builder *b = &gk->b;
     if (gk->g->ablock > 1)
         gk->block_size = build_const_i(b, "block_size", ltype(DT_i64, 1), gk->g->ablock);
+    if (gk->pieces)
+        declare_pieces(gk);
     Reg *panel = copy_pointer(b, "wp", gk->w), *c = copy_pointer(b, "cp", gk->c);
     Reg *r = gk->r ? copy_pointer(b, "rp", gk->r) : NULL;
     build_for(b, "n", bound_const(0), bound_reg(gk->panels), 1);
@@ -302,20 +351,37 @@ static const char *kernel_name(Lower *lo, const GemmKernel *gk, const Schedule *
     buf_puts(&b, g->steps.rows ? "_steps" : "");
     buf_puts(&b, g->adds ? "_adds" : "");
     buf_puts(&b, gk->far ? "_far" : "");
+    if (gk->pieces > 1)
+        buf_printf(&b, "_ahead%d", gk->pieces);
     const char *name = arena_strdup(&lo->m->arena, b.data);
     buf_free(&b);
     return name;
 }
 
-/* Whether the next panel is brought piece by piece. A kernel of one pixel reads each weight once,
- * as fast as they come; and where a tile takes all of 16 registers, compilers keep it there only
- * in the plain loops of prefetch_panel. */
-static bool looks_ahead(const Target *t, const Schedule *s) {
-    return target_lanes(t) > 1 && target_spares_registers(t) && s->mr > 1;
+/* A kernel of one pixel reads each weight once, as fast as they come. Pieces are best, but blocks
+ * of one channel have no place for them; and compilers keep a tile that takes all registers there
+ * only in the plain loop of prefetch_panel. */
+static AheadKind ahead_kind(const Gemm *g, const Target *t, int mr, int nv) {
+    if (target_lanes(t) == 1 || mr == 1)
+        return AHEAD_NONE;
+    if (target_spares_registers(t))
+        return AHEAD_BLOCKS;
+    return g->ablock == 1 || mr * nv + nv + 1 >= t->vector_regs ? AHEAD_PANEL : AHEAD_PIECES;
+}
+
+/* How many lines prefetch_piece brings with each block of channels, so that a row's tiles together
+ * bring all of the next panel: a power of two, so that kernels are few. */
+static int pieces_of_block(const Gemm *g, const GemmExtent *e, Bound panels, int64_t width) {
+    bool last = !panels.reg && panels.value == 1; /* what follows is another layer's */
+    int64_t tiles = e->tiles.reg ? ceil_div(e->all_tiles, g->rows) : e->tiles.value + 1;
+    int pieces = 1;
+    while (!last && pieces * tiles * CACHE_LINE < block_weights(g, width))
+        pieces *= 2;
+    return pieces;
 }
 
 /* The order of parameters is that of the arguments in call_panels. */
-static void declare_params(GemmKernel *gk, Kernel *k, const Target *t, const Schedule *s) {
+static void declare_params(GemmKernel *gk, Kernel *k, const Schedule *s) {
     const Gemm *g = gk->g;
     gk->a = kernel_param_ptr(k, "a", DT_f32);
     gk->w = kernel_param_ptr(k, "w", DT_f32);
@@ -341,17 +407,19 @@ static void declare_params(GemmKernel *gk, Kernel *k, const Target *t, const Sch
     gk->tiles = kernel_param_i64(k, "tiles");
     if (s->mr_tail)
         gk->tails = kernel_param_i64(k, "tails");
-    if (looks_ahead(t, s)) {
+    if (gk->ahead_kind == AHEAD_BLOCKS) {
         gk->ahead = kernel_param_i64(k, "ahead");
         gk->lines = kernel_param_i64(k, "lines");
     }
 }
 
-static Kernel *build_kernel(Lower *lo, const Gemm *g, const Schedule *s, int nv, bool half) {
-    GemmKernel gk = {.g = g, .lanes = lower_lanes(lo), .nv = nv, .half = half};
+static Kernel *build_kernel(Lower *lo, const Gemm *g, const Schedule *s, int pieces, int nv,
+                            bool half) {
+    GemmKernel gk = {.g = g, .lanes = lower_lanes(lo), .nv = nv, .half = half, .pieces = pieces};
+    gk.ahead_kind = ahead_kind(g, lo->cx->target, s->mr, nv);
     gk.far = reads_far(g, lo->cx);
     Kernel *k = kernel_new(lo->m, kernel_name(lo, &gk, s));
-    declare_params(&gk, k, lo->cx->target, s);
+    declare_params(&gk, k, s);
     ensure(s->mr * nv <= MAX_ACC);
     for (int i = 0; i < s->mr * nv; i++)
         gk.acc[i] = kernel_reg(k, arena_printf(&lo->m->arena, "acc%d_%d", i / nv, i % nv),
@@ -422,13 +490,15 @@ void gemm_call_extent(Lower *lo, const Gemm *g, const Schedule *s, const GemmExt
     args[n++] = arg_bound(e->tiles);
     if (s->mr_tail)
         args[n++] = arg_bound(e->tails);
-    if (looks_ahead(lo->cx->target, s)) {
+    AheadKind ahead_by = ahead_kind(g, lo->cx->target, s->mr, nv);
+    if (ahead_by == AHEAD_BLOCKS) {
         int64_t blocks = e->all_tiles * ceil_div(g->k, g->ablock);
         int64_t ahead = ceil_div(g->k * g->kh * g->kw * width, blocks);
         args[n++] = arg_bound(bound_const(ahead));
         args[n++] = arg_bound(bound_const(ceil_div(ahead, CACHE_LINE)));
     }
-    lower_call(lo, build_kernel(lo, g, s, nv, half), args, n);
+    int pieces = ahead_by == AHEAD_PIECES ? pieces_of_block(g, e, panels, width) : 0;
+    lower_call(lo, build_kernel(lo, g, s, pieces, nv, half), args, n);
 }
 
 GemmPanels gemm_panels(const Gemm *g, const PassContext *cx) {
