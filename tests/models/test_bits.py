@@ -5,7 +5,8 @@ Models run as C by gcc, as C by clang, and through LLVM, on one and two threads,
 in the loop interpreter; all outputs are compared with those of the first, NaN with any NaN.
 
     test_bits.py --effnetc CMD --fill-model CMD quick     some small models, each for one target
-    test_bits.py ...                           slow      every small model, each for one target, and B0
+    test_bits.py ...                           slow      every small model, each for one target and by three
+                                                         engines, by turns; and B0 and Lite0 by all
     test_bits.py ...                           cross     some small models and Lite0, for other machines
     test_bits.py ...                           all       every model, for every target
     test_bits.py ...                           NAME...   these, for every target
@@ -95,6 +96,13 @@ def engines_for(model, target, cs, llvm, both):
     if (model.get("macs") or 0) <= INTERPRETED_MACS:
         found.append(Engine("loop-interp", ("--backend=loop-interp",)))
     return found
+
+
+def by_turns(engines, turn):
+    """Of a small model's engines, gcc's C and either LLVM on one thread and clang's C, or LLVM on two and the
+    interpreter: networks are alike, and each turn has all."""
+    left_out = [("llvm", 1), ("clang", 1)] if turn % 2 else [("llvm", 2), ("loop-interp", 1)]
+    return [e for e in engines if (e.name, e.threads) not in left_out]
 
 
 def targets_here(effnetc, folder):
@@ -240,7 +248,9 @@ def jobs_for(o, folder):
     for i, model in enumerate(chosen):
         for k, target in enumerate(targets):
             if not rotate or k == i % len(targets):
-                yield Job(model, target, engines_for(model, target, cs, llvm, both=not rotate and o.words != ["cross"]))
+                engines = engines_for(model, target, cs, llvm, both=not rotate and o.words != ["cross"])
+                few = o.words == ["slow"] and model["kind"] == "tiny"
+                yield Job(model, target, by_turns(engines, i // len(targets)) if few else engines)
 
 
 def main():

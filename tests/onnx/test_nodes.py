@@ -14,9 +14,11 @@ skipped (exit code 77). A test ends as
     crash     a signal, an internal error, or no end
 
 The interpreter runs all of them, the C backend those that pass there and that it doesn't refuse:
-for the target generic each, for native one of each operator, or with --all each. A test that is
-wrong or crashes fails the whole. The table by operator of docs/onnx-support.md must say what was
-found in Debian's data; --update writes it.
+three of each operator for the target generic, or with --all or --update each, and for native too.
+Otherwise LLVM, where it is built in, runs one of each operator for native: C for it takes ten times as
+long to compile, and its bits are the same. A test that is wrong or crashes fails the whole. The table by operator of docs/onnx-support.md must say
+what was found in Debian's data; --update writes it. (Tests that C doesn't run count as the
+interpreter found them.)
 """
 import argparse
 import collections
@@ -40,6 +42,7 @@ CRASHES = (70, 127)
 RTOL, ATOL = 1e-3, 1e-6  # of the ONNX project; its atol of 1e-7 is for results in double precision
 TWO_ULPS_OF_BF16, TWO_ULPS_OF_F16 = 2**-6, 2**-9  # the former is ONNX's own too
 MAX_SECONDS = 60
+FEW = 3  # tests of an operator that C runs without --all; of `several`, each is another operator
 FIXABLE = 64  # elements of an input that may become a constant: lists and scalars
 
 # Tests whose data isn't what the operator's definition says: onnx 1.12 cut off the low bits of a
@@ -103,6 +106,8 @@ class Runner:
     def __init__(self, command, folder):
         self.command = command
         self.folder = pathlib.Path(folder)
+        version = subprocess.run([command, "--version"], capture_output=True, text=True, check=True)
+        self.has_llvm = "without LLVM" not in version.stdout
 
     def start(self, data, inputs, options):
         """Runs a model on named arrays; (exit code, messages, outputs)."""
@@ -169,27 +174,31 @@ class Runner:
 
 
 # Bits don't depend on -O, and compiling takes longer than running.
-C_BACKENDS = {"c": ["--backend=c", "--target=generic", "--cc=cc -O0"],
-              "c native": ["--backend=c", "--target=native", "--cc=cc -O0"]}
+BACKENDS = {"c": ["--backend=c", "--target=generic", "--cc=cc -O0"],
+              "c native": ["--backend=c", "--target=native", "--cc=cc -O0"],
+              "llvm native": ["--backend=llvm", "--target=native"]}
 
 
 class Report:
     """The results of a whole folder."""
 
-    def __init__(self, runner, native_all, interpreter):
+    def __init__(self, runner, c_all, interpreter):
         self.runner = runner
-        self.native_all = native_all
+        self.c_all = c_all
         self.interpreter = interpreter  # nothing else
         self.by_operator = collections.defaultdict(lambda: collections.Counter())
         self.reasons = collections.defaultdict(collections.Counter)
-        self.native_done = set()
+        self.c_done = collections.Counter()
         self.failures = []
 
     def backends(self, operator):
-        yield "c"
-        if self.native_all or operator not in self.native_done:
-            self.native_done.add(operator)
+        if self.c_all or not operator or self.c_done[operator] < FEW:
+            yield "c"
+        if self.c_all:
             yield "c native"
+        elif not self.c_done[operator]:
+            yield "llvm native" if self.runner.has_llvm else "c native"
+        self.c_done[operator] += 1
 
     def add(self, case, listed):
         operator = case.operator()
@@ -210,12 +219,13 @@ class Report:
                 print(f"{case.name} ({backend}): {result.detail}")
 
     def run_c(self, case, operator, results):
+        passes = True
         for backend in self.backends(operator):
-            results[backend] = self.runner.run_all(case, C_BACKENDS[backend])
-            if backend == "c":
-                self.by_operator[operator]["c"] += results["c"].kind in ("pass", "constant")
+            results[backend] = self.runner.run_all(case, BACKENDS[backend])
+            passes = passes and results[backend].kind in ("pass", "constant")
             if results[backend].kind == "refused":
-                return
+                break
+        self.by_operator[operator]["c"] += passes
 
     def table(self):
         lines = ["| operator | tests | pass | with constants | refused | C backend | reason |",
@@ -252,7 +262,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--effnetc", required=True, type=pathlib.Path)
     parser.add_argument("--update", action="store_true", help="write the table")
-    parser.add_argument("--all", action="store_true", help="native code for all tests")
+    parser.add_argument("--all", action="store_true", help="C for all tests, generic and native")
     parser.add_argument("--interpreter", action="store_true", help="no C; the table is not looked at")
     parser.add_argument("--filter", default="", help="tests whose name has a match")
     parser.add_argument("--list", default="", help="print those that end so")
@@ -263,7 +273,7 @@ def main():
         print(f"skipped: {data} is missing: apt-get install libonnx-testdata, or set EFFNETC_ONNX_TESTS")
         return SKIPPED
     with tempfile.TemporaryDirectory(prefix="effnetc-test-onnx-") as folder:
-        report = Report(Runner(options.effnetc.resolve(), folder), options.all, options.interpreter)
+        report = Report(Runner(options.effnetc.resolve(), folder), options.all or options.update, options.interpreter)
         for path in sorted(data.glob("test_*")):
             if re.search(options.filter, path.name):
                 report.add(Case(path), options.list)

@@ -24,6 +24,7 @@ from networks import Missing
 GOLDEN = pathlib.Path(__file__).resolve().parent / "instructions.txt"
 SLACK = 0.02
 TARGET = "x86-64-v3"
+MODELS = (*networks.OWN_MODELS, "tv_b0", *networks.NEW_MODELS)
 HEAD = f"""# Instructions of one inference, for a layer without reordering what the caller gives and gets:
 # {TARGET}, gcc {toolchain.GCC} -O2, counted by callgrind.
 # tests/shape/instructions.py --update writes this file. `per MAC` of nothing but FMAs is 0.125.
@@ -133,7 +134,7 @@ def read_table(path=GOLDEN):
 
 def all_names():
     layers = [name for group in networks.LAYERS.values() for name in group]
-    return [*layers, *networks.OWN_MODELS, *networks.SHARED_MODELS]
+    return [*layers, *MODELS]
 
 
 def update(rows, path=GOLDEN):
@@ -170,11 +171,14 @@ def measure(args, named_paths, inside, folder):
 def measure_models(args, folder):
     """One program each: a model that is missing leaves the others. Rows, and what was skipped."""
     rows, skipped = {}, []
-    for name in toolchain.chosen([*networks.OWN_MODELS, *networks.SHARED_MODELS], args):
+    for name in toolchain.chosen(MODELS, args):
         own = folder / name
         own.mkdir()
         try:
-            path = networks.model_file(name, args.fill_model, own)
+            if name in networks.NEW_MODELS:
+                path = networks.new_model(name, args.effnetc, own)
+            else:
+                path = networks.model_file(name, args.fill_model, own)
             rows.update(measure(args, [(name, path)], "*_run", own))
         except Missing as e:
             skipped.append(f"{name}: skipped: {e}")
