@@ -351,8 +351,8 @@ static void long_origins_end(void **state) {
     (void)state;
     Graph *g = graph_new("g");
     const char *front = "", *back = "", *end;
-    for (int i = 0; i < 1000; i++) {
-        const char *name = arena_printf(&g->arena, "n%d", i);
+    for (int i = 0; i < 300; i++) { /* few and long: each join compares all of them */
+        const char *name = arena_printf(&g->arena, "a_node_of_long_name_%d", i);
         front = origin_join(g, front, name);
         back = origin_join(g, name, back);
     }
@@ -360,7 +360,7 @@ static void long_origins_end(void **state) {
     assert_in_range(strlen(back), 4000, 4200);
     end = front + strlen(front) - 4;
     assert_string_equal(end, "+...");
-    assert_true(strncmp(back, "n999+n998+", 10) == 0);
+    assert_true(strncmp(back, "a_node_of_long_name_299+a_node_of_long_name_298+", 48) == 0);
     char *huge = arena_alloc(&g->arena, 100001);
     memset(huge, 'x', 100000);
     assert_string_equal(origin_join(g, "a", huge), "a+...");
