@@ -100,6 +100,7 @@ static void run(Context *cx, const void *options) {
         return;
     effnetc_options compiler = compiler_options_for(o, what);
     effnetc_model *m = model_open(&compiler, &cx->diag);
+    m->code_only = !(what & EFFNETC_GRAPH_IR);
     if (effnetc_load(m, o->common.args.items[0]) && effnetc_compile(m))
         effnetc_emit(m, what, dir);
     effnetc_free(m);

@@ -115,6 +115,7 @@ static bool run_pipeline(effnetc_model *m, TileProblems *problems) {
     PassContext cx = pass_context(m);
     RunnerOptions options = runner_options(m);
     cx.problems = problems;
+    cx.last_use = m->code_only;
     m->program.graph = take_source(m);
     return run_passes(&m->program, names, n, &cx, &options);
 }

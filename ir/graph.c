@@ -18,6 +18,22 @@ void graph_free(Graph *g) {
     arena_free(&arena);
 }
 
+void graph_release_files(const Graph *g) {
+    for (size_t i = 0; i < g->mappings.len; i++)
+        file_release(g->mappings.data[i]);
+}
+
+/* Most of what passes make of constants is there in place of what the files have, which would be in
+ * memory beside it until the last pass. */
+void graph_count_constant(Graph *g, int64_t bytes) {
+    enum { OFTEN = 4 << 20 }; /* bytes: for each the system does some 0.1 ms of work */
+    g->constant_bytes += bytes;
+    if (g->constant_bytes - g->released_bytes < OFTEN)
+        return;
+    graph_release_files(g);
+    g->released_bytes = g->constant_bytes;
+}
+
 /* ---- names ---------------------------------------------------------------------------------- */
 
 /* A longer base is cut: a name that is made from a name that was made grows no further. */
@@ -95,7 +111,7 @@ static Value *constant_value(Graph *g, const char *name, Tensor *t) {
 
 Value *graph_constant(Graph *g, const char *name, Tensor *t) {
     if (t->data) /* elided ones take no memory */
-        g->constant_bytes += tensor_bytes(t);
+        graph_count_constant(g, tensor_bytes(t));
     return constant_value(g, name, t);
 }
 

@@ -208,11 +208,14 @@ struct Graph {
     VEC(const char *) external; /* of these the ones beside the model, as the model calls them */
     int64_t constant_bytes;     /* of all constants so far, and of those that passes made */
     int64_t folded_bytes;
+    int64_t released_bytes; /* constant_bytes when the files' memory was given back last */
     int64_t folded_work; /* steps that folding took so far, in elements and multiply-accumulates */
 };
 
 Graph *graph_new(const char *name);
 void graph_free(Graph *g);
+/* Gives back the memory of its files, which come from the disk again where they are read. */
+void graph_release_files(const Graph *g);
 
 Value *graph_input(Graph *g, const char *name, Type t);
 /* A new constant; a taken name gets a number. */

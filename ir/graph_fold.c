@@ -135,7 +135,7 @@ static void become_constant(Graph *g, Value *v, const Tensor *t) {
     v->result = 0;
     v->arena_offset = -1;
     vec_push(&g->arena, &g->constants, v);
-    g->constant_bytes += tensor_bytes(t);
+    graph_count_constant(g, tensor_bytes(t));
     g->folded_bytes += tensor_bytes(t);
 }
 

@@ -12,6 +12,8 @@ Value *value_new(Graph *g, const char *name, Type t);
 void value_forget(Graph *g, Value *v);
 /* v gets another name, which must be free. */
 void value_rename(Graph *g, Value *v, const char *name);
+/* There is one more constant, of so many bytes. Gives files' memory back now and then. */
+void graph_count_constant(Graph *g, int64_t bytes);
 void use_link(Use *u, Value *v); /* v may be NULL */
 void use_unlink(Use *u);
 

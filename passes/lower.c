@@ -500,26 +500,23 @@ static bool is_planned(Lower *lo) {
     return true;
 }
 
-/* Passes have read all of the model's files and have changed most weights: what is packed comes
- * from those. Keeping the files too would take half as much memory again. */
-static void release_files(const Graph *g) {
-    for (size_t i = 0; i < g->mappings.len; i++)
-        file_release(g->mappings.data[i]);
-}
-
 Module *lower_graph(Graph *g, PassContext *cx) {
     Lower lo = {.g = g, .cx = cx, .loop = batch_loop_of(g)};
     if (!is_planned(&lo) || !can_loop(&lo))
         return NULL;
-    release_files(g);
+    graph_release_files(g); /* most of what is packed comes from what passes made of them */
     lo.m = module_new(g->name, cx->target);
     buf_extend(&lo.weights, ARENA_ALIGN); /* the header */
     add_inputs(&lo);
     add_outputs(&lo);
     add_arena(&lo);
     bool ok = true;
+    int index = 0;
+    ConstantUses *constants = cx->last_use ? constant_uses(g, &g->arena) : NULL;
     FOR_EACH_NODE(g, n) {
         ok &= lower_node(&lo, n);
+        if (constants)
+            constant_uses_end(constants, index++);
     }
     if (ok) {
         build_run(&lo);

@@ -104,6 +104,16 @@ bool node_refused(const PassContext *cx, const Node *n, const char *inputs, cons
 /* Reports that a form of n has no lowering: always false. */
 bool lower_unsupported(Lower *lo, const Node *n, const char *reason);
 
+/* ---- lower_release.c ------------------------------------------------------------------------- */
+
+typedef struct ConstantUses ConstantUses;
+
+/* Which node reads each constant last. */
+ConstantUses *constant_uses(const Graph *g, Arena *a);
+/* Node `index`, counted from the first, is lowered, as are those before it: what only they read
+ * loses its elements. Call it for each in turn. */
+void constant_uses_end(ConstantUses *c, int index);
+
 /* ---- lower_par.c ----------------------------------------------------------------------------- */
 
 /* In how many parts work of so many cycles (each a vector multiply-add) should be divided, in whole

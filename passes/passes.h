@@ -29,6 +29,7 @@ typedef struct PassContext {
     PassOptions options;
     const ScheduleBook *book; /* tiles to use instead of the cost model's; NULL: none */
     TileProblems *problems;   /* where what was asked of the cost model is noted; NULL: nowhere */
+    bool last_use;            /* nobody reads the graph after `lower`, which frees constants early */
 } PassContext;
 
 static inline int64_t pass_l2_bytes(const PassContext *cx) {

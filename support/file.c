@@ -68,6 +68,18 @@ void file_release(const MappedFile *f) {
 #endif
 }
 
+void memory_release(const void *memory, size_t bytes) {
+#ifdef MADV_DONTNEED
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t first = ((uintptr_t)memory + page - 1) / page * page;
+    uintptr_t end = ((uintptr_t)memory + bytes) / page * page;
+    if (first < end) /* a wish */
+        (void)madvise((void *)first, end - first, MADV_DONTNEED);
+#else
+    (void)memory, (void)bytes;
+#endif
+}
+
 void file_unmap(MappedFile *f) {
     if (f->data)
         munmap((void *)(uintptr_t)f->data, f->size);

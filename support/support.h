@@ -199,6 +199,9 @@ bool file_map(MappedFile *f, const char *path, Diag *d);
 void file_unmap(MappedFile *f);
 /* Gives back the memory of a mapped file until it is read again: from the file then. */
 void file_release(const MappedFile *f);
+/* Gives back the pages that lie whole within `bytes` of memory, whatever it is part of. Nothing may
+ * be read from there any more, only freed. */
+void memory_release(const void *memory, size_t bytes);
 
 /* Files that appear together or not at all: each is written under a temporary name in its folder,
  * and all are renamed when every write has succeeded. Data is not copied: it must live until
