@@ -36,10 +36,13 @@ static void give_up(const char *reason) {
 static void initialise(void) {
     LLVMResetFatalErrorHandler();
     LLVMInstallFatalErrorHandler(give_up);
-    LLVMInitializeAllTargetInfos();
-    LLVMInitializeAllTargets();
-    LLVMInitializeAllTargetMCs();
-    LLVMInitializeAllAsmPrinters();
+#define ARCH(name, llvm, memory, issue, cpu, header, asks, options, test)                          \
+    LLVMInitialize##llvm##TargetInfo();                                                            \
+    LLVMInitialize##llvm##Target();                                                                \
+    LLVMInitialize##llvm##TargetMC();                                                              \
+    LLVMInitialize##llvm##AsmPrinter();
+#include "target/archs.def"
+#undef ARCH
 }
 
 void llvm_initialise(void) {

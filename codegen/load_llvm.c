@@ -1,6 +1,6 @@
-/* load_llvm.c: the LLVM backend, loaded when it is first needed: LLVM's library takes a tenth of a
- * second and 50 MB, which who wants C need not pay. emit_llvm.c and llvm_*.c are a shared object of
- * their own, and what emit_llvm.h declares is forwarded to it here. */
+/* load_llvm.c: the LLVM backend, loaded when it is first needed: LLVM takes 20 MB before it does
+ * anything, which who wants C need not pay. emit_llvm.c and llvm_*.c are a shared object of their
+ * own, and what emit_llvm.h declares is forwarded to it here. */
 #include <dlfcn.h>
 
 #include <pthread.h>

@@ -41,7 +41,7 @@ static bool runs_aarch64(void) {
 /* ---- the tables ------------------------------------------------------------------------------ */
 
 static const Arch archs[] = {
-#define ARCH(name, memory, issue, cpu, header, asks, options, test)                                \
+#define ARCH(name, llvm, memory, issue, cpu, header, asks, options, test)                          \
     {name, memory, issue, cpu, header, asks, options, test},
 #include "target/archs.def"
 #undef ARCH
