@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 enum { MIN_PHI = -12, MAX_PHI = 12, PHI_STEPS = 32 }; /* trials to each 1 of phi */
-enum { RESOLUTION_STEP = 4 };
+enum { RESOLUTION_STEP = 4, WIDTH_STEPS = 128 };      /* in pixels; to each 1 of a factor */
 
 /* No network of the family that anybody published is larger than L2, and none that is takes part.
  */
@@ -85,6 +85,13 @@ static double try_resolution(Scale *s, Candidate *c, int step) {
     return try_network(s, c);
 }
 
+/* Wider than phi makes it. */
+static double try_width(Scale *s, Candidate *c, int step) {
+    c->net.by.width =
+        scaling_compound(&s->base.by, &c->by).width * (1 + (double)step / WIDTH_STEPS);
+    return try_network(s, c);
+}
+
 /* ---- one alpha, beta, gamma ------------------------------------------------------------------ */
 
 static double clamp(double x, double low, double high) {
@@ -132,12 +139,16 @@ static bool largest_phi(Scale *s, Candidate *c, int start) {
 }
 
 /* Repeats are whole numbers: where the next phi has blocks too many, what is left of the budget
- * goes into the resolution, which is at most that of a phi larger by 1.5. */
+ * goes into the resolution, which is at most that of a phi larger by 1.5. Planes grow by whole
+ * pixels too, and the last ones are small: what is left then goes into the width. */
 static void fill_up(Scale *s, Candidate *c) {
     const double fill = 1.5, per_doubling = 0.35; /* a doubling is of the square */
+    const double used_up = 0.95, wider = 0.25;
     double now = (double)c->net.by.resolution / RESOLUTION_STEP;
     largest(s, c, try_resolution, (int)now - 1, (int)(now * pow(c->by.gamma, fill)) + 1, (int)now,
             per_doubling * now);
+    if (budget_share(s, c) < used_up)
+        largest(s, c, try_width, -1, (int)(wider * WIDTH_STEPS) + 1, 0, per_doubling * WIDTH_STEPS);
 }
 
 /* ---- all of them ----------------------------------------------------------------------------- */

@@ -58,15 +58,16 @@ static void test_grid(void **state) {
 /* Within the budget, and the next step isn't. */
 static void test_macs(void **state) {
     (void)state;
-    static const double budgets[] = {20e6, 390e6, 5e9};
-    for (int i = 0; i < 3; i++) {
+    /* At 20e6 and 620e6 the next resolution makes all planes larger: the width has the rest. */
+    static const double budgets[] = {20e6, 390e6, 500e6, 575e6, 620e6, 900e6, 5e9};
+    for (size_t i = 0; i < sizeof budgets / sizeof *budgets; i++) {
         Fixture f;
         Scale *s = begin(&f, "b0", &(Budget){.macs = budgets[i]});
         Candidates all;
         assert_true(scale_search(s, &paper, 1, &all));
         const Candidate *c = &all.items.data[all.chosen];
         assert_true((double)c->size.macs <= budgets[i]);
-        assert_true((double)c->size.macs > 0.8 * budgets[i]);
+        assert_true((double)c->size.macs > 0.95 * budgets[i]);
         assert_true(c->arena > 0 && c->flash > 0 && c->cycles > 0);
         end(&f);
     }
