@@ -462,7 +462,7 @@ typedef struct InputOptions {
     double crop, crop_pct;
     int resize;
     const char *fit, *filter, *channels, *orientation;
-    int pillow; /* major version; 0: any before 13 */
+    int pillow; /* major version; 0: any from 13 on */
 } InputOptions;
 
 extern const OptionGroup input_options;

@@ -45,7 +45,7 @@ typedef struct effnetc_options {
     double crop, crop_pct;
     int resize;
     const char *fit, *filter;
-    int pillow;               /* major version; 0: any before 13 */
+    int pillow;               /* major version; 0: any from 13 on */
     int max_side;             /* pixels, of "u8-rgb-any"; 0: as many as `effnetc run` takes */
     int opt_level;            /* 0..3 */
     effnetc_strings disabled; /* passes to leave out */

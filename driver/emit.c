@@ -24,7 +24,7 @@ static const Option code_rows[] = {
     {"filter", 0, OPT_CHOICE, offsetof(effnetc_options, filter), FILTER_CHOICES,
      "how pictures are scaled; hamming and lanczos are not in generated code", 0, 0},
     {"pillow", 0, OPT_INT, offsetof(effnetc_options, pillow), "VERSION",
-     "to the bit as by this version of Pillow (default: 12)", 1, 99},
+     "to the bit as by this version of Pillow (default: 13)", 1, 99},
     {"max-side", 0, OPT_INT, offsetof(effnetc_options, max_side), "PIXELS",
      "u8-rgb-any: of a picture's rows and columns, which scratch memory is for (default: 32767)", 1,
      RT_MAX_SIDE},

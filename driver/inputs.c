@@ -21,7 +21,7 @@ static const Option input_rows[] = {
     {"filter", 0, OPT_CHOICE, offsetof(InputOptions, filter), FILTER_CHOICES,
      "pictures: how they are scaled", 0, 0},
     {"pillow", 0, OPT_INT, offsetof(InputOptions, pillow), "VERSION",
-     "pictures: scaled to the bit as by this version; tall ones differ from 13 on (default: 12)", 1,
+     "pictures: scaled to the bit as by this version; tall ones differ before 13 (default: 13)", 1,
      99},
     {"channels", 0, OPT_CHOICE, offsetof(InputOptions, channels), "rgb|bgr",
      "pictures: order of the channels (default: rgb)", 0, 0},

@@ -538,7 +538,7 @@ bool preprocess_choose(effnetc_model *m, const InputOptions *o, rt_preprocess *p
     if (!ok)
         return false;
     p->filter = RT_BICUBIC;
-    p->order = o->pillow >= 13 ? RT_PILLOW_13 : RT_ROWS_FIRST;
+    p->order = o->pillow && o->pillow < 13 ? RT_ROWS_FIRST : RT_PILLOW_13;
     take(p, &missing, &options);
     take(p, &missing, &json);
     if (missing.has_fit || missing.has_filter || missing.has_values) {

@@ -88,7 +88,7 @@ static void test_small_pictures_equal_pillows(void **state) {
     (void)state;
     for (size_t i = 0; i < sizeof goldens / sizeof *goldens; i++) {
         const Golden *g = &goldens[i];
-        rt_image out = resized(g->in_w, g->in_h, g->w, g->h, g->filter, 0);
+        rt_image out = resized(g->in_w, g->in_h, g->w, g->h, g->filter, RT_PILLOW_13);
         for (int k = 0; k < g->w * g->h * 3; k++)
             if (out.rgb[k] != g->rgb[k])
                 fail_msg("%s: byte %d is %d, Pillow has %d", g->name, k, out.rgb[k], g->rgb[k]);
@@ -123,6 +123,7 @@ static void check_preprocess(rt_preprocess p, int in_w, int in_h, uint64_t rows_
                              uint64_t pillow_13) {
     rt_image in = picture(in_w, in_h), a, b;
     rt_error err;
+    p.order = RT_ROWS_FIRST;
     if (rt_fit(&a, &in, &p, &err) != RT_OK)
         fail_msg("%d x %d: %s", in_w, in_h, err.text);
     p.order = RT_PILLOW_13;
