@@ -114,6 +114,7 @@ void buf_put_name(Buf *b, char sigil, const char *name, bool bare);
 typedef struct MapEntry {
     const char *key;
     void *value;
+    uint64_t hash; /* of the key */
 } MapEntry;
 
 /* Insertion order is not kept: iterate over a vector of your own. A zeroed Map is valid. Keys are
