@@ -50,7 +50,8 @@ def model(o, path, target, dims, title):
           f"-I{HERE.parent}", "-o", folder / "net.so", folder / "net.c", *(RUNTIME / f for f in LINKED)])
     return {"library": str(folder / "net.so"), "weights": str(folder / "net.weights.bin"),
             "json": str(folder / "net.json"), "target": contract["target"], "macs": contract["macs"],
-            "arena": contract["arena"]["bytes"], "folder": str(folder),
+            "arena": contract["arena"]["bytes"], "outputs": len(contract["outputs"]),
+            "folder": str(folder),
             "peak": peak(o, contract["target"])}
 
 

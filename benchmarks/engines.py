@@ -1,4 +1,4 @@
-"""What is compared: each engine has a name and runs one inference, its output stays in `output`."""
+"""What is compared: each engine has a name and runs one inference, what it gives is in `outputs`."""
 
 import ctypes
 import json
@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 
+DTYPES = {"f32": np.float32, "i32": np.int32, "i64": np.int64, "u8": np.uint8}  # of outputs
 PEAK_CALLS = 8  # of each thread: a few milliseconds
 
 
@@ -73,13 +74,12 @@ class Effnetc:
         self.library = ctypes.CDLL(built["library"])
         self.pool = Threads(self.library, threads)
         self.x, self.macs = x, contract["macs"]
-        shape = contract["outputs"][0]["shape"]
-        self.output = np.zeros(shape, np.float32)
+        self.outputs = [np.zeros(y["shape"], DTYPES[y["dtype"]]) for y in contract["outputs"]]
         weights = np.fromfile(built["weights"], np.uint8)
         self.weights = Memory(self.library, weights.size)
         self.arena = Memory(self.library, contract["arena"]["bytes"])
         ctypes.memmove(self.weights.at, pointer(weights), weights.size)
-        self.arguments = [self.weights.at, pointer(x), pointer(self.output), self.arena.at,
+        self.arguments = [self.weights.at, pointer(x), *map(pointer, self.outputs), self.arena.at,
                           self.pool.argument()]
         code = self.library.net_run_parallel(*self.arguments)
         if code != 0:
@@ -128,7 +128,7 @@ class OnnxRuntime:
         self.run()
 
     def run(self):
-        self.output = self.session.run(None, self.feed)[0]
+        self.outputs = self.session.run(None, self.feed)
 
 
 class OpenVino:
@@ -153,8 +153,8 @@ class OpenVino:
         self.request.infer()
 
     @property
-    def output(self):
-        return self.request.get_output_tensor(0).data
+    def outputs(self):
+        return [self.request.get_output_tensor(i).data for i in range(len(self.model.outputs))]
 
 
 # ---- timing --------------------------------------------------------------------------------------
@@ -181,7 +181,12 @@ def one_round(engines, runs, block):
     return times
 
 
-def difference(output, reference):
-    """max |output - reference| / max |reference|; not finite where one of them isn't."""
-    scale = float(np.abs(reference).max())
-    return float(np.abs(output - reference).max()) / (scale or 1.0)
+def difference(outputs, references):
+    """max |output - reference| / max |reference|, of the output where that is largest; not finite
+    where one of them isn't."""
+
+    def one(output, reference):
+        scale = float(np.abs(reference).max())
+        return float(np.abs(output - reference).max()) / (scale or 1.0)
+
+    return max(map(one, outputs, references), key=lambda x: (math.isnan(x), x))
