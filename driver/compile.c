@@ -165,17 +165,20 @@ bool model_prepare(effnetc_model *m) {
     return ok;
 }
 
-/* Passes that take layers apart: of what is grouped, mixed, or computed of several. */
-static bool takes_apart(const char *pass) {
-    return !strcmp(pass, "expand-conv") || !strcmp(pass, "split-channels");
+/* The passes before fuse-residual: how many. */
+static int canonical_passes(const char *names[MAX_PIPELINE]) {
+    int all;
+    const char *const *level = pipeline(2, &all);
+    int n = passes_before(level, all, "fuse-residual");
+    ensure(n <= MAX_PIPELINE);
+    memcpy(names, level, (size_t)n * sizeof *names);
+    return n;
 }
 
 /* fuse-residual and what follows choose among nodes, by their order or for the target. Remarks are
  * for compilations: they are dropped. For its structure a network stays whole and isn't rounded. */
 static Graph *canonical(effnetc_model *m, bool structure) {
-    enum { MAX_PASSES = 64 };
-    int all, n = 0;
-    const char *const *names = pipeline(2, &all), *chosen[MAX_PASSES];
+    const char *names[MAX_PIPELINE];
     if (m->diag->errors || !model_source(m))
         return NULL;
     Diag remarks = {0};
@@ -183,16 +186,12 @@ static Graph *canonical(effnetc_model *m, bool structure) {
     cx.diag = &remarks;
     Program p = {.graph = take_source(m)};
     RunnerOptions options = {.verify_each = m->options.verify_passes};
-    all = passes_before(names, all, "fuse-residual");
-    ensure(all <= MAX_PASSES);
-    for (int i = 0; i < all; i++)
-        if (!structure || !takes_apart(names[i]))
-            chosen[n++] = names[i];
-    int first = passes_before(chosen, n, "fuse-silu");
-    bool ok = run_passes(&p, chosen, first, &cx, &options);
+    int n = structure ? pipeline_structure(names) : canonical_passes(names);
+    int first = passes_before(names, n, "fuse-silu");
+    bool ok = run_passes(&p, names, first, &cx, &options);
     if (ok && structure)
         network_without_rounding(p.graph);
-    ok = ok && run_passes(&p, chosen + first, n - first, &cx, &options);
+    ok = ok && run_passes(&p, names + first, n - first, &cx, &options);
     ensure(ok);
     diag_free(&remarks);
     return p.graph;

@@ -29,7 +29,7 @@ typedef struct PassContext {
     PassOptions options;
     const ScheduleBook *book; /* tiles to use instead of the cost model's; NULL: none */
     TileProblems *problems;   /* where what was asked of the cost model is noted; NULL: nowhere */
-    bool last_use;            /* nobody reads the graph after `lower`, which frees constants early */
+    bool last_use; /* nobody reads the graph after `lower`, which frees constants early */
 } PassContext;
 
 static inline int64_t pass_l2_bytes(const PassContext *cx) {
@@ -109,6 +109,10 @@ bool graph_take_bytes(Graph *g, const PictureValues *v, const char *where, Diag 
 
 /* The passes of an optimisation level, "lower" included. */
 const char *const *pipeline(int opt_level, int *n);
+/* The passes behind which network_recognise reads a graph, which is whole then and for no target.
+ * How many they are. */
+enum { MAX_PIPELINE = 64 };
+int pipeline_structure(const char *names[MAX_PIPELINE]);
 /* The place of `lower` in it. */
 int pipeline_lower(int opt_level);
 

@@ -33,6 +33,7 @@ static const char *const level2[] = {
     "merge-scales",
     "fuse-pad",
     "expand-pad",
+    "trim-taps",
     "fold-channels",
     "fold-input",
     "fuse-requantize",
@@ -65,6 +66,26 @@ const char *const *pipeline(int opt_level, int *n) {
     *n = opt_level == 0 ? (int)(sizeof level0 / sizeof *level0)
                         : (int)(sizeof level2 / sizeof *level2);
     return opt_level == 0 ? level0 : level2;
+}
+
+/* Passes that take layers apart: of what is grouped, mixed, or computed of several, and kernels of
+ * taps that small planes don't need. */
+static bool takes_apart(const char *pass) {
+    static const char *const names[] = {"expand-conv", "split-channels", "trim-taps"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(pass, names[i]) == 0)
+            return true;
+    return false;
+}
+
+int pipeline_structure(const char *names[MAX_PIPELINE]) {
+    int n = 0;
+    for (int i = 0; strcmp(level2[i], "fuse-residual") != 0; i++)
+        if (!takes_apart(level2[i])) {
+            ensure(n < MAX_PIPELINE);
+            names[n++] = level2[i];
+        }
+    return n;
 }
 
 int pipeline_lower(int opt_level) {

@@ -130,16 +130,13 @@ static void test_compound(void **state) {
 
 /* ---- networks -------------------------------------------------------------------------------- */
 
-/* The passes behind which network_recognise reads a graph. */
 static Network recognise(Graph *g, Arena *a) {
     Diag d = {0};
     PassContext cx = {.target = target_find("generic"), .where = "net", .diag = &d};
     Program p = {.graph = g};
-    int n, count = 0;
-    const char *const *names = pipeline(2, &n);
-    while (strcmp(names[count], "fuse-residual") != 0)
-        count++;
-    assert_true(run_passes(&p, names, count, &cx, &(RunnerOptions){.verify_each = true}));
+    const char *names[MAX_PIPELINE];
+    int n = pipeline_structure(names);
+    assert_true(run_passes(&p, names, n, &cx, &(RunnerOptions){.verify_each = true}));
     Network net;
     network_recognise(g, a, &net);
     diag_free(&d);

@@ -16,18 +16,13 @@
 /* ---- what inspect sees of a graph
  * ------------------------------------------------------------ */
 
-/* The passes before fuse-residual, but those that take layers apart. */
 static void prepare(Graph *g) {
     Diag d = {0};
     PassContext cx = {.target = target_find("generic"), .where = "net", .diag = &d};
     Program p = {.graph = g};
-    const char *chosen[64];
-    int all, n = 0;
-    const char *const *names = pipeline(2, &all);
-    for (int i = 0; strcmp(names[i], "fuse-residual") != 0; i++)
-        if (strcmp(names[i], "expand-conv") != 0 && strcmp(names[i], "split-channels") != 0)
-            chosen[n++] = names[i];
-    bool ok = run_passes(&p, chosen, n, &cx, &(RunnerOptions){.verify_each = false});
+    const char *names[MAX_PIPELINE];
+    int n = pipeline_structure(names);
+    bool ok = run_passes(&p, names, n, &cx, &(RunnerOptions){.verify_each = false});
     diag_print(&d, stderr, false);
     assert_true(ok);
     diag_free(&d);
