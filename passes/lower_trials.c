@@ -52,7 +52,11 @@ static void size_dw(Call *c) {
                         .blocks = p->blocks,
                         .count = bound_const(p->blocks),
                         .rows = p->rows,
+                        .row_count = bound_const(p->rows),
                         .length = p->pixels,
+                        .clipped = dw_clips(&c->attrs, p->pixels),
+                        .in_rows = c->x.h,
+                        .in_columns = c->x.w,
                         .a_plane = c->x.plane,
                         .a_row = p->stride * c->x.row,
                         .a_tap_row = p->dilation * c->x.row,
@@ -63,6 +67,14 @@ static void size_dw(Call *c) {
     c->elems[ROLE_SUMS] = p->sum ? p->blocks * c->y.block : 0;
 }
 
+/* Small planes have nothing around them: half of the taps' padding is left out on each side. */
+static void clip_input(ConvAttrs *a, int64_t *h, int64_t *w) {
+    int64_t rows = (a->kernel.v[0] - 1) / 2, columns = (a->kernel.v[1] - 1) / 2;
+    a->pad = (Dim4){{rows, columns, rows, columns}};
+    *h -= 2 * rows;
+    *w -= 2 * columns;
+}
+
 static void size_call(Call *c, const TileProblem *p, const PassContext *cx) {
     int lanes = target_lanes(cx->target);
     bool dw = p->kind == TILE_DW;
@@ -70,6 +82,8 @@ static void size_call(Call *c, const TileProblem *p, const PassContext *cx) {
     c->p = p;
     c->attrs = attrs_of(p);
     int64_t h = input_size(p, p->rows, p->kh), w = input_size(p, p->pixels, p->kw);
+    if (dw && dw_clips(&c->attrs, p->pixels))
+        clip_input(&c->attrs, &h, &w);
     c->x = blocked_view(SHAPE(1, inputs, h, w), p->planar ? 1 : lanes);
     c->y = blocked_view(SHAPE(1, outputs, p->rows, p->pixels), lanes);
     c->elems[ROLE_INPUT] = c->x.image;
