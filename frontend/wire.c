@@ -49,6 +49,26 @@ static Frame *top(Walk *w) {
     return &w->frames[w->depth - 1];
 }
 
+/* What a file that isn't sound is, if that is known. */
+typedef struct FileKind {
+    size_t at, length;
+    const char *bytes, *name, *help;
+} FileKind;
+
+static const FileKind *file_kind(const uint8_t *data, size_t size) {
+    static const FileKind kinds[] = {
+#define FILE_KIND(at, bytes, name, help) {at, sizeof(bytes) - 1, bytes, name, help},
+#include "frontend/file_kinds.def"
+#undef FILE_KIND
+    };
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        const FileKind *k = &kinds[i];
+        if (k->at + k->length <= size && memcmp(data + k->at, k->bytes, k->length) == 0)
+            return k;
+    }
+    return NULL;
+}
+
 static bool fail(Walk *w, const Field *f, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
 /* Reports the field that is being read; f may be NULL. Returns false. */
@@ -64,6 +84,11 @@ static bool fail(Walk *w, const Field *f, const char *fmt, ...) {
     else
         diag_note(w->d, "at", "byte %zu, in %s", w->start, top(w)->type->short_name);
     diag_note(w->d, "reason", "%s", reason);
+    const FileKind *kind = file_kind(w->data, w->frames[0].end);
+    if (kind) {
+        diag_note(w->d, "found", "%s", kind->name);
+        diag_note(w->d, "help", "%s", kind->help);
+    }
     return false;
 }
 

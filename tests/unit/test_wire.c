@@ -403,6 +403,43 @@ static void test_a_message_comes_once(void **state) {
     assert_refused(&file, "twice", "ModelProto.graph");
 }
 
+/* Another format is named; a file with the same bytes that is sound isn't refused. */
+static void test_other_formats_are_named(void **state) {
+    static const struct {
+        const char *bytes;
+        size_t length;
+        const char *found, *help;
+    } rows[] = {
+        {"\x1c\0\0\0ORTM\0\0\0\0", 12, "ONNX Runtime's own format", "was made from"},
+        {"\x1c\0\0\0TFL3\0\0\0\0", 12, "TensorFlow Lite", "tf2onnx"},
+        {"\x89HDF\r\n\x1a\n", 8, "HDF5", "model.export"},
+        {"PK\3\4\x14\0\0\0", 8, "ZIP archive", "torch.onnx.export"},
+        {"\x1f\x8b\x08\0", 4, "gzip", "gunzip"},
+        {"version https://git-lfs.github.com/spec/v1\n", 43, "Git LFS", "git lfs pull"},
+        {"<!DOCTYPE html>", 15, "XML or HTML", "download"},
+        {"<", 1, "XML or HTML", "download"},
+        {"\xff\xff", 2, "", ""},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        Buf b = {0};
+        buf_write(&b, rows[i].bytes, rows[i].length);
+        Scan s = scan(&b);
+        assert_false(s.ok);
+        assert_non_null(strstr(note(&s.diag, "found"), rows[i].found));
+        assert_non_null(strstr(note(&s.diag, "help"), rows[i].help));
+        assert_int_equal(*rows[i].found == 0, *note(&s.diag, "found") == 0);
+        scan_free(&s);
+        buf_free(&b);
+    }
+    Buf named = {0}; /* ir_version 7, producer_name ORTM */
+    buf_write(&named, "\x08\x07\x12\x04ORTM", 8);
+    Scan s = scan(&named);
+    assert_true(s.ok);
+    scan_free(&s);
+    buf_free(&named);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_copy_has_all_but_tensor_data),
@@ -421,6 +458,7 @@ int main(void) {
         cmocka_unit_test(test_packed_numbers_are_whole),
         cmocka_unit_test(test_references_cannot_be_forged),
         cmocka_unit_test(test_depth),
+        cmocka_unit_test(test_other_formats_are_named),
         cmocka_unit_test(test_memory),
         cmocka_unit_test(test_number_of_nodes),
         cmocka_unit_test(test_a_message_comes_once),
