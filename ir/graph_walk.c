@@ -146,11 +146,18 @@ static bool is_statistic(const Value *v) {
     return v->uses != NULL;
 }
 
-/* Whether v is of floats, or stands for some. */
-static bool is_learned(const Value *v) {
-    bool stands = false;
+static bool is_dequantized(const Value *v) {
     for (const Use *u = v->uses; u; u = u->next)
-        stands |= u->user && u->user->op == OP_dequantize && u->slot == 0;
+        if (u->user && u->user->op == OP_dequantize && u->slot == 0)
+            return true;
+    return false;
+}
+
+/* Whether v is of floats, or stands for some: integers of few bits may be clipped before. */
+static bool is_learned(const Value *v) {
+    bool stands = is_dequantized(v);
+    for (const Use *u = v->uses; u && !stands; u = u->next)
+        stands = u->user && u->user->op == OP_clip && is_dequantized(node_out(u->user));
     return dtype_is_float(v->type.dtype) || stands;
 }
 

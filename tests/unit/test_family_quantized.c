@@ -71,9 +71,29 @@ static void test_floats(void **state) {
                 false, "conv2d mul");
 }
 
+/* Weights of 4 bits in bytes are parameters, integers that stay some are none. */
+static void test_clipped_weights_are_parameters(void **state) {
+    static const char text[] =
+        "graph @g() -> (f32[4], i8[3]) {\n"
+        "  const @w : i8[4] = [-7, 7, 1, -2]\n  const @i : i8[3] = [1, 2, 3]\n"
+        "  const @s : f32[] = [0.5]\n"
+        "  %c = clip @w {min=-7, max=7} : i8[4]\n"
+        "  %d = dequantize %c, @s : f32[4]\n"
+        "  %e = clip @i {min=-7, max=7} : i8[3]\n"
+        "  return %d, %e\n}\n";
+    Diag d = {0};
+    (void)state;
+    Graph *g = graph_parse(text, strlen(text), "test", NULL, &d);
+    assert_non_null(g);
+    assert_int_equal(graph_parameters(g), 4);
+    graph_free(g);
+    diag_free(&d);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_static),
+        cmocka_unit_test(test_clipped_weights_are_parameters),
         cmocka_unit_test(test_dynamic),
         cmocka_unit_test(test_floats),
     };
