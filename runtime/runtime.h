@@ -106,8 +106,8 @@ int rt_ppm_decode(rt_image *out, const uint8_t *data, size_t size, rt_error *err
 typedef enum rt_filter { RT_BILINEAR, RT_BICUBIC, RT_BOX, RT_HAMMING, RT_LANCZOS } rt_filter;
 
 /* Which axis is filtered first, into 8-bit pixels. Versions of Pillow differ: from 13 on
- * columns are first where the height shrinks by more than twice as many pixels as the width; before,
- * and when most models were trained, rows always were. */
+ * columns are first where the height shrinks by more than twice as many pixels as the width;
+ * before, and when most models were trained, rows always were. */
 typedef enum rt_order { RT_PILLOW_13, RT_ROWS_FIRST } rt_order;
 
 /* Resizes as Pillow's Image.resize does, to the bit: the filter is widened when shrinking. */
