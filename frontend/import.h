@@ -312,7 +312,8 @@ struct OnnxNode {
     int nattrs;
     uint64_t attrs_read; /* bit i: attribute i was asked for */
     bool failed;
-    int state; /* of the walk in import_names.c */
+    bool knows_counts, drops_count; /* see import_counts.c */
+    int state;                      /* of the walk in import_names.c */
 };
 
 enum { NODE_MAX_ATTRS = 64 };
@@ -411,6 +412,8 @@ Value *onnx_scalar_input(OnnxNode *n, int i, const char *what);
 /* Elements of an axis by their places; by constant ones. */
 Value *onnx_gather(OnnxNode *n, const char *part, Value *x, Value *at, int axis);
 Value *onnx_gather_axis(OnnxNode *n, const char *part, Value *x, int axis, Tensor *at);
+/* What no number of a type is above, or below. */
+Tensor *onnx_extreme(OnnxNode *n, DType dt, bool highest);
 /* A number that input i, of one element, has while compiling; dflt where it is absent. */
 double onnx_number_input(OnnxNode *n, int i, const char *what, double dflt);
 /* Whether an importer may take so many bytes for numbers of its own; false, with a complaint, where
@@ -471,12 +474,39 @@ Value *onnx_to_small(OnnxNode *n, const char *part, Value *x, const SmallType *s
 void onnx_set_count(OnnxNode *n, Value *v, int axis, Value *count);
 /* The axis of input i whose size depends on data; -1: none. */
 int onnx_counted_axis(const OnnxNode *n, int i);
+/* The same of any value, and its count; -1 and NULL: it is all there. */
+int onnx_axis_of_count(const OnnxNode *n, const Value *v);
+Value *onnx_count_of(const OnnxNode *n, const Value *v);
+/* min(count, limit), and the most that a count can be; false where v is none. */
+Value *onnx_count_up_to(OnnxNode *n, Value *count, int64_t limit);
+bool onnx_count_most(const OnnxNode *n, const Value *v, int64_t *most);
+/* For an importer that knows what to do about a count: v as if all of it were there; with a number
+ * in place of what isn't; and which elements along v's counted axis are, as axis `axis` of
+ * `rank`. */
+Value *onnx_uncounted(OnnxNode *n, Value *v);
+Value *onnx_filled(OnnxNode *n, Value *v, Tensor *fill);
+Value *onnx_counted_mask(OnnxNode *n, const char *part, const Value *v, int rank, int axis);
+/* What is there of each, one behind the other along an axis that some are counted along. */
+Value *onnx_concat_counted(OnnxNode *n, Value *const *x, int count, int axis);
 /* Carries counts from the operands of a new node to its results, or complains. */
 void counts_carry(OnnxNode *n, const Node *x);
 /* Complains where n's outputs have no counts and its inputs have. */
 void counts_check(OnnxNode *n);
 /* Marks the graph outputs that have counts, and adds these as outputs. */
 void counts_of_outputs(Importer *im);
+
+/* ---- import_sizes.c: sizes that are computed of counts --------------------------------------- */
+
+/* An element of a list of sizes. */
+typedef struct OnnxSize {
+    int64_t most; /* exactly, without a count */
+    Value *count; /* i64[]; or NULL */
+} OnnxSize;
+
+/* The shape of input i as a list. */
+Value *onnx_shape_list(OnnxNode *n, int i, int start, int end);
+/* The list that input i is: up to `most` sizes. False after a complaint. */
+bool onnx_sizes_input(OnnxNode *n, int i, const char *what, int most, OnnxSize *out, int *count);
 
 /* The constant that was made of a message of the file, which may stand in several scopes; or
  * NULL. */

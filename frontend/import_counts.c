@@ -11,14 +11,39 @@ typedef struct Counted {
     Value *count;
 } Counted;
 
+/* What to look up in im->counts beside the names of values, which have no newline. */
+static const char *key_of(Importer *im, const char *what, const char *name) {
+    return arena_printf(&im->arena, "%s\n%s", name, what);
+}
+
 static const Counted *counted(const Importer *im, const Value *v) {
     return v ? map_get(&im->counts, v->name) : NULL;
+}
+
+/* The most that a count can be: the smallest of the sizes that it was said to count. */
+static void note_most(OnnxNode *n, const Value *count, int64_t size) {
+    const char *key = key_of(n->im, "most", count->name);
+    int64_t *most = map_get(&n->im->counts, key);
+    if (!most) {
+        most = ARENA_NEW(&n->im->arena, int64_t);
+        *most = size;
+        map_put(&n->im->arena, &n->im->counts, key, most);
+    }
+    *most = size < *most ? size : *most;
+}
+
+bool onnx_count_most(const OnnxNode *n, const Value *v, int64_t *most) {
+    const int64_t *m = map_get(&n->im->counts, key_of(n->im, "most", v->name));
+    if (m)
+        *most = *m;
+    return m != NULL;
 }
 
 void onnx_set_count(OnnxNode *n, Value *v, int axis, Value *count) {
     Counted *c = ARENA_NEW(&n->im->arena, Counted);
     *c = (Counted){axis, count};
     map_put(&n->im->arena, &n->im->counts, v->name, c);
+    note_most(n, count, v->type.shape.dim[axis]);
 }
 
 /* ---- rules: the axis of the result that axis `axis` of the operand in `slot` becomes, or -1 -- */
@@ -163,12 +188,96 @@ static bool is_any_counted(const Importer *im, const Node *x) {
 }
 
 int onnx_counted_axis(const OnnxNode *n, int i) {
-    const Counted *c = counted(n->im, onnx_input(n, i));
+    return onnx_axis_of_count(n, onnx_input(n, i));
+}
+
+int onnx_axis_of_count(const OnnxNode *n, const Value *v) {
+    const Counted *c = counted(n->im, v);
     return c ? c->axis : -1;
 }
 
-/* min(count, limit): the same value for all that are cut alike. */
-static Value *bounded(OnnxNode *n, Value *count, int64_t limit) {
+Value *onnx_count_of(const OnnxNode *n, const Value *v) {
+    const Counted *c = counted(n->im, v);
+    return c ? c->count : NULL;
+}
+
+/* ---- importers that know about counts ---------------------------------------------------------
+ */
+
+Value *onnx_uncounted(OnnxNode *n, Value *v) {
+    if (!counted(n->im, v))
+        return v;
+    n->knows_counts = n->drops_count = true;
+    v = onnx_reshape(n, "all", v, &v->type.shape);
+    n->drops_count = false;
+    return v;
+}
+
+Value *onnx_counted_mask(OnnxNode *n, const char *part, const Value *v, int rank, int axis) {
+    const Counted *c = counted(n->im, v);
+    Value *i = onnx_iota(n, part, DT_i64, v->type.shape.dim[c->axis], rank, axis);
+    return onnx_binary(n, OP_less, part, i, c->count);
+}
+
+Value *onnx_filled(OnnxNode *n, Value *v, Tensor *fill) {
+    const Counted *c = counted(n->im, v);
+    if (!c)
+        return v;
+    Value *mask = onnx_counted_mask(n, "is_there", v, v->type.shape.rank, c->axis);
+    fill->shape = (Shape){0};
+    return onnx_where(n, "filled", mask, onnx_uncounted(n, v), onnx_constant(n, "fill", fill));
+}
+
+/* Which elements along `axis` of all operands, one behind the other, are there, i64[all], counted:
+ * the same list for all that have the same counts. */
+static Value *places(OnnxNode *n, Value *const *x, int count, int axis) {
+    const char *key = "places";
+    for (int i = 0; i < count; i++) {
+        const Counted *c = counted(n->im, x[i]);
+        key = arena_printf(&n->im->arena, "%s\n%s %lld", key, c ? c->count->name : "",
+                           (long long)x[i]->type.shape.dim[axis]);
+    }
+    Value *known = map_get(&n->im->counts, key);
+    if (known)
+        return known;
+    Value **there = ARENA_ARRAY(&n->im->arena, count, Value *);
+    int64_t all = 0;
+    for (int i = 0; i < count; i++) {
+        int64_t size = x[i]->type.shape.dim[axis];
+        all += size;
+        there[i] = counted(n->im, x[i])
+                       ? onnx_counted_mask(n, "is_there", x[i], 1, 0)
+                       : onnx_expand(n, "is_there", onnx_scalar(n, "true", DT_bool, 1),
+                                     &(Shape){1, {size}});
+    }
+    Value *mask = onnx_concat(n, "are_there", there, count, 0);
+    Value *at = onnx_iota(n, "at", DT_i64, all, 1, 0);
+    if (n->failed || !mask || !at)
+        return NULL;
+    Node *c = onnx_add(n, OP_compress, "places", (Value *[]){at, mask}, 2);
+    axis_attrs(c)->axis = 0;
+    Value *number =
+        node_add_result(n->im->g, c, 1, graph_unique_name(n->im->g, "count"), (Type){0});
+    Value *y = onnx_done(n, c);
+    if (y) {
+        onnx_set_count(n, y, 0, number);
+        map_put(&n->im->arena, &n->im->counts, key, y);
+    }
+    return y;
+}
+
+Value *onnx_concat_counted(OnnxNode *n, Value *const *x, int count, int axis) {
+    Value **all = ARENA_ARRAY(&n->im->arena, count, Value *);
+    Value *at = places(n, x, count, axis);
+    for (int i = 0; i < count; i++) {
+        const Counted *c = counted(n->im, x[i]);
+        all[i] = c && c->axis != axis ? x[i] : onnx_uncounted(n, x[i]);
+    }
+    return onnx_gather(n, NULL, onnx_concat(n, "all", all, count, axis), at, axis);
+}
+
+/* The same value for all that are cut alike. */
+Value *onnx_count_up_to(OnnxNode *n, Value *count, int64_t limit) {
     const char *key = arena_printf(&n->im->arena, "%s\n%lld", count->name, (long long)limit);
     Counted *c = map_get(&n->im->counts, key);
     if (!c) {
@@ -180,7 +289,7 @@ static Value *bounded(OnnxNode *n, Value *count, int64_t limit) {
 }
 
 void counts_carry(OnnxNode *n, const Node *x) {
-    if (n->im->counts.len == 0 || !is_any_counted(n->im, x))
+    if (n->drops_count || n->im->counts.len == 0 || !is_any_counted(n->im, x))
         return;
     Counted y = carry_all(n->im, x);
     if (y.axis < 0)
@@ -190,7 +299,7 @@ void counts_carry(OnnxNode *n, const Node *x) {
                          op_info(x->op)->name);
     if (!n->failed && x->op == OP_slice &&
         slice_attrs(x)->sizes.v[y.axis] < node_in(x, 0)->type.shape.dim[y.axis])
-        y.count = bounded(n, y.count, slice_attrs(x)->sizes.v[y.axis]);
+        y.count = onnx_count_up_to(n, y.count, slice_attrs(x)->sizes.v[y.axis]);
     for (int i = 0; i < x->nresults && !n->failed; i++)
         onnx_set_count(n, x->results[i], y.axis, y.count);
 }
@@ -198,6 +307,8 @@ void counts_carry(OnnxNode *n, const Node *x) {
 /* An operator that makes a constant of a shape says what isn't so. */
 void counts_check(OnnxNode *n) {
     bool any = false;
+    if (n->knows_counts)
+        return;
     for (int i = 0; i < n->ninputs; i++)
         any |= counted(n->im, onnx_input(n, i)) != NULL;
     for (int i = 0; any && i < n->noutputs && !n->failed; i++)

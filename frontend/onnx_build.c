@@ -1,6 +1,8 @@
 /* onnx_build.c: graph ops with attributes, and constants, that several importers compose. */
 #include "frontend/import.h"
 
+#include <math.h>
+
 Value *onnx_where(OnnxNode *n, const char *part, Value *c, Value *a, Value *b) {
     if (!c || !a || !b)
         return NULL;
@@ -162,6 +164,21 @@ Value *onnx_gather(OnnxNode *n, const char *part, Value *x, Value *at, int axis)
 
 Value *onnx_gather_axis(OnnxNode *n, const char *part, Value *x, int axis, Tensor *at) {
     return x && at ? onnx_gather(n, part, x, onnx_constant(n, part, at), axis) : NULL;
+}
+
+Tensor *onnx_extreme(OnnxNode *n, DType dt, bool highest) {
+    Tensor *t = tensor_new(&n->im->g->arena, dt, (Shape){0});
+    if (dtype_is_float(dt))
+        tensor_set_f64(t, 0, highest ? (double)INFINITY : -(double)INFINITY);
+    else if (dt == DT_bool)
+        tensor_set_i64(t, 0, highest);
+    else if (dtype_bytes(dt) == 8)
+        tensor_set_bits(t, 0,
+                        dt == DT_u64 ? (highest ? UINT64_MAX : 0)
+                                     : (uint64_t)INT64_MAX + (highest ? 0 : 1));
+    else
+        tensor_set_i64(t, 0, (int64_t)(highest ? dtype_max(dt) : dtype_min(dt)));
+    return t;
 }
 
 double onnx_number_input(OnnxNode *n, int i, const char *what, double dflt) {

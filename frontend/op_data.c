@@ -18,7 +18,12 @@ void import_concat(OnnxNode *n) {
     int axis = onnx_axis(n, attr_int(n, "axis", 0), operands[0]->type.shape.rank);
     if (n->failed)
         return;
-    onnx_set_output(n, 0, onnx_concat(n, NULL, operands, n->ninputs, axis));
+    bool is_across = false;
+    for (int i = 0; i < n->ninputs; i++)
+        is_across |= onnx_counted_axis(n, i) == axis;
+    onnx_set_output(n, 0,
+                    is_across ? onnx_concat_counted(n, operands, n->ninputs, axis)
+                              : onnx_concat(n, NULL, operands, n->ninputs, axis));
 }
 
 /* ---- Slice ----------------------------------------------------------------------------------- */

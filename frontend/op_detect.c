@@ -24,6 +24,27 @@ static int64_t read_limit(OnnxNode *n, bool *is_known) {
     return limit < 0 ? 0 : limit < boxes ? limit : boxes;
 }
 
+/* x with the rows alone whose box is one of the first `count`. The others have the lowest score,
+ * and so are behind these in their class: no box lost its place to one, or overlaps it. */
+static void set_real_boxes(OnnxNode *n, Node *x, Value *count) {
+    Value *kept = node_add_result(n->im->g, x, 1, graph_unique_name(n->im->g, "count"), (Type){0});
+    Value *rows = onnx_done(n, x);
+    if (!rows)
+        return;
+    int64_t most = rows->type.shape.dim[0];
+    Value *box = onnx_slice_axis(n, "box", rows, 1, 2, 1, 1);
+    box = box ? onnx_reshape(n, "boxes", box, &(Shape){1, {most}}) : NULL;
+    Value *is_box = onnx_binary(n, OP_less, "is_box", box, count);
+    Value *i = onnx_iota(n, "i", DT_i64, most, 1, 0);
+    Value *is_row = onnx_binary(n, OP_less, "is_row", i, kept);
+    Value *both = onnx_binary(n, OP_and, "is_there", is_box, is_row);
+    if (!both)
+        return;
+    Node *c = onnx_add(n, OP_compress, NULL, (Value *[]){rows, both}, 2);
+    axis_attrs(c)->axis = 0;
+    set_counted(n, c, 0);
+}
+
 /* NonMaxSuppression-10, -11. */
 void import_non_max_suppression(OnnxNode *n) {
     bool is_known;
@@ -32,17 +53,33 @@ void import_non_max_suppression(OnnxNode *n) {
         onnx_bad(n, "center_point_box must be 0 or 1");
     if (n->failed)
         return;
-    Value *operands[] = {onnx_input(n, 0), onnx_input(n, 1), is_known ? NULL : onnx_input(n, 2),
-                         onnx_input(n, 3), onnx_input(n, 4)};
-    Node *x = onnx_add(n, OP_non_max_suppression, NULL, operands, 5);
+    Value *boxes = onnx_input(n, 0), *scores = onnx_input(n, 1);
+    Value *count = onnx_counted_axis(n, 0) == 1 && onnx_counted_axis(n, 1) == 2 &&
+                           onnx_count_of(n, boxes) == onnx_count_of(n, scores)
+                       ? onnx_count_of(n, boxes)
+                       : NULL;
+    if (count) {
+        boxes = onnx_uncounted(n, boxes);
+        scores = onnx_filled(n, scores, onnx_extreme(n, DT_f32, false));
+    }
+    Value *operands[] = {boxes, scores, is_known ? NULL : onnx_input(n, 2), onnx_input(n, 3),
+                         onnx_input(n, 4)};
+    if (n->failed)
+        return;
+    Node *x = onnx_add(n, OP_non_max_suppression, count ? "all" : NULL, operands, 5);
     *nms_attrs(x) = (NmsAttrs){limit, center == 1};
-    set_counted(n, x, 0);
+    if (count)
+        set_real_boxes(n, x, count);
+    else
+        set_counted(n, x, 0);
 }
 
-/* NonZero-9, -13. */
+/* NonZero-9, -13: what isn't there is 0. */
 void import_non_zero(OnnxNode *n) {
     Value *x = onnx_input(n, 0);
-    set_counted(n, onnx_add(n, OP_non_zero, NULL, &x, 1), 1);
+    x = onnx_filled(n, x, tensor_new(&n->im->g->arena, x->type.dtype, (Shape){0}));
+    if (x)
+        set_counted(n, onnx_add(n, OP_non_zero, NULL, &x, 1), 1);
 }
 
 /* Compress-9, -11; without an axis of all elements in their order. */

@@ -34,23 +34,34 @@ static int axis_of(OnnxNode *n) {
     return axis;
 }
 
-static void gather(OnnxNode *n, Op op) {
-    int axis = axis_of(n);
-    Node *g = add_same(n, op, 2);
-    if (!g)
-        return;
-    axis_attrs(g)->axis = axis;
-    onnx_set_output(n, 0, onnx_done(n, g));
+/* Indices from the end are from the end of what is there. */
+static Value *indices_of(OnnxNode *n, Value *at, Value *count) {
+    Value *size = onnx_cast(n, "size", count, at->type.dtype);
+    Value *is_behind = onnx_by_scalar(n, OP_less, "is_from_end", at, 0);
+    return onnx_where(n, "at", is_behind, onnx_binary(n, OP_add, "from_end", at, size), at);
 }
 
 /* Gather-1 to -13. */
 void import_gather(OnnxNode *n) {
-    gather(n, OP_gather);
+    int axis = axis_of(n);
+    Value *x = onnx_input(n, 0), *at = onnx_input(n, 1);
+    if (n->failed)
+        return;
+    if (onnx_counted_axis(n, 0) == axis) {
+        at = indices_of(n, at, onnx_count_of(n, x));
+        x = onnx_uncounted(n, x);
+    }
+    onnx_set_output(n, 0, onnx_gather(n, NULL, x, at, axis));
 }
 
 /* GatherElements-11, -13. */
 void import_gather_elements(OnnxNode *n) {
-    gather(n, OP_gather_elements);
+    int axis = axis_of(n);
+    Node *g = add_same(n, OP_gather_elements, 2);
+    if (!g)
+        return;
+    axis_attrs(g)->axis = axis;
+    onnx_set_output(n, 0, onnx_done(n, g));
 }
 
 /* GatherND-11 to -13; common dimensions from -12 on. */

@@ -2,6 +2,7 @@
 #include "frontend/import.h"
 
 #include <float.h>
+#include <math.h>
 
 /* What a reduction goes over, and whether its dimensions stay with a size of 1. */
 typedef struct Over {
@@ -9,7 +10,28 @@ typedef struct Over {
     bool keepdims;
 } Over;
 
-static Value *reduce(OnnxNode *n, Op op, const char *part, Value *x, const Over *o) {
+static Tensor *one_number(OnnxNode *n, DType dt, int64_t x) {
+    Tensor *t = tensor_new(&n->im->g->arena, dt, (Shape){0});
+    tensor_set_i64(t, 0, x);
+    return t;
+}
+
+/* x with what changes nothing in place of what isn't there, where its size along one of the axes
+ * depends on data. */
+static Value *filled(OnnxNode *n, Op op, Value *x, const Over *o) {
+    Tensor *t = NULL;
+    bool is_over = false;
+    for (int i = 0; i < o->axes.n; i++)
+        is_over |= o->axes.v[i] == onnx_axis_of_count(n, x);
+    if (is_over && (op == OP_reduce_min || op == OP_reduce_max))
+        t = onnx_extreme(n, x->type.dtype, op == OP_reduce_min);
+    else if (is_over && (op == OP_reduce_sum || op == OP_reduce_prod))
+        t = one_number(n, x->type.dtype, op == OP_reduce_prod);
+    return t ? onnx_filled(n, x, t) : x;
+}
+
+/* Refuses a size along one of the axes that depends on data. */
+static Value *reduce_all(OnnxNode *n, Op op, const char *part, Value *x, const Over *o) {
     if (!x || o->axes.n == 0)
         return onnx_unary(n, OP_identity, part, x);
     Node *r = onnx_add(n, op, part, &x, 1);
@@ -18,8 +40,12 @@ static Value *reduce(OnnxNode *n, Op op, const char *part, Value *x, const Over 
     return onnx_done(n, r);
 }
 
+static Value *reduce(OnnxNode *n, Op op, const char *part, Value *x, const Over *o) {
+    return reduce_all(n, op, part, x ? filled(n, op, x, o) : NULL, o);
+}
+
 Value *onnx_reduce(OnnxNode *n, Op op, const char *part, Value *x, Ints axes) {
-    return reduce(n, op, part, x, &(Over){axes, true});
+    return reduce_all(n, op, part, x, &(Over){axes, true});
 }
 
 /* ---- what each computes, over the axes ------------------------------------------------------- */
@@ -33,7 +59,7 @@ static Value *mean(OnnxNode *n, Value *x, const Over *o) {
     int64_t count = 1;
     for (int i = 0; i < o->axes.n; i++)
         count *= x->type.shape.dim[o->axes.v[i]];
-    Value *all = reduce(n, OP_reduce_sum, "sum", x, o);
+    Value *all = reduce_all(n, OP_reduce_sum, "sum", x, o);
     return onnx_by_scalar(n, OP_div, NULL, all, count ? (double)count : 1);
 }
 
@@ -257,10 +283,28 @@ void import_arg_min(OnnxNode *n) {
     arg(n, OP_arg_min);
 }
 
-static void top_k(OnnxNode *n, int64_t k, bool is_largest) {
+/* Where the size of x along the axis depends on data, k is at most that; what isn't there is behind
+ * all that is. k may be a count itself, and then k->most is what it can be. */
+static void top_k(OnnxNode *n, const OnnxSize *size, bool is_largest) {
     int axis = onnx_axis(n, attr_int(n, "axis", -1), onnx_shape(n, 0)->rank);
-    Value *x = onnx_input(n, 0);
+    Value *x = onnx_input(n, 0), *count = size->count;
+    int64_t k = size->most;
     if (n->failed)
+        return;
+    int64_t dim = x->type.shape.dim[axis];
+    if (onnx_axis_of_count(n, x) == axis) {
+        k = k < dim ? k : dim;
+        count = count ? count : onnx_count_up_to(n, onnx_count_of(n, x), k);
+        Tensor *last = onnx_extreme(n, x->type.dtype, !is_largest);
+        if (!is_largest && dtype_is_float(last->dtype))
+            tensor_set_f64(last, 0, (double)NAN); /* which counts as the largest */
+        x = onnx_filled(n, x, last);
+    } else if (count && onnx_count_of(n, x)) {
+        onnx_unsupported(n, "two sizes of its result depend on data");
+    }
+    if (count)
+        k = k < dim ? k : dim;
+    if (n->failed || !x)
         return;
     Node *t = onnx_add(n, OP_top_k, NULL, &x, 1);
     *top_k_attrs(t) = (TopKAttrs){axis, k, is_largest};
@@ -271,24 +315,27 @@ static void top_k(OnnxNode *n, int64_t k, bool is_largest) {
     onnx_set_output(n, 0, values);
     if (values && indices)
         onnx_set_output(n, 1, t->results[1]);
+    for (int i = 0; values && count && i <= indices; i++)
+        onnx_set_count(n, t->results[i], axis, count);
 }
 
 /* TopK-1: k is an attribute. */
 void import_top_k_1(OnnxNode *n) {
     if (!attr_present(n, "k"))
         onnx_bad(n, "attribute \"k\" is missing");
-    top_k(n, attr_int(n, "k", 0), true);
+    top_k(n, &(OnnxSize){attr_int(n, "k", 0), NULL}, true);
 }
 
 /* TopK-10: k is an input; from -11 on the smallest can be asked for. An order is always given. */
 void import_top_k_10(OnnxNode *n) {
-    Ints k = {NULL, 0};
+    OnnxSize k[2 * MAX_RANK];
+    int count;
     bool is_largest = attr_bool(n, "largest", true);
     attr_ignore(n, "sorted");
-    if (!onnx_ints_input(n, 1, "k", &k))
+    if (!onnx_sizes_input(n, 1, "k", 2 * MAX_RANK, k, &count))
         return;
-    if (k.n == 1)
-        top_k(n, k.v[0], is_largest);
+    if (count == 1)
+        top_k(n, k, is_largest);
     else
         onnx_bad(n, "its k must be one number");
 }

@@ -59,13 +59,26 @@ static void fill_open_dim(OnnxNode *n, int open, Shape *to) {
         to->dim[open] = elems / known;
 }
 
+/* A size that depends on data is the input's, and stays what it is. */
+static void check_counts(OnnxNode *n, const Value *y, const OnnxSize *size, int count) {
+    for (int i = 0; y && i < count; i++)
+        if (size[i].count &&
+            (onnx_count_of(n, y) != size[i].count || onnx_axis_of_count(n, y) != i))
+            onnx_unsupported(
+                n, "dimension %d of the shape depends on data otherwise than its input", i);
+}
+
 /* Reshape-5, and with allowzero -14. */
 void import_reshape(OnnxNode *n) {
-    Ints list;
+    OnnxSize size[2 * MAX_RANK];
+    int64_t most[2 * MAX_RANK];
+    Ints list = {most, 0};
     Shape to = {0};
     bool allowzero = attr_bool(n, "allowzero", false);
-    if (n->failed || !onnx_ints_input(n, 1, "shape", &list))
+    if (n->failed || !onnx_sizes_input(n, 1, "shape", 2 * MAX_RANK, size, &list.n))
         return;
+    for (int i = 0; i < list.n; i++)
+        most[i] = size[i].most;
     if (list.n > MAX_RANK) {
         onnx_unsupported(n, "more than %d dimensions are not supported", MAX_RANK);
         return;
@@ -75,8 +88,11 @@ void import_reshape(OnnxNode *n) {
         fill_open_dim(n, open, &to);
     if (!n->failed && !shape_valid(&to, onnx_input(n, 0)->type.dtype))
         onnx_bad(n, "the shape is too large");
-    if (!n->failed)
-        reshape_to(n, &to);
+    if (n->failed)
+        return;
+    Value *y = onnx_reshape(n, NULL, onnx_input(n, 0), &to);
+    onnx_set_output(n, 0, y);
+    check_counts(n, y, size, list.n);
 }
 
 /* ---- Squeeze, Unsqueeze: axes are an attribute before opset 13 and an input since ------------ */
@@ -136,27 +152,58 @@ void import_transpose(OnnxNode *n) {
     onnx_set_output(n, 0, onnx_transpose(n, NULL, onnx_input(n, 0), order));
 }
 
+/* A shape that is an input: as large as it can get, and the axis of a size that depends on data. */
+typedef struct Wanted {
+    Shape shape;
+    int axis; /* -1: none */
+    Value *count;
+} Wanted;
+
 /* Reads the list at input i as a shape. */
-static bool shape_input(OnnxNode *n, int i, DType dt, Shape *out) {
-    Ints list;
-    if (!onnx_ints_input(n, i, "shape", &list))
+static bool shape_input(OnnxNode *n, int i, DType dt, Wanted *out) {
+    OnnxSize list[2 * MAX_RANK];
+    int count;
+    *out = (Wanted){.axis = -1};
+    if (!onnx_sizes_input(n, i, "shape", 2 * MAX_RANK, list, &count))
         return false;
-    if (list.n > MAX_RANK) {
+    if (count > MAX_RANK) {
         onnx_unsupported(n, "more than %d dimensions are not supported", MAX_RANK);
         return false;
     }
-    *out = shape_of(list.n, list.v);
-    if (!shape_valid(out, dt))
+    out->shape.rank = count;
+    for (int k = 0; k < count; k++) {
+        out->shape.dim[k] = list[k].most;
+        if (list[k].count && out->count)
+            onnx_unsupported(n, "two sizes of its result depend on data");
+        else if (list[k].count)
+            *out = (Wanted){out->shape, k, list[k].count};
+    }
+    if (!shape_valid(&out->shape, dt))
         onnx_bad(n, "the shape is negative or too large");
     return !n->failed;
+}
+
+/* The result's size is the one that was asked for. One that has a count, from x, must have that. */
+static void set_wanted_count(OnnxNode *n, Value *y, const Wanted *w) {
+    if (!w->count)
+        return;
+    int axis = w->axis + y->type.shape.rank - w->shape.rank;
+    const Value *count = onnx_count_of(n, y);
+    n->knows_counts = true;
+    if (!count)
+        onnx_set_count(n, y, axis, w->count);
+    else if (count != w->count || onnx_axis_of_count(n, y) != axis)
+        onnx_unsupported(n, "two sizes of its result depend on data");
 }
 
 /* Expand-8: both shapes are broadcast, so that a 1 of the new one keeps what the input has. */
 void import_expand(OnnxNode *n) {
     Value *x = onnx_input(n, 0);
-    Shape want, to = x->type.shape;
-    if (!shape_input(n, 1, x->type.dtype, &want))
+    Shape to = x->type.shape;
+    Wanted wanted;
+    if (!shape_input(n, 1, x->type.dtype, &wanted))
         return;
+    Shape want = wanted.shape;
     if (want.rank > to.rank) {
         memmove(to.dim + (want.rank - to.rank), to.dim, (size_t)to.rank * sizeof *to.dim);
         for (int i = 0; i < want.rank - to.rank; i++)
@@ -169,8 +216,15 @@ void import_expand(OnnxNode *n) {
         else if (want.dim[i] != 1 && want.dim[i] != to.dim[at])
             onnx_bad(n, "dimension %d does not broadcast: %lld against %lld", at,
                      (long long)to.dim[at], (long long)want.dim[i]);
-    if (!n->failed)
-        onnx_set_output(n, 0, onnx_expand(n, NULL, x, &to));
+    int at = wanted.axis + to.rank - want.rank, own = at - (to.rank - x->type.shape.rank);
+    if (wanted.count && own >= 0 && x->type.shape.dim[own] != 1 && !onnx_count_of(n, x))
+        onnx_unsupported(n, "dimension %d broadcasts against a size that depends on data", at);
+    if (n->failed)
+        return;
+    Value *y = onnx_expand(n, NULL, x, &to);
+    onnx_set_output(n, 0, y);
+    if (y)
+        set_wanted_count(n, y, &wanted);
 }
 
 /* ---- Shape, ConstantOfShape, Constant -------------------------------------------------------- */
@@ -179,7 +233,7 @@ static int64_t clamp(int64_t x, int64_t low, int64_t high) {
     return x < low ? low : x > high ? high : x;
 }
 
-/* Shape-1, and with start and end -15. All shapes are static, so it is a constant. */
+/* Shape-1, and with start and end -15: a constant, but for a size that depends on data. */
 void import_shape(OnnxNode *n) {
     const Shape *s = onnx_shape(n, 0);
     int64_t start = attr_int(n, "start", 0), end = attr_int(n, "end", s->rank);
@@ -187,10 +241,7 @@ void import_shape(OnnxNode *n) {
     end = clamp(end < 0 ? end + s->rank : end, start, s->rank);
     if (n->failed)
         return;
-    Tensor *t = tensor_new(&n->im->g->arena, DT_i64, SHAPE(end - start));
-    for (int64_t i = start; i < end; i++)
-        tensor_set_i64(t, i - start, s->dim[i]);
-    onnx_set_output(n, 0, onnx_constant(n, NULL, t));
+    onnx_set_output(n, 0, onnx_shape_list(n, 0, (int)start, (int)end));
 }
 
 /* The tensor of an attribute; NULL after a complaint. */
@@ -208,7 +259,7 @@ static Tensor *tensor_attr(OnnxNode *n, const char *name) {
 void import_constant_of_shape(OnnxNode *n) {
     const Onnx__TensorProto *proto = attr_tensor(n, "value");
     Tensor *value = tensor_attr(n, "value");
-    Shape to;
+    Wanted to;
     if (n->failed)
         return;
     if (!value)
@@ -220,7 +271,10 @@ void import_constant_of_shape(OnnxNode *n) {
     value->shape = (Shape){0};
     Value *one = onnx_constant(n, "value", value);
     small_mark(n->im, one, proto ? small_type(proto->data_type) : NULL);
-    onnx_set_output(n, 0, onnx_expand(n, NULL, one, &to));
+    Value *y = onnx_expand(n, NULL, one, &to.shape);
+    onnx_set_output(n, 0, y);
+    if (y)
+        set_wanted_count(n, y, &to);
 }
 
 static Tensor *floats_attr(OnnxNode *n) {

@@ -127,14 +127,10 @@ static void assert_refused(const char *op, const char *inputs, Buf *attrs, const
 static void mixing_rows_is_refused(void **state) {
     (void)state;
     static const char across[] = "works across the axis concerned";
-    Buf attrs = {0};
-    assert_refused("ReduceSum", "picked", NULL, across);
+    assert_refused("ReduceMean", "picked", NULL, across);
     assert_refused("Softmax", "picked", NULL, across);
     assert_refused("Add", "picked,four", NULL, across);
     assert_refused("CumSum", "picked,one", NULL, across);
-    assert_refused("Concat", "picked,picked", (with_int(&attrs, "axis", 1), &attrs), across);
-    assert_refused("NonZero", "picked", NULL, across);
-    assert_refused("Shape", "picked", NULL, "and so does its output 0");
     assert_refused("Size", "picked", NULL, "and so does its output 0");
 }
 
@@ -163,12 +159,214 @@ static void values_are_right(void **state) {
     imported_free(&m);
 }
 
+/* Evaluates with x = v: of output 0 as many elements are there as wanted (a count of -1: it has no
+ * count), and they are these. */
+static void assert_there(Buf *g, const float *v, int count, const double *want, int wanted) {
+    Buf copy = {0};
+    buf_write(&copy, g->data, g->len);
+    Imported m = import_ok(&copy, 13);
+    Arena a = {0};
+    Diag d = {0};
+    Tensor *in = tensor_wrap(&a, DT_f32, SHAPE(4), v), *out[4];
+    assert_true(graph_eval(m.g, &in, out, &a, &d));
+    const OutputCount *c = graph_output_count(m.g, 0);
+    assert_int_equal(c != NULL, count >= 0);
+    if (c)
+        assert_int_equal(tensor_i64(out[c->count], 0), count);
+    assert_true(shape_elems(&out[0]->shape) >= wanted);
+    for (int i = 0; i < wanted; i++) {
+        double y =
+            dtype_is_float(out[0]->dtype) ? tensor_f64(out[0], i) : (double)tensor_i64(out[0], i);
+        if (y != want[i] && !(isnan(y) && isnan(want[i])))
+            fail_msg("element %d is %g, and should be %g", i, y, want[i]);
+    }
+    imported_free(&m);
+    arena_free(&a);
+    diag_free(&d);
+}
+
+/* Those of x that aren't 0, as a list. */
+static Buf with_picked(void) {
+    Buf g = with_places();
+    add_ints(&g, "first", "0");
+    add_node(&g, "Squeeze", "at,first", "places", NULL);
+    add_node(&g, "Gather", "x,places", "picked", NULL);
+    return g;
+}
+
+static void concat_puts_together_what_is_there(void **state) {
+    (void)state;
+    Buf g = with_picked(), attrs = {0};
+    add_floats(&g, "two", "2", F(8, 9), 2);
+    with_int(&attrs, "axis", 0);
+    add_op(&g, "Concat", "picked,two,picked", &attrs);
+    assert_there(&g, F(0, 5, 0, 7), 6, D(5, 7, 8, 9, 5, 7), 6);
+    assert_there(&g, F(0, 0, 0, 0), 2, D(8, 9), 2);
+    assert_there(&g, F(1, 2, 3, 4), 10, D(1, 2, 3, 4, 8, 9, 1, 2, 3, 4), 10);
+    buf_free(&g);
+    /* two of the same sizes have one count */
+    g = with_picked();
+    add_node(&g, "Neg", "picked", "negative", NULL);
+    with_int(&attrs, "axis", 0);
+    add_node(&g, "Concat", "picked,picked", "a", &attrs);
+    with_int(&attrs, "axis", 0);
+    add_node(&g, "Concat", "negative,picked", "b", &attrs);
+    add_op(&g, "Add", "a,b", NULL);
+    assert_there(&g, F(0, 5, 0, 7), 4, D(0, 0, 10, 14), 4);
+    buf_free(&g);
+}
+
+static void reductions_see_what_is_there(void **state) {
+    static const struct {
+        const char *op;
+        double of_two, of_none;
+    } rows[] = {{"ReduceSum", -12, 0},
+                {"ReduceProd", 35, 1},
+                {"ReduceMax", -5, -INFINITY},
+                {"ReduceMin", -7, INFINITY},
+                {"ReduceSumSquare", 74, 0}};
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        Buf g = with_picked();
+        add_op(&g, rows[i].op, "picked", NULL);
+        assert_there(&g, F(0, -5, 0, -7), -1, &rows[i].of_two, 1);
+        assert_there(&g, F(0, 0, 0, 0), -1, &rows[i].of_none, 1);
+        buf_free(&g);
+    }
+    Buf g = with_places(); /* integers, whose mean is a sum over a size */
+    add_node(&g, "ReduceMean", "at", "y", NULL);
+    add_output(&g, "y", ONNX_INT64, NULL);
+    assert_fails(&g, 13, EXIT_UNSUPPORTED, "works across the axis concerned");
+}
+
+/* Of as many as there are, where that is less. */
+static void top_of_what_is_there(void **state) {
+    (void)state;
+    for (int largest = 0; largest < 2; largest++) {
+        Buf g = with_picked(), attrs = {0};
+        add_ints(&g, "most", "3");
+        with_int(&attrs, "axis", 0);
+        add_node(&g, "Shape", "picked", "shape", NULL);
+        add_node(&g, "Concat", "most,shape", "sizes", &attrs);
+        with_int(&attrs, "keepdims", 0);
+        add_node(&g, "ReduceMin", "sizes", "least", &attrs);
+        add_ints(&g, "one", "1");
+        add_node(&g, "Reshape", "least,one", "k", NULL);
+        with_int(&attrs, "largest", largest);
+        add_node(&g, "TopK", "picked,k", "y,places_of_y", &attrs);
+        add_y(&g);
+        assert_there(&g, F(0, -5, 0, -7), 2, largest ? D(-5, -7) : D(-7, -5), 2);
+        assert_there(&g, F(1, 4, 2, 3), 3, largest ? D(4, 3, 2) : D(1, 2, 3), 3);
+        assert_there(&g, F(0, NAN, -INFINITY, INFINITY), 3,
+                     largest ? D(NAN, INFINITY, -INFINITY) : D(-INFINITY, INFINITY, NAN), 3);
+        assert_there(&g, F(0, NAN, 0, 0), 1, D(NAN), 1);
+        assert_there(&g, F(0, 0, 0, 0), 0, NULL, 0);
+        buf_free(&g);
+    }
+    Buf g = with_picked(); /* a k that is known */
+    add_ints(&g, "k", "3");
+    add_node(&g, "TopK", "picked,k", "y,places_of_y", NULL);
+    add_y(&g);
+    assert_there(&g, F(0, -5, 0, -7), 2, D(-5, -7), 2);
+    buf_free(&g);
+}
+
+static void indices_of_what_is_there(void **state) {
+    (void)state;
+    Buf g = with_picked();
+    add_ints(&g, "ends", "0,-1");
+    add_op(&g, "Gather", "picked,ends", NULL);
+    assert_there(&g, F(0, 5, 6, 0), -1, D(5, 6), 2);
+    assert_there(&g, F(1, 2, 3, 4), -1, D(1, 4), 2);
+    buf_free(&g);
+    g = with_picked();
+    add_node(&g, "NonZero", "picked", "y", NULL);
+    add_output(&g, "y", ONNX_INT64, NULL);
+    assert_there(&g, F(0, 5, 6, 0), 2, D(0, 1), 2);
+    buf_free(&g);
+}
+
+static void sizes_of_what_is_there(void **state) {
+    (void)state;
+    Buf g = with_places();
+    add_node(&g, "Shape", "at", "y", NULL);
+    add_output(&g, "y", ONNX_INT64, NULL);
+    assert_there(&g, F(0, 5, 6, 0), -1, D(1, 2), 2);
+    buf_free(&g);
+    g = with_picked();
+    add_node(&g, "Shape", "picked", "shape", NULL);
+    add_floats(&g, "one", "1", F(1), 1);
+    add_node(&g, "Expand", "one,shape", "ones", NULL);
+    add_node(&g, "ConstantOfShape", "shape", "zeros", NULL);
+    add_node(&g, "Reshape", "picked,shape", "same", NULL);
+    add_node(&g, "Add", "same,ones", "more", NULL);
+    add_op(&g, "Sub", "more,zeros", NULL);
+    assert_there(&g, F(0, 5, 6, 0), 2, D(6, 7), 2);
+    buf_free(&g);
+    g = with_picked(); /* it could have to be 1 */
+    add_node(&g, "Shape", "picked", "shape", NULL);
+    add_op(&g, "Expand", "x,shape", NULL);
+    assert_fails(&g, 13, EXIT_UNSUPPORTED, "broadcasts against a size that depends on data");
+    g = with_picked();
+    add_node(&g, "Shape", "picked", "shape", NULL);
+    add_op(&g, "Reshape", "x,shape", NULL);
+    assert_fails(&g, 13, EXIT_UNSUPPORTED, "depends on data otherwise than its input");
+}
+
+/* Boxes that aren't there are not kept, though there is room and no limit of the score. */
+static void boxes_that_are_there(void **state) {
+    (void)state;
+    Buf g = with_picked();
+    add_floats(&g, "table", "4,4", F(0, 0, 1, 1, 0, 0, 1, 1.1F, 5, 5, 6, 6, 8, 8, 9, 9), 16);
+    add_node(&g, "Gather", "table,places", "boxes", NULL);
+    add_node(&g, "Unsqueeze", "boxes,first", "all_boxes", NULL);
+    add_ints(&g, "two", "0,1");
+    add_node(&g, "Unsqueeze", "picked,two", "scores", NULL);
+    add_ints(&g, "most", "4");
+    add_floats(&g, "iou", "", F(0.5F), 1);
+    add_node(&g, "NonMaxSuppression", "all_boxes,scores,most,iou", "y", NULL);
+    add_output(&g, "y", ONNX_INT64, NULL);
+    assert_there(&g, F(1, 2, 0, 3), 2, D(0, 0, 2, 0, 0, 1), 6);
+    assert_there(&g, F(0, 2, -1, -2), 3, D(0, 0, 0, 0, 0, 1, 0, 0, 2), 9);
+    assert_there(&g, F(0, 0, 0, 0), 0, NULL, 0);
+    buf_free(&g);
+}
+
+/* As torchvision asks whether there is any box: a branch without elements has a count of 0. */
+static void either_of_two_counts(void **state) {
+    (void)state;
+    Buf g = with_picked(), yes = {0}, no = {0}, attrs = {0};
+    add_floats(&yes, "none", "0", NULL, 0);
+    add_output(&yes, "none", ONNX_FLOAT, NULL);
+    add_node(&no, "Neg", "picked", "negative", NULL);
+    add_output(&no, "negative", ONNX_FLOAT, NULL);
+    add_node(&g, "ReduceMax", "picked", "top", (with_int(&attrs, "keepdims", 0), &attrs));
+    add_floats(&g, "limit", "", F(6), 1);
+    add_node(&g, "Greater", "top,limit", "c", NULL);
+    with_graph(&attrs, "then_branch", &yes);
+    with_graph(&attrs, "else_branch", &no);
+    add_op(&g, "If", "c", &attrs);
+    assert_there(&g, F(0, 5, 0, 6), 2, D(-5, -6), 2);
+    assert_there(&g, F(0, 5, 0, 7), 0, NULL, 0);
+    buf_free(&g);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rows_keep_their_count),  cmocka_unit_test(indices_give_their_count),
-        cmocka_unit_test(outputs_share_a_count),  cmocka_unit_test(first_ones),
-        cmocka_unit_test(mixing_rows_is_refused), cmocka_unit_test(counts_that_differ_are_refused),
+        cmocka_unit_test(rows_keep_their_count),
+        cmocka_unit_test(indices_give_their_count),
+        cmocka_unit_test(outputs_share_a_count),
+        cmocka_unit_test(first_ones),
+        cmocka_unit_test(mixing_rows_is_refused),
+        cmocka_unit_test(counts_that_differ_are_refused),
         cmocka_unit_test(values_are_right),
+        cmocka_unit_test(concat_puts_together_what_is_there),
+        cmocka_unit_test(reductions_see_what_is_there),
+        cmocka_unit_test(top_of_what_is_there),
+        cmocka_unit_test(indices_of_what_is_there),
+        cmocka_unit_test(sizes_of_what_is_there),
+        cmocka_unit_test(boxes_that_are_there),
+        cmocka_unit_test(either_of_two_counts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
