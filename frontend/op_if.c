@@ -81,7 +81,7 @@ static void import_both(OnnxNode *n, const Onnx__GraphProto *const *branches) {
         if (a && b)
             onnx_set_output(n, i, either(n, c, a, b));
         else
-            onnx_unsupported(n, "its condition depends on data, and its output %d is no tensor", i);
+            onnx_not_constant(n, "condition for a sequence or optional", c);
     }
 }
 
