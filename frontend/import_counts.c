@@ -120,6 +120,25 @@ static int carry_arg(const Node *x, int slot, int axis) {
     return axis == a->axis ? -1 : axis - (!a->keepdims && a->axis < axis);
 }
 
+/* Rows of the left operand, columns of the right one, and matrices of both, as they broadcast. */
+static int carry_matmul(const Node *x, int slot, int axis) {
+    const Shape *s = &node_in(x, slot)->type.shape;
+    if (s->rank < 2 || axis == s->rank - 1 - slot || slot > 1)
+        return -1;
+    return carry_broadcast(x, slot, axis);
+}
+
+/* Rows of the input. */
+static int carry_dense(const Node *x, int slot, int axis) {
+    return slot == 0 && axis < node_in(x, 0)->type.shape.rank - 1 ? axis : -1;
+}
+
+/* Images of the input. */
+static int carry_image(const Node *x, int slot, int axis) {
+    (void)x;
+    return slot == 0 && axis == 0 ? 0 : -1;
+}
+
 static int carry_reduce(const Node *x, int slot, int axis) {
     const ReduceAttrs *a = reduce_attrs(x);
     int gone = 0;
@@ -138,6 +157,8 @@ static Carry *carry_of(const Node *x) {
         [OP_reshape] = carry_reshape,    [OP_transpose] = carry_transpose,
         [OP_slice] = carry_slice,        [OP_pad] = carry_pad,
         [OP_expand] = carry_broadcast,   [OP_concat] = carry_beside,
+        [OP_matmul] = carry_matmul,      [OP_dense] = carry_dense,
+        [OP_conv2d] = carry_image,       [OP_global_avg_pool] = carry_image,
         [OP_softmax] = carry_beside,     [OP_top_k] = carry_top_k,
         [OP_arg_max] = carry_arg,        [OP_arg_min] = carry_arg,
         [OP_reduce_mean] = carry_reduce, [OP_reduce_sum] = carry_reduce,
@@ -201,8 +222,7 @@ Value *onnx_count_of(const OnnxNode *n, const Value *v) {
     return c ? c->count : NULL;
 }
 
-/* ---- importers that know about counts ---------------------------------------------------------
- */
+/* ---- for importers that know about counts ---------------------------------------------------- */
 
 Value *onnx_uncounted(OnnxNode *n, Value *v) {
     if (!counted(n->im, v))

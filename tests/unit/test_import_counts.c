@@ -332,6 +332,37 @@ static void boxes_that_are_there(void **state) {
     buf_free(&g);
 }
 
+/* Rows of one operand, columns of the other; what is added up must all be there. */
+static void products_of_what_is_there(void **state) {
+    (void)state;
+    Buf g = with_picked();
+    add_ints(&g, "column", "4,1");
+    add_ints(&g, "row", "1,4");
+    add_node(&g, "Reshape", "picked,column", "rows", NULL);
+    add_node(&g, "Reshape", "picked,row", "columns", NULL);
+    add_floats(&g, "one_by_two", "1,2", F(1, 10), 2);
+    add_floats(&g, "two_by_one", "2,1", F(1, 10), 2);
+    Buf across = {0}, outer = {0};
+    buf_write(&across, g.data, g.len);
+    buf_write(&outer, g.data, g.len);
+    add_op(&g, "MatMul", "rows,one_by_two", NULL);
+    assert_there(&g, F(0, 5, 0, 7), 2, D(5, 50, 7, 70), 4);
+    buf_free(&g);
+    add_op(&outer, "MatMul", "two_by_one,columns", NULL);
+    assert_there(&outer, F(0, 5, 0, 7), 2, D(5, 7), 2);
+    buf_free(&outer);
+    add_op(&across, "MatMul", "columns,rows", NULL);
+    assert_fails(&across, 13, EXIT_UNSUPPORTED, "works across the axis concerned");
+    g = with_picked(); /* images of one pixel */
+    add_ints(&g, "images", "4,1,1,1");
+    add_node(&g, "Reshape", "picked,images", "all", NULL);
+    add_floats(&g, "w", "1,1,1,1", F(3), 1);
+    add_node(&g, "Conv", "all,w", "tripled", NULL);
+    add_op(&g, "GlobalAveragePool", "tripled", NULL);
+    assert_there(&g, F(0, 5, 0, 7), 2, D(15, 21), 2);
+    buf_free(&g);
+}
+
 /* As torchvision asks whether there is any box: a branch without elements has a count of 0. */
 static void either_of_two_counts(void **state) {
     (void)state;
@@ -367,6 +398,7 @@ int main(void) {
         cmocka_unit_test(sizes_of_what_is_there),
         cmocka_unit_test(boxes_that_are_there),
         cmocka_unit_test(either_of_two_counts),
+        cmocka_unit_test(products_of_what_is_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
