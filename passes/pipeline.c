@@ -36,6 +36,7 @@ static const char *const level2[] = {
     "trim-taps",
     "fold-channels",
     "fold-input",
+    "drop-bias",
     "fuse-requantize",
     "fuse-pixels",
     "fuse-act",
