@@ -116,7 +116,9 @@ struct Importer {
     Scope main;    /* the model's graph */
     Map functions; /* key of import_call.c -> OnnxFunction * */
     Map constants; /* address of a message, as text -> the Value that was made of it */
-    Map counts;    /* name of a Value -> what import_counts.c knows of its size */
+    /* Of import_counts.c: name of a Value -> what of its size depends on data; name of a count ->
+     * the most that it can be, int64_t *; what was made of counts, under a key of these. */
+    Map counts, count_most, count_values;
     Map small;     /* name of a Value -> the SmallType whose numbers it holds */
     Map external;  /* real path -> MappedFile *, all in g->mappings */
     Map locations; /* what the model calls them */

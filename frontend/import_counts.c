@@ -11,29 +11,23 @@ typedef struct Counted {
     Value *count;
 } Counted;
 
-/* What to look up in im->counts beside the names of values, which have no newline. */
-static const char *key_of(Importer *im, const char *what, const char *name) {
-    return arena_printf(&im->arena, "%s\n%s", name, what);
-}
-
 static const Counted *counted(const Importer *im, const Value *v) {
     return v ? map_get(&im->counts, v->name) : NULL;
 }
 
 /* The most that a count can be: the smallest of the sizes that it was said to count. */
 static void note_most(OnnxNode *n, const Value *count, int64_t size) {
-    const char *key = key_of(n->im, "most", count->name);
-    int64_t *most = map_get(&n->im->counts, key);
+    int64_t *most = map_get(&n->im->count_most, count->name);
     if (!most) {
         most = ARENA_NEW(&n->im->arena, int64_t);
         *most = size;
-        map_put(&n->im->arena, &n->im->counts, key, most);
+        map_put(&n->im->arena, &n->im->count_most, count->name, most);
     }
     *most = size < *most ? size : *most;
 }
 
 bool onnx_count_most(const OnnxNode *n, const Value *v, int64_t *most) {
-    const int64_t *m = map_get(&n->im->counts, key_of(n->im, "most", v->name));
+    const int64_t *m = map_get(&n->im->count_most, v->name);
     if (m)
         *most = *m;
     return m != NULL;
@@ -257,7 +251,7 @@ static Value *places(OnnxNode *n, Value *const *x, int count, int axis) {
         key = arena_printf(&n->im->arena, "%s\n%s %lld", key, c ? c->count->name : "",
                            (long long)x[i]->type.shape.dim[axis]);
     }
-    Value *known = map_get(&n->im->counts, key);
+    Value *known = map_get(&n->im->count_values, key);
     if (known)
         return known;
     Value **there = ARENA_ARRAY(&n->im->arena, count, Value *);
@@ -281,7 +275,7 @@ static Value *places(OnnxNode *n, Value *const *x, int count, int axis) {
     Value *y = onnx_done(n, c);
     if (y) {
         onnx_set_count(n, y, 0, number);
-        map_put(&n->im->arena, &n->im->counts, key, y);
+        map_put(&n->im->arena, &n->im->count_values, key, y);
     }
     return y;
 }
@@ -299,13 +293,12 @@ Value *onnx_concat_counted(OnnxNode *n, Value *const *x, int count, int axis) {
 /* The same value for all that are cut alike. */
 Value *onnx_count_up_to(OnnxNode *n, Value *count, int64_t limit) {
     const char *key = arena_printf(&n->im->arena, "%s\n%lld", count->name, (long long)limit);
-    Counted *c = map_get(&n->im->counts, key);
-    if (!c) {
-        c = ARENA_NEW(&n->im->arena, Counted);
-        *c = (Counted){0, onnx_by_scalar(n, OP_min, "count", count, (double)limit)};
-        map_put(&n->im->arena, &n->im->counts, key, c);
+    Value *v = map_get(&n->im->count_values, key);
+    if (!v) {
+        v = onnx_by_scalar(n, OP_min, "count", count, (double)limit);
+        map_put(&n->im->arena, &n->im->count_values, key, v);
     }
-    return c->count;
+    return v;
 }
 
 void counts_carry(OnnxNode *n, const Node *x) {
