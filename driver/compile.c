@@ -165,16 +165,6 @@ bool model_prepare(effnetc_model *m) {
     return ok;
 }
 
-/* The passes before fuse-residual: how many. */
-static int canonical_passes(const char *names[MAX_PIPELINE]) {
-    int all;
-    const char *const *level = pipeline(2, &all);
-    int n = passes_before(level, all, "fuse-residual");
-    ensure(n <= MAX_PIPELINE);
-    memcpy(names, level, (size_t)n * sizeof *names);
-    return n;
-}
-
 /* fuse-residual and what follows choose among nodes, by their order or for the target. Remarks are
  * for compilations: they are dropped. For its structure a network stays whole and isn't rounded. */
 static Graph *canonical(effnetc_model *m, bool structure) {
@@ -186,7 +176,7 @@ static Graph *canonical(effnetc_model *m, bool structure) {
     cx.diag = &remarks;
     Program p = {.graph = take_source(m)};
     RunnerOptions options = {.verify_each = m->options.verify_passes};
-    int n = structure ? pipeline_structure(names) : canonical_passes(names);
+    int n = pipeline_canonical(structure, names);
     int first = passes_before(names, n, "fuse-silu");
     bool ok = run_passes(&p, names, first, &cx, &options);
     if (ok && structure)

@@ -109,10 +109,10 @@ bool graph_take_bytes(Graph *g, const PictureValues *v, const char *where, Diag 
 
 /* The passes of an optimisation level, "lower" included. */
 const char *const *pipeline(int opt_level, int *n);
-/* The passes behind which network_recognise reads a graph, which is whole then and for no target.
- * How many they are. */
+/* Those before fuse-residual, from which on passes choose for the target; how many. `whole`:
+ * without the ones that take layers apart, as network_recognise wants a graph. */
 enum { MAX_PIPELINE = 64 };
-int pipeline_structure(const char *names[MAX_PIPELINE]);
+int pipeline_canonical(bool whole, const char *names[MAX_PIPELINE]);
 /* The place of `lower` in it. */
 int pipeline_lower(int opt_level);
 

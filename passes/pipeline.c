@@ -79,10 +79,10 @@ static bool takes_apart(const char *pass) {
     return false;
 }
 
-int pipeline_structure(const char *names[MAX_PIPELINE]) {
+int pipeline_canonical(bool whole, const char *names[MAX_PIPELINE]) {
     int n = 0;
     for (int i = 0; strcmp(level2[i], "fuse-residual") != 0; i++)
-        if (!takes_apart(level2[i])) {
+        if (!whole || !takes_apart(level2[i])) {
             ensure(n < MAX_PIPELINE);
             names[n++] = level2[i];
         }

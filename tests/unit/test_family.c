@@ -135,7 +135,7 @@ static Network recognise(Graph *g, Arena *a) {
     PassContext cx = {.target = target_find("generic"), .where = "net", .diag = &d};
     Program p = {.graph = g};
     const char *names[MAX_PIPELINE];
-    int n = pipeline_structure(names);
+    int n = pipeline_canonical(true, names);
     assert_true(run_passes(&p, names, n, &cx, &(RunnerOptions){.verify_each = true}));
     Network net;
     network_recognise(g, a, &net);

@@ -21,7 +21,7 @@ static void prepare(Graph *g) {
     PassContext cx = {.target = target_find("generic"), .where = "net", .diag = &d};
     Program p = {.graph = g};
     const char *names[MAX_PIPELINE];
-    int n = pipeline_structure(names);
+    int n = pipeline_canonical(true, names);
     bool ok = run_passes(&p, names, n, &cx, &(RunnerOptions){.verify_each = false});
     diag_print(&d, stderr, false);
     assert_true(ok);
