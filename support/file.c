@@ -61,13 +61,6 @@ bool file_map(MappedFile *f, const char *path, Diag *d) {
     return ok;
 }
 
-void file_release(const MappedFile *f) {
-#ifdef MADV_DONTNEED
-    if (f->data) /* a wish */
-        (void)madvise((void *)(uintptr_t)f->data, f->size, MADV_DONTNEED);
-#endif
-}
-
 void memory_release(const void *memory, size_t bytes) {
 #ifdef MADV_DONTNEED
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
@@ -78,6 +71,10 @@ void memory_release(const void *memory, size_t bytes) {
 #else
     (void)memory, (void)bytes;
 #endif
+}
+
+void file_release(const MappedFile *f) {
+    memory_release(f->data, f->size);
 }
 
 void file_unmap(MappedFile *f) {
