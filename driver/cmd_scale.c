@@ -247,7 +247,10 @@ static bool learn_speed(const ScaleCommand *o, Scale *s, const Compound *by) {
     scale_learn(s);
     if (s->budget.ms <= 0 || s->budget.ms > long_run)
         return true;
-    if (!scale_search(s, by, 1, &near) || !measure(s, &near.items.data[near.chosen]))
+    if (!scale_search(s, by, 1, &near))
+        return false;
+    Candidate *c = &near.items.data[near.chosen]; /* which may be the base network */
+    if (c->measured <= 0 && !measure(s, c))
         return false;
     scale_learn(s);
     return true;
