@@ -131,7 +131,15 @@ static bool is_gate(const Value *v) {
     return n->op == OP_se || op_is_act(n->op, &by) || (act && *act != ACT_none);
 }
 
-/* The operand of n that has its elements, where there is just one that is computed. */
+static bool is_made_of(const Value *gate, const Value *x) {
+    enum { MAX_STEPS = 8 };
+    for (int i = 0; i < MAX_STEPS && gate != x && gate->def && node_in(gate->def, 0); i++)
+        gate = node_in(gate->def, 0);
+    return gate == x;
+}
+
+/* The operand of n that has its elements, where there is just one that is computed. Planes of one
+ * pixel are as large as their gate, which is made of them. */
 static Value *main_operand(const Node *n) {
     int64_t elems = shape_elems(&node_out(n)->type.shape);
     Value *found = NULL;
@@ -139,7 +147,9 @@ static Value *main_operand(const Node *n) {
         Value *v = node_in(n, i);
         if (!v || v->constant || shape_elems(&v->type.shape) != elems)
             continue;
-        if (found)
+        if (found && n->op == OP_mul && is_made_of(v, found))
+            continue;
+        if (found && !(n->op == OP_mul && is_made_of(found, v)))
             return NULL;
         found = v;
     }

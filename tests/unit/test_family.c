@@ -164,12 +164,12 @@ static void test_recognised(void **state) {
 }
 
 /* B0's blocks, some with other widths; which member that is, and how many are narrower. */
-static const Member *with_widths(int64_t taken, int64_t added, int *narrower) {
+static const Member *with_widths(int64_t resolution, int64_t taken, int64_t added, int *narrower) {
     Arena a = {0};
     NetPlan plan;
     const Member *b0 = member_find("b0");
     net_plan(&plan, b0->family, &b0->scaling, &a);
-    plan.resolution = 64;
+    plan.resolution = resolution;
     plan.blocks.data[5].middle -= taken;
     plan.blocks.data[9].middle -= taken;
     plan.blocks.data[12].middle += added;
@@ -185,11 +185,19 @@ static const Member *with_widths(int64_t taken, int64_t added, int *narrower) {
 static void test_pruned(void **state) {
     (void)state;
     int narrower;
-    assert_ptr_equal(with_widths(24, 0, &narrower), member_find("b0"));
+    assert_ptr_equal(with_widths(64, 24, 0, &narrower), member_find("b0"));
     assert_int_equal(narrower, 2);
-    assert_ptr_equal(with_widths(0, 0, &narrower), member_find("b0"));
+    assert_ptr_equal(with_widths(64, 0, 0, &narrower), member_find("b0"));
     assert_int_equal(narrower, 0);
-    assert_null(with_widths(24, 8, &narrower)); /* one is wider */
+    assert_null(with_widths(64, 24, 8, &narrower)); /* one is wider */
+}
+
+/* The last planes are one pixel each, as large as their gates. */
+static void test_one_pixel(void **state) {
+    (void)state;
+    int narrower;
+    assert_ptr_equal(with_widths(32, 0, 0, &narrower), member_find("b0"));
+    assert_int_equal(narrower, 0);
 }
 
 typedef struct Range {
@@ -395,12 +403,12 @@ static void test_output_names(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_facts),      cmocka_unit_test(test_names),
-        cmocka_unit_test(test_rounding),   cmocka_unit_test(test_compound),
-        cmocka_unit_test(test_recognised), cmocka_unit_test(test_pruned),
-        cmocka_unit_test(test_values),     cmocka_unit_test(test_read_back),
-        cmocka_unit_test(test_external),   cmocka_unit_test(test_output_names),
-        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_facts),        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_rounding),     cmocka_unit_test(test_compound),
+        cmocka_unit_test(test_recognised),   cmocka_unit_test(test_pruned),
+        cmocka_unit_test(test_one_pixel),    cmocka_unit_test(test_values),
+        cmocka_unit_test(test_read_back),    cmocka_unit_test(test_external),
+        cmocka_unit_test(test_output_names), cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
