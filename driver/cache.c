@@ -23,7 +23,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { CACHE_VERSION = 2, CACHE_ALIGN = 64, MAX_TENSORS = 1 << 16 };
+enum { CACHE_VERSION = 3, CACHE_ALIGN = 64, MAX_TENSORS = 1 << 16 };
 
 typedef struct CachePart {
     uint64_t bytes, hash;
@@ -192,11 +192,30 @@ static bool put_external(Buf *b, effnetc_model *m) {
     return true;
 }
 
+/* A text that may be missing. */
+static void put_optional(Buf *b, const char *s) {
+    put_number(b, s != NULL);
+    put_text(b, s ? s : "");
+}
+
+/* As far as it is known: for inputs that are no pictures nobody asks for it. */
+static void put_kind(Buf *b, const ModelKind *k) {
+    put_number(b, k != NULL);
+    if (!k)
+        return;
+    put_optional(b, k->member);
+    put_optional(b, k->decoder);
+    put_number(b, k->published);
+    put_number(b, k->pads_ends);
+    put_number(b, k->prepares_itself);
+}
+
 static bool put_description(Buf *b, effnetc_model *m) {
     put_text(b, m->cache_key);
     put_text(b, m->name);
     put_number(b, m->macs);
     put_number(b, m->parameters);
+    put_kind(b, m->kind);
     put_number(b, (int64_t)m->inputs.len);
     put_number(b, (int64_t)m->outputs.len);
     for (size_t i = 0; i < m->inputs.len; i++)
@@ -247,6 +266,29 @@ static const char *get_text(CacheReader *r) {
     return r->ok ? arena_strdup(&r->m->arena, s) : "";
 }
 
+static bool get_flag(CacheReader *r) {
+    return get_number(r, 0, 1) != 0;
+}
+
+static const char *get_optional(CacheReader *r) {
+    bool there = get_flag(r);
+    const char *s = get_text(r);
+    return there ? s : NULL;
+}
+
+static const ModelKind *get_kind(CacheReader *r) {
+    if (!get_flag(r))
+        return NULL;
+    ModelKind *k = ARENA_NEW(&r->m->arena, ModelKind);
+    k->member = get_optional(r);
+    k->decoder = get_optional(r);
+    k->published = get_flag(r);
+    k->pads_ends = get_flag(r);
+    k->prepares_itself = get_flag(r);
+    r->ok = r->ok && (k->member || (!k->decoder && !k->published));
+    return k;
+}
+
 static effnetc_tensor get_tensor(CacheReader *r) {
     effnetc_tensor t = {.name = get_text(r)};
     const char *dtype = get_text(r);
@@ -258,7 +300,7 @@ static effnetc_tensor get_tensor(CacheReader *r) {
         t.dims[i] = get_number(r, 0, INT64_MAX);
     t.count = (int)get_number(r, -1, MAX_TENSORS);
     t.axis = (int)get_number(r, 0, EFFNETC_MAX_RANK);
-    t.unread = (int)get_number(r, 0, 1);
+    t.unread = get_flag(r);
     Shape shape = shape_of(t.rank, t.dims);
     r->ok = r->ok && shape_valid(&shape, dt);
     if (r->ok)
@@ -294,6 +336,7 @@ static bool take_description(effnetc_model *m, const uint8_t *data, size_t size)
     m->name = get_text(&r);
     m->macs = get_number(&r, 0, INT64_MAX);
     m->parameters = get_number(&r, 0, INT64_MAX);
+    m->kind = get_kind(&r);
     take_tensors(&r);
     int64_t external = get_number(&r, 0, INT64_MAX);
     for (int64_t i = 0; r.ok && i < external; i++)
@@ -405,6 +448,7 @@ bool cache_find(effnetc_model *m) {
     }
     rt_memory_free(memory);
     m->inputs.len = m->outputs.len = m->output_values.len = 0;
+    m->kind = NULL;
     return false;
 }
 

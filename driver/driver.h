@@ -132,6 +132,14 @@ typedef struct CachedCode {
     size_t object_bytes, weights_bytes, arena_bytes;
 } CachedCode;
 
+/* What of a model says how its pictures are prepared, if no option and no file does. */
+typedef struct ModelKind {
+    const char *member, *decoder; /* of the family; NULL: none that is known */
+    bool published;               /* the member has the channels of published weights */
+    bool pads_ends;               /* strided convolutions pad more at the end, as TensorFlow does */
+    bool prepares_itself;         /* it begins with arithmetic of the picture and constants */
+} ModelKind;
+
 /* Pictures as they were read, one for each image of a batch. */
 typedef struct Shown {
     const uint8_t **rgb;
@@ -154,6 +162,7 @@ struct effnetc_model {
     ScheduleBook *book;    /* after model_schedules; NULL: none */
     void *weights;         /* the module's, once native code has used them; NULL before */
     const char *cache_key; /* what the cached code is made from; NULL: it is not to be kept */
+    const ModelKind *kind; /* NULL: nobody has asked; of cached code, as the file says */
     CachedCode cached;     /* in the place of source and program, which are made when asked for */
     VEC(ModelDim) dims;
     VEC(InputFile *) files;

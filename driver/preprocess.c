@@ -308,15 +308,15 @@ static void take_values(Recipe *r, Values v) {
 }
 
 /* Whether a strided convolution pads more at the end: only TensorFlow does. */
-static Padding padding_of(const Graph *g) {
+static bool pads_ends(const Graph *g) {
     FOR_EACH_NODE(g, n) {
         if (n->op != OP_conv2d && n->op != OP_dwconv2d)
             continue;
         const ConvAttrs *a = conv_attrs(n);
         if (a->pad.v[0] < a->pad.v[2] || a->pad.v[1] < a->pad.v[3])
-            return SAME;
+            return true;
     }
-    return EVEN;
+    return false;
 }
 
 static const Preset *find_preset(const char *member, Padding padding) {
@@ -342,12 +342,12 @@ static void take_preset(Recipe *r, const Preset *p, const rt_preprocess *input, 
 }
 
 /* Detectors see the whole picture in its proportions, segmenters as large as it fits. */
-static void take_decoder(Recipe *r, const Network *net, Arena *a) {
+static void take_decoder(Recipe *r, const ModelKind *k, Arena *a) {
     r->has_fit = r->has_filter = true;
     r->filter = RT_BILINEAR;
-    r->letterbox = !strcmp(net->decoder, "BiFPN");
+    r->letterbox = !strcmp(k->decoder, "BiFPN");
     take_values(r, IMAGENET);
-    r->by = arena_printf(a, "%s with %s decoder", net->member->name, net->decoder);
+    r->by = arena_printf(a, "%s with %s decoder", k->member, k->decoder);
 }
 
 static bool is_arithmetic(Op op) {
@@ -368,27 +368,43 @@ static bool prepares_itself(const Graph *g) {
     return false;
 }
 
-static void recipe_of_member(effnetc_model *m, const rt_preprocess *input, Recipe *r, Arena *a) {
+/* m's kind, found out where nothing says it yet; NULL with errors. */
+static const ModelKind *kind_of(effnetc_model *m) {
     Network net;
-    *r = (Recipe){.by = "nothing"};
+    if (m->kind)
+        return m->kind;
     bool own = model_source(m) && prepares_itself(m->source);
-    Graph *g = model_canonical(m);
+    Graph *g = model_structure(m);
     if (!g)
+        return NULL;
+    network_recognise(g, &m->arena, &net);
+    ModelKind *k = ARENA_NEW(&m->arena, ModelKind);
+    *k = (ModelKind){.prepares_itself = own, .pads_ends = pads_ends(g)};
+    if (net.member) {
+        k->member = net.member->name;
+        k->decoder = net.decoder;
+        k->published = !net.narrower;
+    }
+    graph_free(g);
+    return m->kind = k;
+}
+
+static void recipe_of_member(effnetc_model *m, const rt_preprocess *input, Recipe *r, Arena *a) {
+    const ModelKind *k = kind_of(m);
+    *r = (Recipe){.by = "nothing"};
+    if (!k)
         return;
-    network_recognise(g, a, &net);
-    bool published = net.member && !net.narrower;
-    const Preset *p = published ? find_preset(net.member->name, padding_of(g)) : NULL;
-    if (net.member && net.decoder)
-        take_decoder(r, &net, a);
+    const Preset *p = k->published ? find_preset(k->member, k->pads_ends ? SAME : EVEN) : NULL;
+    if (k->decoder)
+        take_decoder(r, k, a);
     else if (p)
         take_preset(r, p, input, a);
-    graph_free(g);
-    if (own) { /* it takes 0..255 */
+    if (k->prepares_itself) { /* it takes 0..255 */
         memset(r->mean, 0, sizeof r->mean);
         memset(r->std, 0, sizeof r->std);
         r->has_values = true;
         r->by = arena_printf(a, "%s, which normalises them itself",
-                             published ? net.member->name : "a model");
+                             k->published ? k->member : "a model");
     }
 }
 

@@ -302,6 +302,16 @@ class Cache(Native):
         self.assertEqual(self.output("--cache=cache"), changed)
         self.assertNotEqual(self.stamp(), before)
 
+    def test_pictures(self):
+        """What network it is, is kept too: it says how pictures are prepared."""
+        self.check(OK, "new", "b0", "--resolution=32", "--unmeasured", "-o", "b0.onnx")
+        self.write("a.ppm", b"P6 40 40 255\n" + bytes(i * 7 % 256 for i in range(40 * 40 * 3)))
+        runs = [self.checked(OK, "run", "b0.onnx", "a.ppm", "--cache=cache", says=["as for torchvision's EfficientNet-B0"])
+                for _ in range(2)]
+        self.assertEqual(runs[0].stdout, runs[1].stdout)
+        self.assertEqual(runs[0].stderr, runs[1].stderr)
+        self.assertIn(b"EfficientNet-B0\0", self.read(self.entry()))
+
     def test_dimensions(self):
         self.model = self.write("d.onnx", onnx.model(
             [onnx.node("Relu", ["x"], ["y"])], [onnx.value_info("x", ["n", 4])],
