@@ -7,8 +7,6 @@
  *   the last panel, where it is narrower */
 #include "passes/lower.h"
 
-enum { PARTS = 8 };
-
 typedef struct ConvMean {
     const ConvAttrs *attrs;
     View x, planes, y;
@@ -32,7 +30,9 @@ static ConvMean conv_mean_of(const Node *n, const PassContext *cx) {
     m.gemm = conv_gemm(a, &m.x, &m.planes, NULL);
     m.gemm.weight_name = node_in(n, 1)->name;
     m.panels = gemm_panels(&m.gemm, cx);
-    m.parts = m.panels.whole < PARTS ? m.panels.whole : PARTS;
+    double cycles = (double)(m.gemm.k * m.gemm.kh * m.gemm.kw * m.planes.blocks) *
+                    (double)(m.gemm.rows * m.gemm.length);
+    m.parts = m.panels.whole ? lower_parts(cx, cycles, m.panels.whole) : 0;
     return m;
 }
 
