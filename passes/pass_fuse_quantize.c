@@ -23,19 +23,47 @@ static bool number(const Node *n, int slot, double dflt, double *out) {
     return !isnan(*out);
 }
 
-static bool same_number(const Node *a, const Node *b, int slot, double dflt) {
-    double x, y;
-    return node_in(a, slot) == node_in(b, slot) ||
-           (number(a, slot, dflt, &x) && number(b, slot, dflt, &y) && x == y);
+/* ---- what is there already ------------------------------------------------------------------- */
+
+/* For each kind the first node in the order of execution that does a thing, by a text that says
+ * what: thousands may read one value. */
+typedef struct Known {
+    Arena arena;
+    Map dequantizes, fakes, shifted, integers;
+} Known;
+
+/* The node of that key; n, if there is none. */
+static Node *first_of(Known *k, Map *map, const char *key, Node *n) {
+    Node *first = map_get(map, key);
+    if (!first)
+        map_put(&k->arena, map, key, n);
+    return first ? first : n;
 }
 
-/* All that dequantize what d does, by the same numbers, read d: each stands behind it. */
-static void share(Node *d) {
-    Value *x = node_in(d, 0);
-    for (const Use *u = x->uses; u; u = u->next)
-        if (u->user && u->user != d && u->user->op == OP_dequantize && node_in(u->user, 0) == x &&
-            same_number(d, u->user, 1, 1) && same_number(d, u->user, 2, 0))
-            value_replace(node_out(u->user), node_out(d));
+/* An operand: equal numbers are the same, -0 and 0 too. */
+static const char *operand_key(Known *k, const Node *n, int slot, double dflt) {
+    double x;
+    return number(n, slot, dflt, &x)
+               ? arena_printf(&k->arena, "%a", x + 0.0)
+               : arena_printf(&k->arena, "%p", (const void *)node_in(n, slot));
+}
+
+static const char *dequantize_key(Known *k, const Node *d) {
+    bool by_axis = node_in(d, 1)->type.shape.rank > 0;
+    return arena_printf(&k->arena, "%p %s %s %d", (const void *)node_in(d, 0),
+                        operand_key(k, d, 1, 1), operand_key(k, d, 2, 0),
+                        by_axis ? (int)axis_attrs(d)->axis : 0);
+}
+
+static const char *fake_quant_key(Known *k, const Value *x, const FakeQuantAttrs *a) {
+    return arena_printf(&k->arena, "%p %a %a %a %a", (const void *)x, a->divide + 0.0,
+                        a->times + 0.0, a->min + 0.0, a->max + 0.0);
+}
+
+static const char *shifted_key(Known *k, const Value *x, const Value *scale, const Value *zero,
+                               DType to) {
+    return arena_printf(&k->arena, "%p %p %p %d", (const void *)x, (const void *)scale,
+                        (const void *)zero, (int)to);
 }
 
 /* q and d as one; false where they can't be. */
@@ -47,18 +75,6 @@ static bool joined(const Node *q, const Node *d, FakeQuantAttrs *a) {
     a->min = dtype_min(quantize_attrs(q)->to) - zero;
     a->max = dtype_max(quantize_attrs(q)->to) - zero;
     return true;
-}
-
-/* The fake_quant of x that is there already, or NULL. */
-static Node *find(const Value *x, const FakeQuantAttrs *a) {
-    for (const Use *u = x->uses; u; u = u->next) {
-        if (!u->user || u->user->op != OP_fake_quant)
-            continue;
-        const FakeQuantAttrs *b = fake_quant_attrs(u->user);
-        if (a->divide == b->divide && a->times == b->times && a->min == b->min && a->max == b->max)
-            return u->user;
-    }
-    return NULL;
 }
 
 /* In front of q, so that it is there for whatever is behind q. */
@@ -97,32 +113,27 @@ static Value *zero_as_f32(Graph *g, Node *q) {
     return zero;
 }
 
-/* The same integers that are there already; NULL: there are none. */
-static Value *find_shifted(const Node *q) {
-    const Value *zero = zero_before_cast(q);
-    for (const Use *u = node_in(q, 0)->uses; u && zero; u = u->next)
-        if (u->user && u->user->op == OP_quantize_shifted && u->slot == 0 &&
-            node_in(u->user, 1) == node_in(q, 1) && node_in(u->user, 2) == zero &&
-            shifted_attrs(u->user)->to == quantize_attrs(q)->to)
-            return node_out(u->user);
-    return NULL;
-}
-
 /* The integers of q, less their zeros; made in front of q, unless they are there. */
-static Value *shifted(Graph *g, Node *q) {
-    Value *there = find_shifted(q);
-    if (there)
-        return there;
-    Value *operands[] = {node_in(q, 0), node_in(q, 1), zero_as_f32(g, q)};
-    Node *s = new_node(g, OP_quantize_shifted, q, operands, 3);
-    shifted_attrs(s)->to = quantize_attrs(q)->to;
+static Value *shifted(Known *k, Graph *g, Node *q) {
+    DType to = quantize_attrs(q)->to;
+    Value *operands[] = {node_in(q, 0), node_in(q, 1), zero_before_cast(q)};
+    const char *key =
+        operands[2] ? shifted_key(k, operands[0], operands[1], operands[2], to) : NULL;
+    Node *s = key ? map_get(&k->shifted, key) : NULL;
+    if (s)
+        return node_out(s);
+    operands[2] = zero_as_f32(g, q);
+    s = new_node(g, OP_quantize_shifted, q, operands, 3);
+    shifted_attrs(s)->to = to;
     node_infer_or_die(s);
+    if (key)
+        map_put(&k->arena, &k->shifted, key, s);
     return node_out(s);
 }
 
-static void join_at_run_time(Graph *g, Node *q, Node *d) {
+static void join_at_run_time(Known *k, Graph *g, Node *q, Node *d) {
     double times;
-    Value *y = shifted(g, q);
+    Value *y = shifted(k, g, q);
     y->def->origin = origin_join(g, q->origin, d->origin);
     if (!number(d, 1, 1, &times) || times != 1)
         y = node_out(new_before(g, OP_mul, d, (Value *[]){y, node_in(d, 1)}, 2));
@@ -160,38 +171,40 @@ static Node *before_moves(Graph *g, Node *d) {
 
 /* ---- what was fused -------------------------------------------------------------------------- */
 
-/* relu, relu6 and clip in front of f become bounds of its integers, where these hold 0. */
-static void take_bounds(Graph *g, Node *f) {
-    FakeQuantAttrs *a = fake_quant_attrs(f);
-    ClipAttrs c;
-    for (Node *n; a->divide > 0 && (n = node_in(f, 0)->def) && clip_bounds(n, &c) &&
-                  only_read_by(node_out(n), OP_fake_quant);) {
-        c = clip_in_steps(&c, a->divide);
-        if (!(c.min <= 0 && 0 <= c.max))
-            return;
+/* The bounds of clip n and of those in front of it that nothing else reads, as one; *x is what they
+ * bound. */
+static ClipAttrs bounds_of_chain(Graph *g, Node *n, Value **x, const char **origin) {
+    ClipAttrs all, c;
+    clip_bounds(n, &all);
+    *x = node_in(n, 0);
+    *origin = n->origin;
+    for (Node *m; (m = (*x)->def) && value_single_user(*x) && clip_bounds(m, &c) && c.min <= 0 &&
+                  0 <= c.max;) {
+        all = (ClipAttrs){.min = fmax(all.min, c.min), .max = fmin(all.max, c.max)};
+        *x = node_in(m, 0);
+        *origin = origin_join(g, m->origin, *origin);
+    }
+    return all;
+}
+
+/* relu, relu6 and clip, which nothing but fake_quants read, become bounds of their integers, where
+ * these hold 0. */
+static void give_bounds(Graph *g, Node *n) {
+    Value *x;
+    const char *origin;
+    ClipAttrs all = bounds_of_chain(g, n, &x, &origin);
+    for (Use *u = node_out(n)->uses, *next; u; u = next) {
+        next = u->next;
+        Node *f = u->user;
+        FakeQuantAttrs *a = fake_quant_attrs(f);
+        ClipAttrs c = clip_in_steps(&all, a->divide);
+        if (!(a->divide > 0 && c.min <= 0 && 0 <= c.max))
+            continue;
         a->min = fmax(a->min, c.min);
         a->max = fmin(a->max, c.max);
-        f->origin = origin_join(g, n->origin, f->origin);
-        node_set_operand(f, 0, node_in(n, 0));
-        if (!node_out(n)->uses)
-            node_erase(g, n);
+        f->origin = origin_join(g, origin, f->origin);
+        node_set_operand(f, 0, x);
     }
-}
-
-static bool same_integers(const Node *n, const Node *f) {
-    if (n->op != OP_fake_quant || node_in(n, 0) != node_in(f, 0))
-        return false;
-    const FakeQuantAttrs *a = fake_quant_attrs(n), *b = fake_quant_attrs(f);
-    return a->divide == b->divide && a->min == b->min && a->max == b->max;
-}
-
-/* The first node that makes the same integers as f, by the marks. */
-static Node *first_like(const Node *f) {
-    Node *first = NULL;
-    for (const Use *u = node_in(f, 0)->uses; u; u = u->next)
-        if (u->user && same_integers(u->user, f) && (!first || u->user->mark < first->mark))
-            first = u->user;
-    return first;
 }
 
 /* q makes the integers that f multiplies. */
@@ -206,52 +219,97 @@ static void become_multiple(Graph *g, Node *f, Node *q) {
     replace_node(g, f, v);
 }
 
-/* f, which isn't the first one, and the first one become multiples of the integers. */
-static void share_integers(Graph *g, Node *f, Node *first) {
+/* f, which isn't the first one, and the first one become multiples of the integers. Returns what
+ * makes these. */
+static Node *share_integers(Graph *g, Node *f, Node *first) {
     Node *q = first;
     if (fake_quant_attrs(first)->times != 1) {
         q = new_like(g, first, first, (Value *[]){node_in(first, 0)});
         fake_quant_attrs(q)->times = 1;
-        q->mark = first->mark;
         become_multiple(g, first, q);
     }
     become_multiple(g, f, q);
+    return q;
+}
+
+/* ---- the steps of the pass ------------------------------------------------------------------- */
+
+/* Of equal dequantizes the first one stays. */
+static void share_dequantizes(Graph *g, Known *k) {
+    FOR_EACH_NODE(g, d) {
+        if (d->op != OP_dequantize || !node_out(d)->uses)
+            continue;
+        Node *first = first_of(k, &k->dequantizes, dequantize_key(k, d), d);
+        if (first != d)
+            value_replace(node_out(d), node_out(first));
+    }
+    graph_dce(g);
+}
+
+/* d and the quantize in front of it become one. */
+static void join(Graph *g, Known *k, Node *d) {
+    Node *q = node_in(d, 0)->def;
+    FakeQuantAttrs a;
+    if (!q || q->op != OP_quantize)
+        return;
+    if (!joined(q, d, &a)) {
+        if (is_scaled_at_run_time(q, d))
+            join_at_run_time(k, g, q, d);
+        return;
+    }
+    const char *key = fake_quant_key(k, node_in(q, 0), &a);
+    Node *f = map_get(&k->fakes, key);
+    if (!f)
+        map_put(&k->arena, &k->fakes, key, f = make(g, q, d, &a));
+    replace_node(g, d, node_out(f));
+}
+
+static void join_all(Graph *g, Known *k) {
+    FOR_EACH_NODE_SAFE(g, n) {
+        if (n->op == OP_dequantize)
+            join(g, k, before_moves(g, n));
+        else if (n->op == OP_fake_quant)
+            first_of(k, &k->fakes, fake_quant_key(k, node_in(n, 0), fake_quant_attrs(n)), n);
+        else if (n->op == OP_quantize_shifted)
+            first_of(
+                k, &k->shifted,
+                shifted_key(k, node_in(n, 0), node_in(n, 1), node_in(n, 2), shifted_attrs(n)->to),
+                n);
+    }
+    graph_dce(g);
+}
+
+static void take_bounds(Graph *g) {
+    ClipAttrs unused;
+    FOR_EACH_NODE(g, n) {
+        if (clip_bounds(n, &unused) && only_read_by(node_out(n), OP_fake_quant))
+            give_bounds(g, n);
+    }
+    graph_dce(g);
+}
+
+/* Of those that make the same integers the first one makes them for all. */
+static void share_all_integers(Graph *g, Known *k) {
+    FOR_EACH_NODE_SAFE(g, f) {
+        if (f->op != OP_fake_quant)
+            continue;
+        FakeQuantAttrs a = *fake_quant_attrs(f);
+        a.times = 1;
+        const char *key = fake_quant_key(k, node_in(f, 0), &a);
+        Node *first = first_of(k, &k->integers, key, f);
+        if (first != f)
+            map_put(&k->arena, &k->integers, key, share_integers(g, f, first));
+    }
+    graph_dce(g);
 }
 
 bool pass_fuse_quantize(Graph *g, PassContext *cx) {
     (void)cx;
-    FOR_EACH_NODE(g, d) {
-        if (d->op == OP_dequantize && node_out(d)->uses)
-            share(d);
-    }
-    graph_dce(g);
-    FOR_EACH_NODE_SAFE(g, d) {
-        if (d->op != OP_dequantize)
-            continue;
-        d = before_moves(g, d);
-        Node *q = node_in(d, 0)->def;
-        FakeQuantAttrs a;
-        if (!q || q->op != OP_quantize)
-            continue;
-        if (!joined(q, d, &a)) {
-            if (is_scaled_at_run_time(q, d))
-                join_at_run_time(g, q, d);
-            continue;
-        }
-        Node *f = find(node_in(q, 0), &a);
-        replace_node(g, d, node_out(f ? f : make(g, q, d, &a)));
-    }
-    graph_dce(g);
-    FOR_EACH_NODE(g, f) {
-        if (f->op == OP_fake_quant)
-            take_bounds(g, f);
-    }
-    graph_number_nodes(g);
-    FOR_EACH_NODE_SAFE(g, f) {
-        Node *first = f->op == OP_fake_quant ? first_like(f) : f;
-        if (first != f)
-            share_integers(g, f, first);
-    }
-    graph_dce(g);
+    Known known = {0};
+    share_dequantizes(g, &known);
+    join_all(g, &known);
+    take_bounds(g);
+    share_all_integers(g, &known);
+    arena_free(&known.arena);
     return true;
 }

@@ -55,19 +55,24 @@ static void fuse_sum(Graph *g, Node *quant, const Node *add) {
     replace_node(g, quant, node_out(r));
 }
 
+/* What fake_quants may take in: a product with known factors or a sum, which nothing else reads. */
+static bool is_for_integers(const Node *n) {
+    return is_sum(n) ||
+           (n->op == OP_mul && factors_of(n) >= 0 && only_read_by(node_out(n), OP_fake_quant));
+}
+
 bool pass_fuse_requantize(Graph *g, PassContext *cx) {
     (void)cx;
+    FOR_EACH_NODE(g, n)
+    n->mark = is_for_integers(n); /* once: thousands may read it */
     FOR_EACH_NODE_SAFE(g, n) {
-        const Node *mul = n->op == OP_fake_quant ? node_in(n, 0)->def : NULL;
-        if (mul && is_sum(mul)) {
-            fuse_sum(g, n, mul);
+        const Node *made = n->op == OP_fake_quant ? node_in(n, 0)->def : NULL;
+        if (!made || !made->mark)
             continue;
-        }
-        if (!mul || mul->op != OP_mul || !only_read_by(node_out(mul), OP_fake_quant))
-            continue;
-        int factors = factors_of(mul);
-        if (factors >= 0)
-            fuse(g, n, mul, factors);
+        if (made->op == OP_add)
+            fuse_sum(g, n, made);
+        else
+            fuse(g, n, made, factors_of(made));
     }
     graph_dce(g);
     return true;

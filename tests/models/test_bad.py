@@ -49,11 +49,11 @@ def measure(command, cwd):
 
 
 class BadTest(unittest.TestCase):
-    def refuse(self, model, codes):
+    def refuse(self, model, codes, command=("compile", "-o", "out")):
         """Compiles a model. codes: the exit codes it may end with; None: any but a crash."""
         with tempfile.TemporaryDirectory(prefix="effnetc-bad-") as folder:
             code, text, seconds, peak = measure(
-                [TOOLS["effnetc"], "compile", str(model), "-o", "out"], folder
+                [TOOLS["effnetc"], command[0], str(model), *command[1:]], folder
             )
             left = sorted(os.listdir(folder))
         name = pathlib.Path(model).name
@@ -389,6 +389,37 @@ class Made(BadTest):
             self.refuse(model, [0])
             with self.assertRaises(AssertionError):
                 self.refuse(model, [BAD_MODEL, UNSUPPORTED])
+
+
+def many_scales(n):
+    """Integers that n scales make numbers of, and n scales that make integers of a bounded value and
+    of a sum."""
+    scales = ["%.10g" % (1 + i / 1024) for i in range(1, n + 1)]
+    lines = ["  const @s%d : f32[] = [%s]" % (i, s) for i, s in enumerate(scales)]
+    lines += [
+        "  %q = quantize %x, @s0 : u8[4]",
+        "  %r = relu %x : f32[4]",
+        "  %sum = add %x, %x : f32[4]",
+    ]
+    results = []
+    for i, scale in enumerate(scales):
+        lines += [
+            "  %%d%d = dequantize %%q, @s%d : f32[4]" % (i, i),
+            "  %%f%d = fake_quant %%r {divide=%s} : f32[4]" % (i, scale),
+            "  %%g%d = fake_quant %%sum {divide=%s} : f32[4]" % (i, scale),
+        ]
+        results += ["%%%s%d" % (kind, i) for kind in "dfg"]
+    lines += ["  return " + ", ".join('%s "%s"' % (r, r[1:]) for r in results), "}"]
+    types = ", ".join(["f32[4]"] * len(results))
+    return "\n".join(["graph @g(%%x: f32[4]) -> (%s) {" % types, *lines]) + "\n"
+
+
+class Passes(BadTest):
+    def test_many_readers_of_one_value(self):
+        with tempfile.TemporaryDirectory(prefix="effnetc-bad-") as folder:
+            model = pathlib.Path(folder) / "many_scales.ir"
+            model.write_text(many_scales(5000))
+            self.refuse(model, [0], ("opt", "--passes=fuse-quantize,fuse-requantize"))
 
 
 def png_chunk(kind, data):
