@@ -25,10 +25,6 @@ static const Option rows[] = {
      "without --input: which random numbers go in (default: 1)", 0, INT32_MAX},
     {"backend", 0, OPT_CHOICE, offsetof(BenchOptions, compiler.native), NATIVE_CHOICES,
      "what makes the code " DEFAULT_BACKEND, 0, 0},
-    {"cc", 0, OPT_TEXT, offsetof(BenchOptions, compiler.cc), "COMMAND",
-     "C compiler of the c backend (default: $CC, else cc)", 0, 0},
-    {"threads", 0, OPT_INT, offsetof(BenchOptions, compiler.threads), "N",
-     "threads of native code; 0: as many as CPUs (default: 1)", 0, RT_MAX_THREADS},
 };
 static const OptionGroup own = OPTION_GROUP(rows);
 
@@ -298,6 +294,7 @@ const Command command_bench = {
         "The peak is that of multiply-adds in registers, in code that is compiled as the model\n"
         "is, on the same threads and between its runs.",
     .groups = {{&own, 0},
+               {&native_options, offsetof(BenchOptions, compiler)},
                {&input_options, offsetof(BenchOptions, inputs)},
                {&jit_options, offsetof(BenchOptions, compiler)},
                {&compiler_options, offsetof(BenchOptions, compiler)},

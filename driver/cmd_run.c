@@ -34,10 +34,6 @@ static const Option rows[] = {
      "pictures: boxes with this score at least (default: 0.3)", 0, 0},
     {"backend", 0, OPT_CHOICE, offsetof(RunOptions, backend), BACKEND_CHOICES,
      "what runs the model " DEFAULT_BACKEND, 0, 0},
-    {"cc", 0, OPT_TEXT, offsetof(RunOptions, compiler.cc), "COMMAND",
-     "C compiler of the c backend (default: $CC, else cc)", 0, 0},
-    {"threads", 0, OPT_INT, offsetof(RunOptions, compiler.threads), "N",
-     "threads of native code; 0: as many as CPUs (default: 1)", 0, RT_MAX_THREADS},
 };
 static const OptionGroup own = OPTION_GROUP(rows);
 
@@ -217,6 +213,7 @@ const Command command_run = {
         "Without pictures, --output, --output-dir and --top it prints a line about each output.",
     .groups = {{&input_options, offsetof(RunOptions, inputs)},
                {&own, 0},
+               {&native_options, offsetof(RunOptions, compiler)},
                {&jit_options, offsetof(RunOptions, compiler)},
                {&compiler_options, offsetof(RunOptions, compiler)}},
     .size = sizeof(RunOptions),

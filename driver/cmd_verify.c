@@ -36,10 +36,6 @@ static const Option rows[] = {
      "every |out-ref| <= A + R*|ref| (default: 0 where A is given)", 0, 0},
     {"backend", 0, OPT_CHOICE, offsetof(VerifyOptions, backend), NATIVE_CHOICES "|loop-interp",
      "what is verified " DEFAULT_BACKEND, 0, 0},
-    {"cc", 0, OPT_TEXT, offsetof(VerifyOptions, compiler.cc), "COMMAND",
-     "C compiler of the c backend (default: $CC, else cc)", 0, 0},
-    {"threads", 0, OPT_INT, offsetof(VerifyOptions, compiler.threads), "N",
-     "threads of native code; 0: as many as CPUs (default: 1)", 0, RT_MAX_THREADS},
 };
 static const OptionGroup own = OPTION_GROUP(rows);
 
@@ -323,6 +319,7 @@ const Command command_verify = {
     .about = "Exits with 5 where an output differs. NaN must meet NaN, an infinity itself.\n"
              "ulp: the largest difference, in units in the last place of its reference.",
     .groups = {{&own, 0},
+               {&native_options, offsetof(VerifyOptions, compiler)},
                {&input_options, offsetof(VerifyOptions, inputs)},
                {&jit_options, offsetof(VerifyOptions, compiler)},
                {&compiler_options, offsetof(VerifyOptions, compiler)}},

@@ -49,7 +49,7 @@ typedef struct GroupUse {
     size_t base; /* offset of the group's struct in the command's */
 } GroupUse;
 
-enum { MAX_GROUPS = 5 };
+enum { MAX_GROUPS = 6 };
 
 typedef struct Context Context;
 
@@ -303,6 +303,9 @@ const char *workshop_file(Workshop *w, const char *name, const char *suffix);
 void workshop_close(const Workshop *w);
 
 /* ---- native.c: compiled code in this process ------------------------------------------------- */
+
+/* Of effnetc_options: what commands that run native code can say of any backend. */
+extern const OptionGroup native_options;
 
 typedef struct NativeProgram NativeProgram;
 

@@ -4,6 +4,14 @@
 
 #include <string.h>
 
+static const Option native_rows[] = {
+    {"cc", 0, OPT_TEXT, offsetof(effnetc_options, cc), "COMMAND",
+     "C compiler of the c backend (default: $CC, else cc)", 0, 0},
+    {"threads", 0, OPT_INT, offsetof(effnetc_options, threads), "N",
+     "threads of native code; 0: as many as CPUs (default: 1)", 0, RT_MAX_THREADS},
+};
+const OptionGroup native_options = OPTION_GROUP(native_rows);
+
 typedef int Entry(const void *weights, const void *const *in, void *const *out, void *arena,
                   void *pool, ParallelFor *parallel_for);
 typedef int Pictures(const void *weights, const uint8_t *const *rgb, const int *width,
