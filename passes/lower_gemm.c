@@ -413,20 +413,17 @@ static void declare_params(GemmKernel *gk, Kernel *k, const Schedule *s) {
     }
 }
 
-static Kernel *build_kernel(Lower *lo, const Gemm *g, const Schedule *s, int pieces, int nv,
-                            bool half) {
-    GemmKernel gk = {.g = g, .lanes = lower_lanes(lo), .nv = nv, .half = half, .pieces = pieces};
-    gk.ahead_kind = ahead_kind(g, lo->cx->target, s->mr, nv);
-    gk.far = reads_far(g, lo->cx);
-    Kernel *k = kernel_new(lo->m, kernel_name(lo, &gk, s));
-    declare_params(&gk, k, s);
+static Kernel *build_kernel(Lower *lo, GemmKernel *gk, const Schedule *s) {
+    Kernel *k = kernel_new(lo->m, kernel_name(lo, gk, s));
+    int nv = gk->nv;
+    declare_params(gk, k, s);
     ensure(s->mr * nv <= MAX_ACC);
     for (int i = 0; i < s->mr * nv; i++)
-        gk.acc[i] = kernel_reg(k, arena_printf(&lo->m->arena, "acc%d_%d", i / nv, i % nv),
-                               ltype(DT_f32, vector_lanes(&gk, i % nv)));
-    gk.b = build_begin(k);
-    kernel_body(&gk, s);
-    build_end(&gk.b);
+        gk->acc[i] = kernel_reg(k, arena_printf(&lo->m->arena, "acc%d_%d", i / nv, i % nv),
+                                ltype(DT_f32, vector_lanes(gk, i % nv)));
+    gk->b = build_begin(k);
+    kernel_body(gk, s);
+    build_end(&gk->b);
     return k;
 }
 
@@ -483,22 +480,25 @@ static int put_strides(const Gemm *g, Bound panels, int64_t nv, int64_t panel, A
 void gemm_call_extent(Lower *lo, const Gemm *g, const Schedule *s, const GemmExtent *e, Addr w,
                       Bound panels, int nv, bool half) {
     Arg args[24];
-    int width = nv * lower_lanes(lo);
+    GemmKernel gk = {.g = g, .lanes = lower_lanes(lo), .nv = nv, .half = half};
+    gk.ahead_kind = ahead_kind(g, lo->cx->target, s->mr, nv);
+    gk.far = reads_far(g, lo->cx);
+    int width = panel_width(&gk);
     int n = put_pointers(g, addr_offset(w, g->k_first * width), args);
     n += put_strides(g, panels, nv, gemm_panel_elems(g, width), args + n);
     args[n++] = arg_bound(e->rows);
     args[n++] = arg_bound(e->tiles);
     if (s->mr_tail)
         args[n++] = arg_bound(e->tails);
-    AheadKind ahead_by = ahead_kind(g, lo->cx->target, s->mr, nv);
-    if (ahead_by == AHEAD_BLOCKS) {
+    if (gk.ahead_kind == AHEAD_BLOCKS) {
         int64_t blocks = e->all_tiles * ceil_div(g->k, g->ablock);
         int64_t ahead = ceil_div(g->k * g->kh * g->kw * width, blocks);
         args[n++] = arg_bound(bound_const(ahead));
         args[n++] = arg_bound(bound_const(ceil_div(ahead, CACHE_LINE)));
     }
-    int pieces = ahead_by == AHEAD_PIECES ? pieces_of_block(g, e, panels, width) : 0;
-    lower_call(lo, build_kernel(lo, g, s, pieces, nv, half), args, n);
+    if (gk.ahead_kind == AHEAD_PIECES)
+        gk.pieces = pieces_of_block(g, e, panels, width);
+    lower_call(lo, build_kernel(lo, &gk, s), args, n);
 }
 
 GemmPanels gemm_panels(const Gemm *g, const PassContext *cx) {
