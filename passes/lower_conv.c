@@ -184,6 +184,19 @@ static bool lower_groups(Lower *lo, Node *n) {
     return true;
 }
 
+/* The images of n are rows of one, where they can be. Returns how many are left. */
+static int64_t take_batch(const Lower *lo, Gemm *g, const Node *n, bool winograd) {
+    View x = view_of(&node_in(n, 0)->type);
+    if (lo->looping || !batch_as_rows(g, n, winograd))
+        return x.n;
+    const Value *residual = node_in(n, node_slot(n, "residual"));
+    g->rows = x.n;
+    g->a_row = x.image;
+    g->c_row = view_of(&node_out(n)->type).image;
+    g->r_row = residual ? view_of(&residual->type).image : 0;
+    return 1;
+}
+
 bool lower_conv2d(Lower *lo, Node *n) {
     const ConvAttrs *a = conv_attrs(n);
     if (a->group != 1)
@@ -201,16 +214,7 @@ bool lower_conv2d(Lower *lo, Node *n) {
     remark_algorithm(lo, n, &g, winograd);
     Addr packed = winograd ? winograd_pack(lo, &g, &w) : gemm_pack(lo, &g, &w);
     View x = view_of(&node_in(n, 0)->type);
-    int64_t images = x.n;
-    if (!lo->looping && batch_as_rows(&g, n, winograd)) {
-        const Value *residual = node_in(n, node_slot(n, "residual"));
-        g.rows = images;
-        g.a_row = x.image;
-        g.c_row = view_of(&node_out(n)->type).image;
-        g.r_row = residual ? view_of(&residual->type).image : 0;
-        images = 1;
-    }
-    lower_batch_begin(lo, images);
+    lower_batch_begin(lo, take_batch(lo, &g, n, winograd));
     g.a = conv_start(a, &x, lower_addr(lo, node_in(n, 0)));
     g.c = lower_addr(lo, node_out(n));
     if (g.residual)

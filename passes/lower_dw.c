@@ -346,6 +346,44 @@ static void call_in_parts(Lower *lo, const Depthwise *all, const DwSplit *s) {
     lower_parts_end(lo, &p);
 }
 
+static Depthwise depthwise_of(const Node *n) {
+    const ConvAttrs *a = conv_attrs(n);
+    const Value *mean = node_result(n, "mean");
+    View x = view_of(&node_in(n, 0)->type), y = view_of(&node_out(n)->type);
+    return (Depthwise){.attrs = a,
+                       .blocks = y.blocks,
+                       .rows = y.h,
+                       .length = y.w,
+                       .a_plane = x.plane,
+                       .a_row = a->stride.v[0] * x.row,
+                       .a_tap_row = a->dilation.v[0] * x.row,
+                       .c_plane = y.plane,
+                       .c_row = y.row,
+                       .clipped = dw_clips(a, y.w),
+                       .in_rows = x.h,
+                       .in_columns = x.w,
+                       .sum = mean != NULL,
+                       .s_plane = mean ? view_of(&mean->type).plane : 0,
+                       .steps = steps_of(n)};
+}
+
+/* Halves of planes have sums of their own, in scratch memory: they are joined behind them. */
+static void sums_begin(Lower *lo, Node *n, Depthwise *d, const Value *mean, int64_t halves) {
+    d->s = halves > 1 ? lower_scratch(lo, n) : lower_addr(lo, mean);
+    d->s_plane = halves > 1 ? lower_lanes(lo) : d->s_plane;
+    lower_sums_begin(lo, d->s, halves * d->blocks, d->s_plane);
+}
+
+static void sums_end(Lower *lo, const Depthwise *d, const Value *mean, int64_t halves,
+                     const View *y) {
+    if (halves > 1)
+        lower_sums_join(lo, d->s, halves, lower_addr(lo, mean), d->blocks,
+                        view_of(&mean->type).plane, y);
+    else
+        lower_sums_end(lo, d->s, d->blocks, d->s_plane, y);
+    lower_zero_halo(lo, mean);
+}
+
 bool lower_dwconv2d(Lower *lo, Node *n) {
     const ConvAttrs *a = conv_attrs(n);
     if (a->kernel.v[1] > MAX_DW_WIDTH)
@@ -355,21 +393,7 @@ bool lower_dwconv2d(Lower *lo, Node *n) {
         return false;
     const Value *mean = node_result(n, "mean");
     View x = view_of(&node_in(n, 0)->type), y = view_of(&node_out(n)->type);
-    Depthwise d = {.attrs = a,
-                   .blocks = y.blocks,
-                   .rows = y.h,
-                   .length = y.w,
-                   .a_plane = x.plane,
-                   .a_row = a->stride.v[0] * x.row,
-                   .a_tap_row = a->dilation.v[0] * x.row,
-                   .c_plane = y.plane,
-                   .c_row = y.row,
-                   .clipped = dw_clips(a, y.w),
-                   .in_rows = x.h,
-                   .in_columns = x.w,
-                   .sum = mean != NULL,
-                   .s_plane = mean ? view_of(&mean->type).plane : 0,
-                   .steps = steps_of(n)};
+    Depthwise d = depthwise_of(n);
     d.w = dw_pack(lo, a, y.c, &w, &d.steps, node_in(n, 1)->name);
     lower_batch_begin(lo, x.n);
     d.a = lower_addr(lo, node_in(n, 0));
@@ -377,23 +401,11 @@ bool lower_dwconv2d(Lower *lo, Node *n) {
         d.a = conv_start(a, &x, d.a);
     d.c = lower_addr(lo, node_out(n));
     DwSplit split = dw_split(a, &y, lo->cx);
-    bool joins = mean && split.halves > 1;
-    if (joins) {
-        d.s = lower_scratch(lo, n);
-        d.s_plane = lower_lanes(lo);
-    } else if (mean) {
-        d.s = lower_addr(lo, mean);
-    }
     if (mean)
-        lower_sums_begin(lo, d.s, split.halves * d.blocks, d.s_plane);
+        sums_begin(lo, n, &d, mean, split.halves);
     call_in_parts(lo, &d, &split);
-    if (joins)
-        lower_sums_join(lo, d.s, split.halves, lower_addr(lo, mean), d.blocks,
-                        view_of(&mean->type).plane, &y);
-    else if (mean)
-        lower_sums_end(lo, d.s, d.blocks, d.s_plane, &y);
     if (mean)
-        lower_zero_halo(lo, mean);
+        sums_end(lo, &d, mean, split.halves, &y);
     lower_zero_halo(lo, node_out(n));
     lower_batch_end(lo);
     return true;
