@@ -51,20 +51,10 @@ static const OptionGroup own = OPTION_GROUP(rows);
 
 /* ---- options ---- */
 
-/* "2G", "1.5M", "512Ki": 0 where text is NULL. */
-static bool read_amount(const char *option, const char *text, double *out, Arena *a, Diag *d) {
-    static const char letters[] = "kMG";
+/* 0 where text is NULL. */
+static bool read_amount(const char *option, const char *text, double *out, Diag *d) {
     *out = 0;
-    if (!text)
-        return true;
-    size_t n = strcspn(text, "kKMG");
-    const char *unit = text + n,
-               *letter = *unit ? strchr(letters, *unit == 'K' ? 'k' : *unit) : NULL;
-    bool binary = letter && unit[1] == 'i', known = letter && !unit[1 + binary];
-    bool ok = parse_f64(arena_strndup(a, text, n), out) && *out > 0 && isfinite(*out);
-    for (int i = 0; letter && i <= letter - letters; i++)
-        *out *= binary ? 1024 : 1000;
-    if (ok && (known || !*unit))
+    if (!text || (parse_amount(text, out) && *out > 0 && isfinite(*out)))
         return true;
     diag_error(d, EXIT_USAGE, "effnetc", "%s takes a number such as 2M or 512Ki, not \"%s\"",
                option, text);
@@ -77,9 +67,9 @@ static bool given(double x) {
 
 static bool read_budget(const ScaleCommand *o, Budget *b, Context *cx) {
     Diag *d = &cx->diag;
-    bool ok = read_amount("--budget-macs", o->macs, &b->macs, &cx->arena, d);
-    ok &= read_amount("--budget-arena", o->arena, &b->arena, &cx->arena, d);
-    ok &= read_amount("--budget-flash", o->flash, &b->flash, &cx->arena, d);
+    bool ok = read_amount("--budget-macs", o->macs, &b->macs, d);
+    ok &= read_amount("--budget-arena", o->arena, &b->arena, d);
+    ok &= read_amount("--budget-flash", o->flash, &b->flash, d);
     ok &= !given(o->ms) || check_between("--budget-ms", o->ms, 1e-3, 1e6, d);
     b->ms = given(o->ms) ? o->ms : 0;
     if (!ok || o->macs || given(o->ms) || o->arena || o->flash)

@@ -135,10 +135,17 @@ static void set_int(Parser *p, const Option *o, const char *as, int *slot, const
 
 static void set_size(Parser *p, const Option *o, const char *as, int64_t *slot, const char *value) {
     int64_t n;
-    if (parse_i64(value, &n) && n >= o->min)
+    double x;
+    bool ok = parse_i64(value, &n);
+    if (!ok && parse_amount(value, &x) && x == floor(x) && fabs(x) < 0x1p53) {
+        n = (int64_t)x;
+        ok = true;
+    }
+    if (ok && n >= o->min)
         *slot = n;
     else
-        usage_error(p, "%s takes a whole number from %d on, not \"%s\"", as, o->min, value);
+        usage_error(p, "%s takes a whole number from %d on, as 4000000, 4M or 512Ki, not \"%s\"",
+                    as, o->min, value);
 }
 
 static void set_real(Parser *p, const char *as, double *slot, const char *value) {

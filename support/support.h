@@ -230,6 +230,8 @@ void outputs_free(Outputs *o);
 /* True and *out set if all of s is one decimal integer in int64_t's range. */
 bool parse_i64(const char *s, int64_t *out);
 bool parse_f64(const char *s, double *out);
+/* The same, with k, M or G behind it for 1000, 1000^2, 1000^3, or Ki, Mi, Gi for powers of 1024. */
+bool parse_amount(const char *s, double *out);
 /* The known name nearest to `name` by edit distance, or NULL: for "did you mean". */
 const char *nearest_name(const char *name, const char *const *known, size_t n);
 /* n rounded up to a multiple of m; ceil(n / m). For n >= 0, m > 0. */

@@ -39,6 +39,25 @@ bool parse_f64(const char *s, double *out) {
     return true;
 }
 
+bool parse_amount(const char *s, double *out) {
+    static const char letters[] = "kMG";
+    char number[64];
+    size_t n = strcspn(s, "kKMG");
+    const char *unit = s + n, *letter = *unit ? strchr(letters, *unit == 'K' ? 'k' : *unit) : NULL;
+    bool binary = letter && unit[1] == 'i', known = letter && !unit[1 + binary];
+    double x;
+    if (n >= sizeof number || (*unit && !known))
+        return false;
+    memcpy(number, s, n);
+    number[n] = 0;
+    if (!parse_f64(number, &x))
+        return false;
+    for (int i = 0; letter && i <= letter - letters; i++)
+        x *= binary ? 1024 : 1000;
+    *out = x;
+    return true;
+}
+
 bool checked_mul(int64_t a, int64_t b, int64_t *out) {
     if (a < 0 || b < 0 || (b > 0 && a > INT64_MAX / b))
         return false;

@@ -288,6 +288,19 @@ static void floats_are_parsed_whole(void **state) {
     assert_true(x == 5);
 }
 
+static void amounts_have_units(void **state) {
+    (void)state;
+    double x = 5;
+    assert_true(parse_amount("2G", &x) && x == 2e9);
+    assert_true(parse_amount("1.5Mi", &x) && x == 1.5 * 1024 * 1024);
+    assert_true(parse_amount("512Ki", &x) && x == 524288);
+    assert_true(parse_amount("3k", &x) && x == 3000);
+    assert_true(parse_amount("7", &x) && x == 7);
+    static const char *const wrong[] = {"", "M", "2T", "2MB", "2 M", "Mi", "1Mi1", "2kk"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        assert_false(parse_amount(wrong[i], &x));
+}
+
 static void near_names_are_found(void **state) {
     (void)state;
     static const char *const known[] = {"fold-batch-norm", "fuse-act", "fuse-se", "dce"};
@@ -352,6 +365,7 @@ int main(void) {
         cmocka_unit_test(hash_is_xxh3),
         cmocka_unit_test(integers_are_parsed_whole),
         cmocka_unit_test(floats_are_parsed_whole),
+        cmocka_unit_test(amounts_have_units),
         cmocka_unit_test(near_names_are_found),
         cmocka_unit_test(overflow_is_noticed),
         cmocka_unit_test(rounding_helpers),
