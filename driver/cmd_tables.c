@@ -18,7 +18,7 @@ void print_pass_table(void) {
     static const char *const level[] = {
         [PASS_GRAPH] = "graph", [PASS_LOWER] = "lower", [PASS_LOOP] = "loop"};
     for (size_t i = 0; i < pass_count(); i++)
-        printf("%-16s %-6s %s\n", pass_at(i)->name, level[pass_at(i)->level], pass_at(i)->help);
+        printf("%-17s %-6s %s\n", pass_at(i)->name, level[pass_at(i)->level], pass_at(i)->help);
 }
 
 static void print_passes(Context *cx, const void *options) {

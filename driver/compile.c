@@ -3,6 +3,7 @@
 
 #include "passes/family.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 static const Option compiler_rows[] = {
@@ -14,11 +15,12 @@ static const Option compiler_rows[] = {
      "what the code takes: the model's input, or 8-bit RGB that it normalises (default: model)", 0,
      0},
     {NULL, 'O', OPT_INT, offsetof(effnetc_options, opt_level), "0..3",
-     "optimisation level (default: 2)", 0, 3},
+     "0: what lowering needs; 1: all but Winograd's algorithm; 2, 3: everything (default: 2)", 0,
+     3},
     {"disable-pass", 0, OPT_LIST, offsetof(effnetc_options, disabled), "PASS,...",
      "leave these passes out", 0, 0},
     {"max-arena", 0, OPT_SIZE, offsetof(effnetc_options, max_arena), "BYTES",
-     "trade time for memory until the arena is no larger (default: 0, as large as is fastest)", 0,
+     "trade time for memory until the arena is no larger: 4M, 512Ki (default: 0, the fastest)", 0,
      0},
     {"schedule", 0, OPT_TEXT, offsetof(effnetc_options, schedule), "FILE",
      "take the tiles of kernels from a file that --tune wrote", 0, 0},
@@ -43,6 +45,22 @@ static const Option pass_rows[] = {
 };
 const OptionGroup pass_options = OPTION_GROUP(pass_rows);
 
+/* Of a dump's first line: what made the passes do what they did. */
+static const char *options_text(effnetc_model *m) {
+    const effnetc_options *o = &m->options;
+    Buf b = {0};
+    buf_printf(&b, "-O%d", o->opt_level);
+    if (o->max_arena)
+        buf_printf(&b, " --max-arena=%" PRId64, o->max_arena);
+    if (o->no_winograd)
+        buf_puts(&b, " --no-winograd");
+    for (size_t i = 0; i < o->disabled.count; i++)
+        buf_printf(&b, "%s%s", i ? "," : " --disable-pass=", o->disabled.items[i]);
+    const char *text = arena_strdup(&m->arena, buf_str(&b));
+    buf_free(&b);
+    return text;
+}
+
 static RunnerOptions runner_options(effnetc_model *m) {
     const effnetc_options *o = &m->options;
     RunnerOptions r = {.print_after = o->print_after,
@@ -56,7 +74,7 @@ static RunnerOptions runner_options(effnetc_model *m) {
                        .done = m->pass_done,
                        .done_context = m->pass_context,
                        .log = o->log,
-                       .header = arena_printf(&m->arena, "-O%d", o->opt_level)};
+                       .header = options_text(m)};
     if (o->ir_constants && !strcmp(o->ir_constants, "inline"))
         r.constants = CONSTANTS_INLINE;
     return r;

@@ -232,10 +232,10 @@ static bool verify(Runner *r) {
 
 static void log_line(Runner *r, const PassInfo *pass, int before, double time) {
     if (r->o->stats)
-        fprintf(r->log, "%-16s %s %d -> %d\n", pass->name, r->p->module ? "kernels" : "ops", before,
+        fprintf(r->log, "%-17s %s %d -> %d\n", pass->name, r->p->module ? "kernels" : "ops", before,
                 program_size(r));
     if (r->o->time)
-        fprintf(r->log, "%-16s %9.3f ms\n", pass->name, 1e3 * time);
+        fprintf(r->log, "%-17s %9.3f ms\n", pass->name, 1e3 * time);
 }
 
 static bool run_checked(Runner *r, const PassInfo *pass, int index) {

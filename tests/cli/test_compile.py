@@ -203,6 +203,12 @@ class Compile(CommandTest):
         self.check(OK, self.model, "-o", self.path("out"), "--remarks", says=["->"])
         self.check(OK, self.model, "-o", self.path("out"), "--dump-ir-dir", self.path("dump"))
         self.assertTrue(any("lower" in name for name in self.files("dump")))
+        self.check(OK, self.model, "-o", self.path("out"), "--dump-ir-dir", self.path("dump"), "--target=generic",
+                   "--max-arena=4k", "--no-winograd", "--disable-pass=fuse-act,fuse-se")
+        dumps = [name for name in self.files("dump") if name.endswith("-lower.ir")]
+        self.assertEqual(self.read("dump/" + dumps[0]).splitlines()[0].decode(),
+                         "# effnetc IR 1, target generic, after lower, -O2 --max-arena=4000 --no-winograd "
+                         "--disable-pass=fuse-act,fuse-se")
         self.check(
             USAGE, self.model, "-o", "no", "--print-ir-after=lowre", says=["did you mean lower?"]
         )
@@ -306,7 +312,8 @@ class Compile(CommandTest):
             self.assertLessEqual(info["memory"]["arena_bytes"], size)
         least = str(sizes[-1])
         self.check(BUDGET, "inspect", model, f"--max-arena={sizes[-1] - 1}", says=[least, "least"])
-        self.check(USAGE, "inspect", model, "--max-arena=-1", says=["whole number"])
+        for wrong in ("-1", "1.5", "4X", "M"):
+            self.check(USAGE, "inspect", model, f"--max-arena={wrong}", says=["whole number"])
 
 
 if __name__ == "__main__":
