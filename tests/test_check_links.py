@@ -26,6 +26,15 @@ class CheckLinks(unittest.TestCase):
             code, out = run_on({"A.md": f"# A\n[x]({link})\n", "docs/a.md": "# One\n"})
             self.assertEqual((code, out), (1, f"A.md: {link} {why}\n"))
 
+    def test_commands_can_be_started(self):
+        code, out = run_on({
+            "A.md": "[b](#a)\n# A\n\n    scripts/gone 60\n        tests/run.py --all   runs them\n    sudo scripts/ok\n",
+            "tests/run.py": "#!/usr/bin/env python3\n",
+        })
+        self.assertEqual((code, out), (1, "A.md: scripts/gone does not exist\n"
+                                          "A.md: tests/run.py can't be started: chmod +x\n"
+                                          "A.md: scripts/ok does not exist\n"))
+
     def test_an_empty_tree_fails(self):
         self.assertEqual(run_on({})[0], 1)
 

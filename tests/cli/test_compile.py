@@ -3,6 +3,8 @@
 
 import json
 import os
+import pathlib
+import re
 import subprocess
 import unittest
 
@@ -247,6 +249,16 @@ class Compile(CommandTest):
             "--verify-each",
         )
         self.assertIn("module @", text)
+
+    def test_documents_continue_dumps_with_the_next_pass(self):
+        self.check(OK, self.model, "-o", self.path("out"), "--dump-ir-dir", self.path("dump"))
+        order = [name[3:-3] for name in sorted(self.files("dump")) if name.endswith(".ir")]
+        for document in ("passes", "howto"):
+            text = (pathlib.Path(__file__).parents[2] / "docs" / (document + ".md")).read_text()
+            found = re.findall(r"dumps/(?:NN|\*)-([\w-]+)\.ir --passes=([\w-]+)", text)
+            self.assertTrue(found, document)
+            for before, name in found:
+                self.assertEqual(order[order.index(before) + 1], name, document)
 
     def test_compile_plans_a_dump_anew(self):
         """What the layouts of a target enlarge does not fit where the dump has it."""
