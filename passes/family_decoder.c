@@ -60,7 +60,7 @@ static bool is_elementwise(const Node *n) {
 }
 
 static bool enlarges(const Node *n) {
-    return n->op != OP_pad && !is_elementwise(n) && growth(n) > 0;
+    return n->op != OP_pad && n->op != OP_concat && !is_elementwise(n) && growth(n) > 0;
 }
 
 /* What n computes from, element by element or by a convolution that leaves none out; else NULL. */

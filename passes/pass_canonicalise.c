@@ -9,6 +9,7 @@
  *   transpose between reshapes that split dims and join
  *   them again                                               transpose
  *   expand of one dim between reshapes                       gather that repeats elements
+ *   expand for arithmetic that broadcasts by itself          gone
  *   gather of all elements of a dim in order                 reshape
  *   gather_nd by one index each                              gather
  *   clip to [0, 6], [0, inf), (-inf, inf)                    relu6, relu, gone
@@ -17,6 +18,7 @@
  *   reduce_mean over height and width, or over the one dim
  *   that they were reshaped to                               global_avg_pool (and a reshape)
  *   reduce_mean over groups of planes                        means of the planes' means
+ *   reduce_mean of a reduce_mean                             one reduce_mean, and that as above
  *   reduce_sum divided by the number of elements             reduce_mean, and that as above
  *   reduce_sum over the dim along which values were stacked,
  *   each times a constant of its own or not                  adds (and muls)
@@ -248,11 +250,37 @@ static Value *repeats(Graph *g, const char *name, int64_t dim, int64_t k) {
     return graph_constant(g, name, t);
 }
 
+/* Whether n is as large without what is in that slot. */
+static bool broadcasts(const Node *n, int slot) {
+    switch (n->op) {
+    case OP_add:
+    case OP_sub:
+    case OP_mul:
+    case OP_div:
+    case OP_min:
+    case OP_max:
+        return shape_equal(&node_in(n, 1 - slot)->type.shape, &node_out(n)->type.shape) &&
+               node_in(n, 0) != node_in(n, 1);
+    default:
+        return false;
+    }
+}
+
+/* A gate in the size of what it scales: expand_as of PyTorch. */
+static bool drop_expand(Node *n) {
+    for (const Use *u = node_out(n)->uses; u; u = u->next)
+        if (!u->user || !broadcasts(u->user, u->slot))
+            return false;
+    while (node_out(n)->uses)
+        node_set_operand(node_out(n)->uses->user, node_out(n)->uses->slot, node_in(n, 0));
+    return true;
+}
+
 /* How Keras enlarges planes and NumPy repeats elements: [..., d, ...] with a dim of 1 behind d, of
  * which an expand makes k, is then seen as [..., d * k, ...]. */
 static bool rewrite_expand(Graph *g, Node *n) {
     const Node *view = node_in(n, 0)->def, *user = value_single_user(node_out(n));
-    if (rewrite_same(g, n))
+    if (rewrite_same(g, n) || drop_expand(n))
         return true;
     if (!view || view->op != OP_reshape || !user || user->op != OP_reshape)
         return false;
@@ -376,7 +404,42 @@ static bool mean_of_means(Graph *g, Node *n, Value *planes) {
     return true;
 }
 
+static bool rewrite_reduce_mean(Graph *g, Node *n);
+
+/* What pools by rows and then by columns. The groups of the inner mean are of one size. */
+static bool merge_means(Graph *g, Node *n) {
+    Node *inner = node_in(n, 0)->def;
+    if (!inner || inner->op != OP_reduce_mean || !value_single_user(node_in(n, 0)))
+        return false;
+    const ReduceAttrs *a = reduce_attrs(inner), *b = reduce_attrs(n);
+    int rank = node_in(inner, 0)->type.shape.rank, count = 0, dim = 0;
+    bool gone[MAX_RANK] = {false}, both[MAX_RANK];
+    for (int i = 0; i < a->axes.n; i++)
+        gone[a->axes.v[i]] = true;
+    int64_t *axes = ARENA_ARRAY(&g->arena, rank, int64_t);
+    for (int i = 0; i < rank; i++) {
+        both[i] = gone[i];
+        for (int k = 0; k < b->axes.n && (a->keepdims || !gone[i]); k++)
+            both[i] |= b->axes.v[k] == dim;
+        dim += a->keepdims || !gone[i];
+        if (both[i])
+            axes[count++] = i;
+    }
+    Node *mean = new_node(g, OP_reduce_mean, n, (Value *[]){node_in(inner, 0)}, 1);
+    *reduce_attrs(mean) = (ReduceAttrs){.axes = {axes, count}, .keepdims = b->keepdims};
+    node_infer_or_die(mean);
+    mean->origin = origin_join(g, inner->origin, n->origin);
+    Value *y = node_out(mean);
+    if (!shape_equal(&y->type.shape, &node_out(n)->type.shape))
+        y = new_reshape(g, n, y, node_out(n)->type.shape);
+    replace_node(g, n, y);
+    (void)rewrite_reduce_mean(g, mean);
+    return true;
+}
+
 static bool rewrite_reduce_mean(Graph *g, Node *n) {
+    if (merge_means(g, n))
+        return true;
     Ints axes = reduce_attrs(n)->axes;
     Value *x = node_in(n, 0), *planes = is_over_planes(x, axes) ? x : unflattened(x, axes);
     Value *grouped = planes ? NULL : ungrouped(x, axes);
