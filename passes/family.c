@@ -128,6 +128,46 @@ static void find_pruned_member(Network *net) {
     }
 }
 
+/* How many of the member's first stages the network has, and no block beside; 0: it hasn't. *all:
+ * how many the member has. */
+static int first_stages(const Network *net, const Member *m, int *all) {
+    Arena a = {0};
+    NetPlan plan;
+    size_t at = next_body(net, 0), k = 0, begin = 0;
+    int stages = 0;
+    net_plan(&plan, m->family, &m->scaling, &a);
+    *all = plan.stages;
+    while (k < plan.blocks.len && at < net->blocks.len &&
+           block_fits(net, at, &plan.blocks.data[k])) {
+        at++;
+        if (++k == begin + (size_t)plan.blocks.data[begin].repeats) {
+            begin = k;
+            stages++;
+        }
+    }
+    arena_free(&a);
+    return k == begin && next_body(net, at) == net->blocks.len ? stages : 0;
+}
+
+/* Backbones of segmentation and detection are often cut where their planes are large enough: the
+ * one member that they may have been. */
+static void find_cut_member(Network *net) {
+    enum { LEAST = 3 };
+    for (size_t i = 0; i < member_count(); i++) {
+        int all, stages = first_stages(net, member_at(i), &all);
+        if (stages < LEAST || stages == all)
+            continue;
+        if (net->member) {
+            net->member = NULL;
+            net->stages = net->cut = 0;
+            return;
+        }
+        net->member = member_at(i);
+        net->stages = all;
+        net->cut = stages;
+    }
+}
+
 /* ---- names ----------------------------------------------------------------------------------- */
 
 /* How many of the blocks have what `has` says. */
@@ -164,9 +204,11 @@ static void add_word(Buf *b, const char *word) {
     buf_printf(b, "%s%s", b->len ? ", " : "", word);
 }
 
-/* What the blocks have that those of the definition haven't; NULL: nothing. */
+/* What the network hasn't of its definition, and its blocks have beside; NULL: nothing. */
 static const char *variant_of(const Network *net, Arena *a) {
     Buf b = {0};
+    if (net->cut)
+        add_word(&b, arena_printf(a, "the first %d of %d stages", net->cut, net->stages));
     const NetBlock *grouped = first_that(net, is_grouped),
                    *mixed = first_that(net, is_mixed_of_experts);
     if (first_that(net, is_blurred))
@@ -184,8 +226,8 @@ static const char *variant_of(const Network *net, Arena *a) {
     return text;
 }
 
-/* Members come first, then networks of other definitions, and last what was pruned from a member:
- * that takes less to go by. */
+/* Members come first, then networks of other definitions, and last what was cut or pruned from a
+ * member: that takes less to go by. */
 static void name_network(Network *net, Arena *a) {
     NetworkFit fit;
     find_member(net);
@@ -197,6 +239,8 @@ static void name_network(Network *net, Arena *a) {
         net->depth_factor = fit.depth;
         return;
     }
+    if (!net->member)
+        find_cut_member(net);
     if (!net->member)
         find_pruned_member(net);
     if (!net->member)

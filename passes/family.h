@@ -146,12 +146,13 @@ typedef struct Network {
     VEC(NetBlock) blocks; /* in order of execution */
     const Member *member; /* NULL: none that the table knows */
     int narrower;         /* how many of its blocks have fewer channels than the member's: pruned */
+    int stages, cut;      /* stages of a member that was cut behind some of them; 0: it is whole */
     const char *name;     /* the member's, or "MixNet-S", "EfficientNet-B0 scaled"; NULL: unknown */
     bool relative;        /* has the family's blocks, but is none of it */
     double width_factor, depth_factor; /* of what the name stands for; 0: unknown */
-    const char
-        *variant; /* "blur-pooled, group norms": what its blocks have beside; NULL: nothing */
-    const char *decoder;  /* behind it: "U-Net", "FPN", "PAN", ...; NULL: none known */
+    const char *variant; /* "blur-pooled, group norms": what its blocks have beside; "the first 3 of
+                           7 stages"; NULL: nothing */
+    const char *decoder; /* behind it: "U-Net", "FPN", "PAN", ...; NULL: none known */
     const char *detector; /* with a BiFPN: "EfficientDet-D0"; NULL: none known */
     int64_t height, width;
 } Network;

@@ -192,6 +192,35 @@ static void test_pruned(void **state) {
     assert_null(with_widths(64, 24, 8, &narrower)); /* one is wider */
 }
 
+/* The name of B0, or what it is, where only its first blocks are there. */
+static void check_cut(size_t blocks, const Member *member, const char *variant) {
+    Arena a = {0};
+    NetPlan plan;
+    const Member *b0 = member_find("b0");
+    net_plan(&plan, b0->family, &b0->scaling, &a);
+    plan.blocks.len = blocks;
+    plan.resolution = 64;
+    Graph *g = network_build(&plan, "net",
+                             &(BuildOptions){.classes = 10, .batch = 1, .weights = WEIGHTS_RANDOM});
+    Network net = recognise(g, &a);
+    assert_ptr_equal(net.member, member);
+    if (variant)
+        assert_string_equal(net.variant, variant);
+    else
+        assert_null(net.variant);
+    graph_free(g);
+    arena_free(&a);
+}
+
+static void test_cut(void **state) {
+    (void)state;
+    check_cut(16, member_find("b0"), NULL);
+    check_cut(15, member_find("b0"), "the first 6 of 7 stages");
+    check_cut(5, member_find("b0"), "the first 3 of 7 stages");
+    check_cut(4, NULL, NULL); /* in the midst of a stage */
+    check_cut(3, NULL, NULL); /* too little to go by */
+}
+
 /* The last planes are one pixel each, as large as their gates. */
 static void test_one_pixel(void **state) {
     (void)state;
@@ -403,12 +432,13 @@ static void test_output_names(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_facts),        cmocka_unit_test(test_names),
-        cmocka_unit_test(test_rounding),     cmocka_unit_test(test_compound),
-        cmocka_unit_test(test_recognised),   cmocka_unit_test(test_pruned),
-        cmocka_unit_test(test_one_pixel),    cmocka_unit_test(test_values),
-        cmocka_unit_test(test_read_back),    cmocka_unit_test(test_external),
-        cmocka_unit_test(test_output_names), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_facts),      cmocka_unit_test(test_names),
+        cmocka_unit_test(test_rounding),   cmocka_unit_test(test_compound),
+        cmocka_unit_test(test_recognised), cmocka_unit_test(test_pruned),
+        cmocka_unit_test(test_one_pixel),  cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_values),     cmocka_unit_test(test_read_back),
+        cmocka_unit_test(test_external),   cmocka_unit_test(test_output_names),
+        cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
