@@ -27,13 +27,20 @@ typedef struct EmitPictures {
 } EmitPictures;
 
 /* What the printers say about the model beyond the module itself. */
+/* Where generated code has its weights. */
+typedef enum WeightsPlace {
+    WEIGHTS_FILE,    /* NAME.weights.bin */
+    WEIGHTS_INCLUDE, /* there, and NAME.weights.S makes the constant NAME_weights of it */
+    WEIGHTS_INSIDE   /* NAME_weights of native code */
+} WeightsPlace;
+
 typedef struct EmitInfo {
     const char *name;    /* C identifier prefix: b0 */
     const char *model;   /* file name of the model, without its folder */
     const char *version; /* of effnetc */
     int64_t macs, parameters;
     const uint64_t *selftest; /* hashes of the outputs for NAME_selftest; NULL: there is none */
-    bool weights_inside;      /* NAME_weights of native code is them, no file NAME.weights.bin */
+    WeightsPlace weights;
     const EmitPictures *pictures; /* where the code takes their bytes; else NULL */
 } EmitInfo;
 
@@ -93,6 +100,8 @@ enum { BLOCK_ALIGN = 64 }; /* of the weights and the arena: a vector's, and a ca
 #define FNV_PRIME     0x100000001b3u
 #define WEIGHTS_MAGIC 0x574354454e464645u /* "EFFNETCW", the lowest byte first */
 void seal_weights(Module *m);
+/* Appends NAME.weights.S: assembly that makes NAME_weights of NAME.weights.bin. */
+void emit_weights_source(Buf *out, const Module *m, const EmitInfo *info);
 uint64_t sealed_checksum(const Module *m); /* what seal_weights wrote; m has weights */
 
 #endif

@@ -391,7 +391,7 @@ void emit_c_header(Buf *out, const Module *m, const EmitInfo *info) {
         "/* Whether `size` bytes at `weights` are this model's weights: 0, or what is wrong. */\n"
         "int %s_check_weights(const void *weights, size_t size);\n\n",
         name);
-    if (info->weights_inside && m->weights_bytes)
+    if (info->weights != WEIGHTS_FILE && m->weights_bytes)
         buf_printf(out,
                    "/* The weights, %d-byte aligned. */\n"
                    "extern const unsigned char %s_weights[%s_WEIGHTS_BYTES];\n\n",

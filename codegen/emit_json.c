@@ -67,7 +67,7 @@ static json_t *weights(const Module *m, const EmitInfo *info) {
     set(w, "alignment", json_integer(BLOCK_ALIGN));
     if (m->weights && m->weights_bytes)
         set(w, "checksum", json_sprintf("%016llx", (unsigned long long)sealed_checksum(m)));
-    if (info->weights_inside && m->weights_bytes)
+    if (info->weights != WEIGHTS_FILE && m->weights_bytes)
         set(w, "symbol", json_sprintf("%s_weights", info->name));
     return w;
 }

@@ -405,7 +405,7 @@ void llvm_public(LBuilder *x) {
     if (x->c->info->selftest)
         llvm_selftest(x, alone);
     llvm_pictures(x, parallel);
-    if (x->c->info->weights_inside && x->c->m->weights_bytes)
+    if (x->c->info->weights == WEIGHTS_INSIDE && x->c->m->weights_bytes)
         weights_inside(x);
     if (!x->options->entry)
         return;

@@ -54,3 +54,31 @@ uint64_t sealed_checksum(const Module *m) {
     ensure(m->weights && m->weights_bytes >= WEIGHTS_HEADER);
     return read_word((const uint8_t *)m->weights->data + CHECKSUM);
 }
+
+/* For what preprocesses and assembles: GCC and Clang, on any machine. */
+void emit_weights_source(Buf *out, const Module *m, const EmitInfo *info) {
+    static const char text[] =
+        "/* The weights of %s as %s_weights of %s.h. The assembler finds %s.weights.bin in its\n"
+        " * folder, or by -I. */\n"
+        "#ifdef __APPLE__\n"
+        "#define NAME _%s_weights\n"
+        "    .section __TEXT,__const\n"
+        "#else\n"
+        "#define NAME %s_weights\n"
+        "#ifdef __ELF__\n"
+        "    .section .note.GNU-stack,\"\",%%progbits\n"
+        "    .section .rodata\n"
+        "    .type NAME, %%object\n"
+        "    .size NAME, %lld\n"
+        "#else\n"
+        "    .section .rdata,\"dr\"\n"
+        "#endif\n"
+        "#endif\n"
+        "    .globl NAME\n"
+        "    .balign %d\n"
+        "NAME:\n"
+        "    .incbin \"%s.weights.bin\"\n";
+    const char *name = info->name;
+    buf_printf(out, text, info->model, name, name, name, name, name, (long long)m->weights_bytes,
+               BLOCK_ALIGN, name);
+}

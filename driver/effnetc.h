@@ -71,8 +71,9 @@ typedef struct effnetc_options {
     int64_t cache_limit;      /* bytes of that folder: beyond them, what was used longest ago is
                                  removed; 0: any */
     bool debug;               /* native code has debug information: lines of NAME.loop.ir */
-    const char *weights;      /* "bin" (NULL): in a file; "obj": NAME_weights of native code,
-                             which is emitted without C then */
+    const char *weights;      /* "bin" (NULL): in a file; "incbin": and NAME.weights.S, which links
+                                 that as NAME_weights; "obj": NAME_weights of native code, which is
+                                 emitted without C then */
     bool perf_map;            /* EFFNETC_BACKEND_LLVM writes /tmp/perf-PID.map */
     FILE *log;                /* where passes are printed; NULL: stderr */
 } effnetc_options;

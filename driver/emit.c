@@ -30,8 +30,11 @@ static const Option code_rows[] = {
      RT_MAX_SIDE},
     {"name", 0, OPT_TEXT, offsetof(effnetc_options, name), "NAME",
      "prefix of files and of C names (default: from MODEL)", 0, 0},
-    {"weights", 0, OPT_CHOICE, offsetof(effnetc_options, weights), "bin|obj",
-     "NAME.weights.bin, or the constant NAME_weights of native code (default: bin)", 0, 0},
+    {"weights", 0, OPT_CHOICE, offsetof(effnetc_options, weights), "bin|incbin|obj",
+     "NAME.weights.bin; with it NAME.weights.S, which links it as the constant NAME_weights; or "
+     "that "
+     "in native code (default: bin)",
+     0, 0},
     {NULL, 'g', OPT_FLAG, offsetof(effnetc_options, debug), NULL,
      "native code has debug information: ONNX names, and lines of --emit=loop-ir", 0, 0},
     {"threads", 0, OPT_INT, offsetof(effnetc_options, threads), "N",
@@ -160,7 +163,13 @@ static void emit_companions(effnetc_model *m, const EmitInfo *info, Outputs *out
     Buf json = {0};
     emit_header(m, info, out, dir);
     add_file(m, files, "header", ".h");
-    if (!info->weights_inside) {
+    if (info->weights == WEIGHTS_INCLUDE && module->weights_bytes) {
+        Buf source = {0};
+        emit_weights_source(&source, module, info);
+        add_text(m, out, dir, ".weights.S", &source);
+        add_file(m, files, "weights_source", ".weights.S");
+    }
+    if (info->weights != WEIGHTS_INSIDE) {
         outputs_add(out, arena_printf(&m->arena, "%s/%s.weights.bin", dir, m->name),
                     module->weights->data, (size_t)module->weights_bytes);
         add_file(m, files, "weights", ".weights.bin");
@@ -178,23 +187,26 @@ bool emit_c_files(effnetc_model *m, Outputs *out, const char *dir) {
     return true;
 }
 
-static bool weights_inside(const effnetc_options *o) {
-    return o->weights && !strcmp(o->weights, "obj");
+static WeightsPlace weights_place(const effnetc_options *o) {
+    const char *place = o->weights ? o->weights : "bin";
+    return !strcmp(place, "obj")      ? WEIGHTS_INSIDE
+           : !strcmp(place, "incbin") ? WEIGHTS_INCLUDE
+                                      : WEIGHTS_FILE;
 }
 
 bool check_weights_place(const effnetc_options *o, unsigned what, Diag *d) {
     bool native = (what & EFFNETC_NATIVE) && !(what & EFFNETC_C);
-    if (!weights_inside(o) || !what || native)
+    if (weights_place(o) != WEIGHTS_INSIDE || !what || native)
         return true;
     diag_error(d, EXIT_USAGE, "effnetc", "--weights=obj is for native code alone");
-    diag_note(d, "help", "--emit=obj");
+    diag_note(d, "help", "--emit=obj, or --weights=incbin");
     return false;
 }
 
 /* LLVM counts the bytes of a constant in 32 bits. */
 static bool check_weights_inside(effnetc_model *m, const EmitInfo *info) {
     int64_t bytes = m->program.module->weights_bytes;
-    if (!info->weights_inside || bytes <= UINT32_MAX)
+    if (info->weights != WEIGHTS_INSIDE || bytes <= UINT32_MAX)
         return true;
     diag_error(m->diag, EXIT_UNSUPPORTED, "effnetc",
                "weights of %" PRId64 " bytes are too large to be inside of the code", bytes);
@@ -210,7 +222,7 @@ static bool emit_code_files(effnetc_model *m, Outputs *out, const char *dir, uns
     if (m->options.selftest && !selftest_hashes(m, hashes))
         return false;
     info.selftest = m->options.selftest ? hashes : NULL;
-    info.weights_inside = weights_inside(&m->options);
+    info.weights = weights_place(&m->options);
     if (!check_weights_inside(m, &info) || !emit_code(m, &info, out, dir, what, &files))
         return false;
     if (strcmp(dir, "-") != 0)

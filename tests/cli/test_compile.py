@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import unittest
 
@@ -45,6 +46,22 @@ class Compile(CommandTest):
             capture_output=True,
         )
         self.assertEqual(cc.returncode, 0, cc.stderr.decode())
+
+    def test_weights_are_linked_in(self):
+        """From any folder, by each compiler that is there; the constant is what the code expects, and aligned."""
+        self.check(OK, self.model, "-o", "out", "--name=net", "--weights=incbin")
+        self.assertEqual(self.files("out"), ["net.c", "net.h", "net.json", "net.weights.S", "net.weights.bin"])
+        contract = json.loads(self.read("out/net.json"))
+        self.assertEqual(contract["weights"]["symbol"], "net_weights")
+        self.assertEqual(contract["files"]["weights_source"], "net.weights.S")
+        self.write("main.c", """#include "net.h"
+            int main(void) { return net_check_weights(net_weights, sizeof net_weights); }
+            """)
+        sources = ["main.c", "out/net.c", "out/net.weights.S"]
+        for cc in filter(shutil.which, ["gcc", "clang"]):
+            subprocess.run([cc, "-O1", "-I", "out", *sources, "-o", cc], cwd=self.dir, check=True)
+            self.assertEqual(subprocess.run([self.path(cc)]).returncode, 0, cc)
+        self.assertEqual(contract["weights"]["bytes"], len(self.read("out/net.weights.bin")))
 
     def test_compile_twice_gives_equal_bytes(self):
         for out in ["a", "b"]:

@@ -185,7 +185,7 @@ static void backends_link_together(void **state) {
 static void weights_can_be_inside(void **state) {
     (void)state;
     EmitInfo inside = info;
-    inside.weights_inside = true;
+    inside.weights = WEIGHTS_INSIDE;
     Module *m = structure_module(target_find("generic"));
     CBuild *p = build(m, "llvm", "");
     add_object(p, m, &inside);

@@ -172,7 +172,7 @@ static void test_all_options_are_checked(void **state) {
     FILE *f = open_memstream(&text, &size);
     effnetc_print_diagnostics(m, f, false);
     fclose(f);
-    static const char *const messages[] = {"option weights takes bin|obj, not \"inside\"",
+    static const char *const messages[] = {"option weights takes bin|incbin|obj, not \"inside\"",
                                            "option native takes llvm|c, not \"pascal\"",
                                            "option O takes a whole number from 0 to 3, not 4",
                                            "option max-arena takes a whole number from 0 on",
