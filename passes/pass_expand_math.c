@@ -26,8 +26,10 @@
  *
  *   sqrt(x) = x / sqrt(x), the divisor's reciprocal by Newton's method from the bits of x
  *
- * Works on f32 scalars and vectors, and leaves other types alone. Constants go to the top of the
- * kernel; temporaries are shared by all expansions of one type in a kernel. */
+ * Constants go to the top of the kernel; temporaries are shared by all expansions of one type in a
+ * kernel.
+ *
+ * Needs: lower. Leaves alone: other types than f32, scalars and vectors of it. */
 #include "passes/passes.h"
 
 #include <math.h>
