@@ -31,6 +31,7 @@ typedef struct EmitPictures {
 typedef enum WeightsPlace {
     WEIGHTS_FILE,    /* NAME.weights.bin */
     WEIGHTS_INCLUDE, /* there, and NAME.weights.S makes the constant NAME_weights of it */
+    WEIGHTS_TEXT,    /* NAME_weights of NAME.weights.c */
     WEIGHTS_INSIDE   /* NAME_weights of native code */
 } WeightsPlace;
 
@@ -101,7 +102,9 @@ enum { BLOCK_ALIGN = 64 }; /* of the weights and the arena: a vector's, and a ca
 #define WEIGHTS_MAGIC 0x574354454e464645u /* "EFFNETCW", the lowest byte first */
 void seal_weights(Module *m);
 /* Appends NAME.weights.S: assembly that makes NAME_weights of NAME.weights.bin. */
-void emit_weights_source(Buf *out, const Module *m, const EmitInfo *info);
+void emit_weights_assembly(Buf *out, const Module *m, const EmitInfo *info);
+/* Appends NAME.weights.c: NAME_weights as numbers. */
+void emit_weights_text(Buf *out, const Module *m, const EmitInfo *info);
 uint64_t sealed_checksum(const Module *m); /* what seal_weights wrote; m has weights */
 
 #endif

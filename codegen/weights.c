@@ -56,7 +56,7 @@ uint64_t sealed_checksum(const Module *m) {
 }
 
 /* For what preprocesses and assembles: GCC and Clang, on any machine. */
-void emit_weights_source(Buf *out, const Module *m, const EmitInfo *info) {
+void emit_weights_assembly(Buf *out, const Module *m, const EmitInfo *info) {
     static const char text[] =
         "/* The weights of %s as %s_weights of %s.h. The assembler finds %s.weights.bin in its\n"
         " * folder, or by -I. */\n"
@@ -81,4 +81,34 @@ void emit_weights_source(Buf *out, const Module *m, const EmitInfo *info) {
     const char *name = info->name;
     buf_printf(out, text, info->model, name, name, name, name, name, (long long)m->weights_bytes,
                BLOCK_ALIGN, name);
+}
+
+/* For any C99 compiler that can be told to align something. */
+void emit_weights_text(Buf *out, const Module *m, const EmitInfo *info) {
+    static const char head[] = "/* The weights of %s. */\n"
+                               "#include \"%s.h\"\n\n"
+                               "#if defined(__GNUC__)\n"
+                               "#define ALIGNED __attribute__((aligned(%d)))\n"
+                               "#elif defined(_MSC_VER)\n"
+                               "#define ALIGNED __declspec(align(%d))\n"
+                               "#else\n"
+                               "#define ALIGNED _Alignas(%d)\n"
+                               "#endif\n\n"
+                               "ALIGNED const unsigned char %s_weights[%lld] = {";
+    enum { LINE = 32 };
+    const uint8_t *bytes = m->weights->data;
+    buf_printf(out, head, info->model, info->name, BLOCK_ALIGN, BLOCK_ALIGN, BLOCK_ALIGN,
+               info->name, (long long)m->weights_bytes);
+    for (int64_t i = 0; i < m->weights_bytes; i++) {
+        char digits[4], *p = digits + sizeof digits;
+        unsigned n = bytes[i];
+        *--p = ',';
+        do
+            *--p = (char)('0' + n % 10);
+        while ((n /= 10) != 0);
+        if (i % LINE == 0)
+            buf_putc(out, '\n');
+        buf_write(out, p, (size_t)(digits + sizeof digits - p));
+    }
+    buf_puts(out, "\n};\n");
 }

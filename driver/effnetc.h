@@ -72,7 +72,8 @@ typedef struct effnetc_options {
                                  removed; 0: any */
     bool debug;               /* native code has debug information: lines of NAME.loop.ir */
     const char *weights;      /* "bin" (NULL): in a file; "incbin": and NAME.weights.S, which links
-                                 that as NAME_weights; "obj": NAME_weights of native code, which is
+                                 that as NAME_weights; "text": as numbers, NAME_weights of
+                                 NAME.weights.c; "obj": NAME_weights of native code, which is
                                  emitted without C then */
     bool perf_map;            /* EFFNETC_BACKEND_LLVM writes /tmp/perf-PID.map */
     FILE *log;                /* where passes are printed; NULL: stderr */

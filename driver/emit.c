@@ -30,10 +30,10 @@ static const Option code_rows[] = {
      RT_MAX_SIDE},
     {"name", 0, OPT_TEXT, offsetof(effnetc_options, name), "NAME",
      "prefix of files and of C names (default: from MODEL)", 0, 0},
-    {"weights", 0, OPT_CHOICE, offsetof(effnetc_options, weights), "bin|incbin|obj",
-     "NAME.weights.bin; with it NAME.weights.S, which links it as the constant NAME_weights; or "
-     "that "
-     "in native code (default: bin)",
+    {"weights", 0, OPT_CHOICE, offsetof(effnetc_options, weights), "bin|incbin|text|obj",
+     "NAME.weights.bin; or the constant NAME_weights: of that file by NAME.weights.S, as numbers "
+     "in "
+     "NAME.weights.c, or in native code (default: bin)",
      0, 0},
     {NULL, 'g', OPT_FLAG, offsetof(effnetc_options, debug), NULL,
      "native code has debug information: ONNX names, and lines of --emit=loop-ir", 0, 0},
@@ -156,6 +156,31 @@ static void emit_header(effnetc_model *m, const EmitInfo *info, Outputs *out, co
     add_text(m, out, dir, ".h", &header);
 }
 
+/* Source code of NAME_weights. */
+static void emit_weights_source(effnetc_model *m, const EmitInfo *info, Outputs *out,
+                                const char *dir, EmitFiles *files) {
+    const Module *module = m->program.module;
+    bool text = info->weights == WEIGHTS_TEXT;
+    const char *suffix = text ? ".weights.c" : ".weights.S";
+    Buf source = {0};
+    (text ? emit_weights_text : emit_weights_assembly)(&source, module, info);
+    add_text(m, out, dir, suffix, &source);
+    add_file(m, files, "weights_source", suffix);
+}
+
+static void emit_weights(effnetc_model *m, const EmitInfo *info, Outputs *out, const char *dir,
+                         EmitFiles *files) {
+    const Module *module = m->program.module;
+    if ((info->weights == WEIGHTS_INCLUDE || info->weights == WEIGHTS_TEXT) &&
+        module->weights_bytes)
+        emit_weights_source(m, info, out, dir, files);
+    if (info->weights == WEIGHTS_INSIDE || info->weights == WEIGHTS_TEXT)
+        return;
+    outputs_add(out, arena_printf(&m->arena, "%s/%s.weights.bin", dir, m->name),
+                module->weights->data, (size_t)module->weights_bytes);
+    add_file(m, files, "weights", ".weights.bin");
+}
+
 /* What users of the code need beside it. */
 static void emit_companions(effnetc_model *m, const EmitInfo *info, Outputs *out, const char *dir,
                             EmitFiles *files) {
@@ -163,17 +188,7 @@ static void emit_companions(effnetc_model *m, const EmitInfo *info, Outputs *out
     Buf json = {0};
     emit_header(m, info, out, dir);
     add_file(m, files, "header", ".h");
-    if (info->weights == WEIGHTS_INCLUDE && module->weights_bytes) {
-        Buf source = {0};
-        emit_weights_source(&source, module, info);
-        add_text(m, out, dir, ".weights.S", &source);
-        add_file(m, files, "weights_source", ".weights.S");
-    }
-    if (info->weights != WEIGHTS_INSIDE) {
-        outputs_add(out, arena_printf(&m->arena, "%s/%s.weights.bin", dir, m->name),
-                    module->weights->data, (size_t)module->weights_bytes);
-        add_file(m, files, "weights", ".weights.bin");
-    }
+    emit_weights(m, info, out, dir, files);
     emit_json(&json, module, info, files->data, files->len);
     add_text(m, out, dir, ".json", &json);
 }
@@ -191,6 +206,7 @@ static WeightsPlace weights_place(const effnetc_options *o) {
     const char *place = o->weights ? o->weights : "bin";
     return !strcmp(place, "obj")      ? WEIGHTS_INSIDE
            : !strcmp(place, "incbin") ? WEIGHTS_INCLUDE
+           : !strcmp(place, "text")   ? WEIGHTS_TEXT
                                       : WEIGHTS_FILE;
 }
 

@@ -49,19 +49,23 @@ class Compile(CommandTest):
 
     def test_weights_are_linked_in(self):
         """From any folder, by each compiler that is there; the constant is what the code expects, and aligned."""
-        self.check(OK, self.model, "-o", "out", "--name=net", "--weights=incbin")
-        self.assertEqual(self.files("out"), ["net.c", "net.h", "net.json", "net.weights.S", "net.weights.bin"])
-        contract = json.loads(self.read("out/net.json"))
-        self.assertEqual(contract["weights"]["symbol"], "net_weights")
-        self.assertEqual(contract["files"]["weights_source"], "net.weights.S")
         self.write("main.c", """#include "net.h"
             int main(void) { return net_check_weights(net_weights, sizeof net_weights); }
             """)
-        sources = ["main.c", "out/net.c", "out/net.weights.S"]
-        for cc in filter(shutil.which, ["gcc", "clang"]):
-            subprocess.run([cc, "-O1", "-I", "out", *sources, "-o", cc], cwd=self.dir, check=True)
-            self.assertEqual(subprocess.run([self.path(cc)]).returncode, 0, cc)
-        self.assertEqual(contract["weights"]["bytes"], len(self.read("out/net.weights.bin")))
+        self.check(OK, self.model, "-o", "bin", "--name=net", "--target=generic")
+        for place, source, binary in [("incbin", "net.weights.S", ["net.weights.bin"]), ("text", "net.weights.c", [])]:
+            self.check(OK, self.model, "-o", place, "--name=net", "--target=generic", "--weights=" + place)
+            self.assertEqual(self.files(place), sorted(["net.c", "net.h", "net.json", source] + binary))
+            contract = json.loads(self.read(place + "/net.json"))
+            self.assertEqual(contract["weights"]["symbol"], "net_weights")
+            self.assertEqual(contract["files"]["weights_source"], source)
+            self.assertEqual(contract["files"].get("weights"), (binary or [None])[0])
+            self.assertEqual(self.read("bin/net.c"), self.read(place + "/net.c"))
+            for cc in filter(shutil.which, ["gcc", "clang"]):
+                subprocess.run([cc, "-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror",
+                                "-Wno-unused-command-line-argument", "-O1", "-I", place, "main.c", place + "/net.c",
+                                place + "/" + source, "-o", cc], cwd=self.dir, check=True)
+                self.assertEqual(subprocess.run([self.path(cc)]).returncode, 0, cc)
 
     def test_compile_twice_gives_equal_bytes(self):
         for out in ["a", "b"]:

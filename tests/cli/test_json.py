@@ -74,7 +74,7 @@ class Json(CommandTest):
                      self.contract(self.model, *any_size, "--fit=stretch"),
                      self.contract(self.model, *any_size, "--crop=0.5"),
                      self.contract(self.model, *any_size, "--resize=9"),
-                     self.contract(self.model, "--weights=incbin"),
+                     self.contract(self.model, "--weights=text"),
                      self.contract(self.model, "--emit=obj,shared,asm,llvm", "--weights=obj"))
 
     def test_trace(self):

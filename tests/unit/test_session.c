@@ -172,11 +172,12 @@ static void test_all_options_are_checked(void **state) {
     FILE *f = open_memstream(&text, &size);
     effnetc_print_diagnostics(m, f, false);
     fclose(f);
-    static const char *const messages[] = {"option weights takes bin|incbin|obj, not \"inside\"",
-                                           "option native takes llvm|c, not \"pascal\"",
-                                           "option O takes a whole number from 0 to 3, not 4",
-                                           "option max-arena takes a whole number from 0 on",
-                                           "option crop takes a part above 0, up to 1, not 2"};
+    static const char *const messages[] = {
+        "option weights takes bin|incbin|text|obj, not \"inside\"",
+        "option native takes llvm|c, not \"pascal\"",
+        "option O takes a whole number from 0 to 3, not 4",
+        "option max-arena takes a whole number from 0 on",
+        "option crop takes a part above 0, up to 1, not 2"};
     for (size_t i = 0; i < sizeof messages / sizeof *messages; i++)
         if (!strstr(text, messages[i]))
             fail_msg("no \"%s\" in:\n%s", messages[i], text);
