@@ -49,9 +49,8 @@ class Compile(CommandTest):
 
     def test_weights_are_linked_in(self):
         """From any folder, by each compiler that is there; the constant is what the code expects, and aligned."""
-        self.write("main.c", """#include "net.h"
-            int main(void) { return net_check_weights(net_weights, sizeof net_weights); }
-            """)
+        self.write("main.c", '#include "net.h"\n'
+                   "int main(void) { return net_check_weights(net_weights, sizeof net_weights); }\n")
         self.check(OK, self.model, "-o", "bin", "--name=net", "--target=generic")
         for place, source, binary in [("incbin", "net.weights.S", ["net.weights.bin"]), ("text", "net.weights.c", [])]:
             self.check(OK, self.model, "-o", place, "--name=net", "--target=generic", "--weights=" + place)
