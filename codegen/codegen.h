@@ -23,6 +23,7 @@ typedef struct EmitPictures {
     int resize;      /* 0: no */
     const char *filter, *channels;
     float mean[3], std[3]; /* red, green, blue; compiled in */
+    size_t input;          /* of the model's, the one that takes them */
     const EmitFit *any;    /* NULL: pictures have the network's size */
 } EmitPictures;
 

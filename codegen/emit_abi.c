@@ -336,7 +336,7 @@ static void put_run_comment(Buf *b, const CParams *params, const EmitInfo *info,
         buf_puts(b, " *   weights: not used, may be NULL\n");
     for (size_t i = 1; i + 1 < params->len; i++) {
         put_tensor_line(b, params, &params->data[i]);
-        if (info->pictures && params->data[i].buffer->kind == BUF_INPUT)
+        if (info->pictures && i == 1 + info->pictures->input)
             put_pictures(b, info->pictures);
     }
     if (params->data[params->len - 1].needed)

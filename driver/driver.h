@@ -173,6 +173,7 @@ struct effnetc_model {
     /* How pictures are prepared whose bytes the code takes and normalises; NULL: it takes what the
      * model does. */
     const rt_preprocess *pixels;
+    size_t picture;               /* the input that they are for */
     const EmitPictures *pictures; /* the same, for the printers */
     /* Of code that takes any size: the pictures that the bytes of the input were made of; NULL:
      * they are all that there is. */
@@ -490,6 +491,7 @@ typedef struct PictureInput {
     bool as_stored; /* pictures aren't turned as their EXIF says */
 } PictureInput;
 
+bool takes_pictures(const effnetc_tensor *t);
 /* Of the input `want`. False with an error, about `path`, where it takes no pictures. */
 bool picture_input(effnetc_model *m, const effnetc_tensor *want, const char *path,
                    const InputOptions *o, PictureInput *out);

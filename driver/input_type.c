@@ -33,7 +33,27 @@ bool load_bytes(const effnetc_model *m, Graph *g) {
         v.mean[c] = p->mean[c];
         v.std[c] = p->std[c] != 0 ? p->std[c] : 1;
     }
-    return graph_take_bytes(g, &v, m->path, m->diag);
+    return graph_take_bytes(g, m->picture, &v, m->path, m->diag);
+}
+
+/* The only input, or the only one that is like a picture: detectors take its size beside it. */
+static bool find_picture(effnetc_model *m) {
+    size_t likely = 0;
+    for (size_t i = 0; i < m->inputs.len; i++)
+        if (m->inputs.len == 1 || takes_pictures(&m->inputs.data[i])) {
+            m->picture = i;
+            likely++;
+        }
+    if (likely == 1 && (m->inputs.len == 1 || !takes_any_size(&m->options)))
+        return true;
+    diag_error(m->diag, EXIT_UNSUPPORTED, m->path, "the model can't take 8-bit RGB%s",
+               takes_any_size(&m->options) ? " of any size" : "");
+    diag_note(m->diag, "wanted",
+              takes_any_size(&m->options) ? "one input"
+                                          : "one input f32[N,3,H,W] or f32[N,H,W,3], and others");
+    diag_note(m->diag, "found", "%zu inputs, of which %zu are like pictures", m->inputs.len,
+              likely);
+    return false;
 }
 
 bool take_bytes(effnetc_model *m) {
@@ -50,15 +70,10 @@ bool take_bytes(effnetc_model *m) {
     PictureInput in;
     if (!o->input || !strcmp(o->input, "model"))
         return true;
-    if (m->inputs.len != 1) {
-        diag_error(m->diag, EXIT_UNSUPPORTED, m->path,
-                   "only a model with one input can take 8-bit RGB; this one has %zu",
-                   m->inputs.len);
-        return false;
-    }
-    if (!picture_input(m, &m->inputs.data[0], m->path, &how, &in))
+    if (!find_picture(m) || !picture_input(m, &m->inputs.data[m->picture], m->path, &how, &in))
         return false;
     EmitPictures pictures = preprocess_info(&in.p);
+    pictures.input = m->picture;
     EmitFit any;
     int side = o->max_side ? o->max_side : RT_MAX_SIDE;
     if (takes_any_size(&m->options)) {

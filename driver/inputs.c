@@ -52,6 +52,11 @@ static bool picture_shape(const effnetc_tensor *t, rt_preprocess *p) {
     return h >= 1 && w >= 1 && h <= RT_MAX_SIDE && w <= RT_MAX_SIDE;
 }
 
+bool takes_pictures(const effnetc_tensor *t) {
+    rt_preprocess p;
+    return picture_shape(t, &p);
+}
+
 /* Code that normalises bytes takes them red first, and fills with its own mean. */
 static bool red_first(const rt_preprocess *inside, rt_preprocess *p) {
     for (int c = 0; c < 3; c++)

@@ -100,10 +100,10 @@ typedef struct PictureValues {
     bool bgr; /* the model wants blue first */
 } PictureValues;
 
-/* Makes the graph's one input, f32[N,3,H,W] or f32[N,H,W,3], the bytes u8[N,H,W,3] of pictures, red
- * first, of which the graph computes what it took before. False with an error (3) where there is no
- * such input. For a graph that no pass has seen. */
-bool graph_take_bytes(Graph *g, const PictureValues *v, const char *where, Diag *d);
+/* Makes an input of the graph, f32[N,3,H,W] or f32[N,H,W,3], the bytes u8[N,H,W,3] of pictures, red
+ * first, of which the graph computes what it took before. False with an error (3) where it is
+ * another one. For a graph that no pass has seen. */
+bool graph_take_bytes(Graph *g, size_t input, const PictureValues *v, const char *where, Diag *d);
 
 /* ---- pipeline.c ------------------------------------------------------------------------------ */
 

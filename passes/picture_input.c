@@ -71,13 +71,13 @@ static void give(Graph *g, const Users *u, Value *y) {
         graph_set_output(g, u->outputs.data[i], y);
 }
 
-bool graph_take_bytes(Graph *g, const PictureValues *v, const char *where, Diag *d) {
-    Value *x = g->inputs.len == 1 ? g->inputs.data[0] : NULL;
-    const Shape *s = x ? &x->type.shape : NULL;
-    bool last = s && s->rank == 4 && s->dim[1] != 3;
-    if (!x || x->type.dtype != DT_f32 || s->rank != 4 || s->dim[last ? 3 : 1] != 3) {
+bool graph_take_bytes(Graph *g, size_t input, const PictureValues *v, const char *where, Diag *d) {
+    Value *x = g->inputs.data[input];
+    const Shape *s = &x->type.shape;
+    bool last = s->rank == 4 && s->dim[1] != 3;
+    if (x->type.dtype != DT_f32 || s->rank != 4 || s->dim[last ? 3 : 1] != 3) {
         diag_error(d, EXIT_UNSUPPORTED, where, "the model can't take 8-bit RGB");
-        diag_note(d, "wanted", "one input, f32[N,3,H,W] or f32[N,H,W,3]");
+        diag_note(d, "wanted", "an input f32[N,3,H,W] or f32[N,H,W,3]");
         return false;
     }
     Shape bytes = last ? *s : SHAPE(s->dim[0], s->dim[2], s->dim[3], 3);

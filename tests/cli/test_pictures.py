@@ -436,13 +436,35 @@ class Pictures(Command):
         self.assertIn(b"const uint8_t *x", header)
         self.assertIn(b"123.675, 116.28, 103.53, divided by 58.395, 57.12, 57.375", header)
 
+    SIZED = ("graph @g(%s: f32[1,2], %x: f32[1,3,8,8]) -> (f32[1,3,8,8], f32[1,2]) {\n"
+             "  const @n : f32[] = [2]\n  %y = relu %x : f32[1,3,8,8]\n"
+             "  %t = mul %s, @n : f32[1,2]\n  return %y, %t\n}\n")
+
+    def test_bytes_beside_other_inputs(self):
+        """The one input that is like a picture takes them; the others stay what they were."""
+        model = self.write("sized.ir", self.SIZED)
+        self.ppm("in/0.ppm", 8, 8)
+        self.write("s.npy", onnx.npy([1, 2], [8, 9]))
+        args = (model, "--input=x=in/0.ppm", "--input=s=s.npy", *self.VALUES)
+        self.check(OK, *args, "--output-dir=floats")
+        self.check(OK, *args, "--output-dir=bytes", "--input-type=u8-rgb")
+        for name in ("0.npy", "1.npy"):
+            self.assertEqual(self.read("floats/" + name), self.read("bytes/" + name))
+        p = self.compile(model, "--input=u8-rgb", "-o", "out", *self.VALUES)
+        self.assertEqual(p.returncode, OK, p.stderr)
+        header = self.read("out/sized.h")
+        self.assertIn(b"const float *s, const uint8_t *x", header)
+        self.assertEqual(header.count(b"red first"), 1)
+
     def test_models_that_take_no_bytes(self):
+        sized = self.write("sized.ir", self.SIZED)
         four = self.write("four.ir", "graph @g(%x: f32[1,4,8,8]) -> f32[1,4,8,8] {\n"
                                      "  %y = relu %x : f32[1,4,8,8]\n  return %y\n}\n")
         two = self.write("two.ir", "graph @g(%a: f32[1], %b: f32[1]) -> f32[1] {\n"
                                    "  %y = add %a, %b : f32[1]\n  return %y\n}\n")
         for model, kind, code, says in [(four, "u8-rgb", USAGE, "can't be the input x"),
-                                        (two, "u8-rgb", UNSUPPORTED, "one input"),
+                                        (two, "u8-rgb", UNSUPPORTED, "2 inputs, of which 0"),
+                                        (sized, "u8-rgb-any", UNSUPPORTED, "one input"),
                                         (self.conv("c.ir"), "u8", USAGE, "model|u8-rgb|u8-rgb-any")]:
             p = self.compile(model, "--input=" + kind, "-o", "none")
             self.assertEqual(p.returncode, code, p.stderr)
