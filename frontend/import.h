@@ -507,6 +507,9 @@ typedef struct OnnxSize {
 
 /* The shape of input i as a list. */
 Value *onnx_shape_list(OnnxNode *n, int i, int start, int end);
+/* The elements of a list, or of a number, of which some are read from beside sizes that depend on
+ * data; NULL where one does itself. */
+const Tensor *onnx_known_sizes(OnnxNode *n, Value *v);
 /* The list that input i is: up to `most` sizes. False after a complaint. */
 bool onnx_sizes_input(OnnxNode *n, int i, const char *what, int most, OnnxSize *out, int *count);
 

@@ -97,10 +97,10 @@ static int carry_pad(const Node *x, int slot, int axis) {
     return a->before.v[axis] == 0 && a->after.v[axis] == 0 ? axis : -1;
 }
 
-/* Along another axis than the op's: concat, softmax. */
+/* Along another axis than the op's: concat, softmax. One operand alone stays what it is. */
 static int carry_beside(const Node *x, int slot, int axis) {
     (void)slot;
-    return axis == axis_attrs(x)->axis ? -1 : axis;
+    return x->op == OP_concat && x->noperands == 1 ? axis : axis == axis_attrs(x)->axis ? -1 : axis;
 }
 
 static int carry_top_k(const Node *x, int slot, int axis) {
@@ -147,17 +147,19 @@ static int carry_reduce(const Node *x, int slot, int axis) {
 
 static Carry *carry_of(const Node *x) {
     static Carry *const rules[OP_COUNT] = {
-        [OP_gather] = carry_gather,      [OP_gather_nd] = carry_gather_nd,
-        [OP_reshape] = carry_reshape,    [OP_transpose] = carry_transpose,
-        [OP_slice] = carry_slice,        [OP_pad] = carry_pad,
-        [OP_expand] = carry_broadcast,   [OP_concat] = carry_beside,
-        [OP_matmul] = carry_matmul,      [OP_dense] = carry_dense,
-        [OP_conv2d] = carry_image,       [OP_global_avg_pool] = carry_image,
-        [OP_softmax] = carry_beside,     [OP_top_k] = carry_top_k,
-        [OP_arg_max] = carry_arg,        [OP_arg_min] = carry_arg,
-        [OP_reduce_mean] = carry_reduce, [OP_reduce_sum] = carry_reduce,
-        [OP_reduce_prod] = carry_reduce, [OP_reduce_min] = carry_reduce,
-        [OP_reduce_max] = carry_reduce,
+        [OP_gather] = carry_gather,     [OP_gather_nd] = carry_gather_nd,
+        [OP_reshape] = carry_reshape,   [OP_transpose] = carry_transpose,
+        [OP_slice] = carry_slice,       [OP_pad] = carry_pad,
+        [OP_expand] = carry_broadcast,  [OP_concat] = carry_beside,
+        [OP_matmul] = carry_matmul,     [OP_dense] = carry_dense,
+        [OP_conv2d] = carry_image,      [OP_global_avg_pool] = carry_image,
+        [OP_dwconv2d] = carry_image,    [OP_batch_norm] = carry_image,
+        [OP_max_pool] = carry_image,    [OP_avg_pool] = carry_image,
+        [OP_resize] = carry_image,      [OP_softmax] = carry_beside,
+        [OP_top_k] = carry_top_k,       [OP_arg_max] = carry_arg,
+        [OP_arg_min] = carry_arg,       [OP_reduce_mean] = carry_reduce,
+        [OP_reduce_sum] = carry_reduce, [OP_reduce_prod] = carry_reduce,
+        [OP_reduce_min] = carry_reduce, [OP_reduce_max] = carry_reduce,
     };
     return op_info(x->op)->flags & OPF_ELEMENTWISE ? carry_broadcast : rules[x->op];
 }
@@ -301,10 +303,36 @@ Value *onnx_count_up_to(OnnxNode *n, Value *count, int64_t limit) {
     return v;
 }
 
+static Value *count_times(OnnxNode *n, Value *count, int64_t times) {
+    const char *key = arena_printf(&n->im->arena, "%s\n* %lld", count->name, (long long)times);
+    Value *v = map_get(&n->im->count_values, key);
+    if (!v) {
+        v = onnx_by_scalar(n, OP_mul, "count", count, (double)times);
+        map_put(&n->im->arena, &n->im->count_values, key, v);
+    }
+    return v;
+}
+
+/* A reshape that makes one axis of the counted one and those behind it: rows of so many elements
+ * each. */
+static void count_joined(OnnxNode *n, const Node *x, Counted *y) {
+    const Counted *c = counted(n->im, node_in(x, 0));
+    const Shape *from = &node_in(x, 0)->type.shape, *to = &node_out(x)->type.shape;
+    int64_t before = onnx_flat(from, c->axis).dim[0], times = 1;
+    for (int k = c->axis + 1; k < from->rank && y->axis < 0; k++) {
+        times *= from->dim[k];
+        for (int i = 0; i < to->rank && times > 1 && y->axis < 0; i++)
+            if (onnx_flat(to, i).dim[0] == before && to->dim[i] == from->dim[c->axis] * times)
+                *y = (Counted){i, count_times(n, c->count, times)};
+    }
+}
+
 void counts_carry(OnnxNode *n, const Node *x) {
     if (n->drops_count || n->im->counts.len == 0 || !is_any_counted(n->im, x))
         return;
     Counted y = carry_all(n->im, x);
+    if (y.axis < 0 && x->op == OP_reshape)
+        count_joined(n, x, &y);
     if (y.axis < 0)
         onnx_unsupported(n,
                          "the size of its input depends on data, and it (%s) works across the "

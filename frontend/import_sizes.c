@@ -70,6 +70,50 @@ static bool least(OnnxNode *n, const Node *x, OnnxSize *out, int *steps) {
     return out->count && out->most >= 0;
 }
 
+/* Element i of a list of x, or its only one. */
+static int64_t element(const Value *x, int64_t i) {
+    return shape_elems(&x->type.shape) == 1 ? 0 : i;
+}
+
+/* Whether element i of a condition is known, as it is for equal(size, -1): no count is negative. */
+static bool holds(OnnxNode *n, Value *c, int64_t i, bool *yes, int *steps) {
+    const Tensor *t = graph_fold_value(n->im->g, c, LONGEST_LIST);
+    OnnxSize a, b;
+    if (t && t->data) {
+        *yes = tensor_i64(t, element(c, i)) != 0;
+        return true;
+    }
+    const Node *x = c->def;
+    if (!x || x->op != OP_equal ||
+        !size_of(n, node_in(x, 0), element(node_in(x, 0), i), &a, steps) ||
+        !size_of(n, node_in(x, 1), element(node_in(x, 1), i), &b, steps))
+        return false;
+    *yes = !a.count && !b.count && a.most == b.most;
+    return (!a.count || b.most < 0) && (!b.count || a.most < 0);
+}
+
+/* The operand that the condition chooses: PyTorch takes sizes of -1 for those that there are. */
+static bool chosen(OnnxNode *n, const Node *x, int64_t i, OnnxSize *out, int *steps) {
+    bool yes;
+    if (!holds(n, node_in(x, 0), i, &yes, steps))
+        return false;
+    Value *v = node_in(x, yes ? 1 : 2);
+    return size_of(n, v, element(v, i), out, steps);
+}
+
+/* A sum with 0: where a part of a whole begins at 0, its end is what PyTorch adds its size to. */
+static bool total(OnnxNode *n, const Node *x, int64_t i, OnnxSize *out, int *steps) {
+    Value *a = node_in(x, 0), *b = node_in(x, 1);
+    OnnxSize p, q;
+    if (!size_of(n, a, element(a, i), &p, steps) || !size_of(n, b, element(b, i), &q, steps))
+        return false;
+    bool first = !p.count && p.most == 0;
+    *out = first ? q : p;
+    if (!p.count && !q.count)
+        return checked_add(p.most, q.most, &out->most);
+    return first || (!q.count && q.most == 0);
+}
+
 static bool size_of(OnnxNode *n, Value *v, int64_t i, OnnxSize *out, int *steps) {
     if ((*steps)-- <= 0 || n->failed)
         return false;
@@ -95,12 +139,31 @@ static bool size_of(OnnxNode *n, Value *v, int64_t i, OnnxSize *out, int *steps)
         return v && size_of(n, v, i, out, steps);
     case OP_gather:
         return gathered(n, x, i, out, steps);
+    case OP_add:
+        return total(n, x, i, out, steps);
+    case OP_where:
+        return chosen(n, x, i, out, steps);
     case OP_min:
     case OP_reduce_min:
         return shape_elems(&v->type.shape) == 1 && least(n, x, out, steps);
     default:
         return false;
     }
+}
+
+const Tensor *onnx_known_sizes(OnnxNode *n, Value *v) {
+    int64_t count = v->type.shape.rank <= 1 ? shape_elems(&v->type.shape) : LONGEST_LIST + 1;
+    int steps = MOST_STEPS;
+    OnnxSize one;
+    if (v->type.dtype != DT_i64 || count > LONGEST_LIST || !n->im->counts.len)
+        return NULL;
+    Tensor *t = tensor_new(&n->im->g->arena, DT_i64, v->type.shape);
+    for (int64_t i = 0; i < count; i++) {
+        if (!size_of(n, v, i, &one, &steps) || one.count)
+            return NULL;
+        tensor_set_i64(t, i, one.most);
+    }
+    return t;
 }
 
 bool onnx_sizes_input(OnnxNode *n, int i, const char *what, int most, OnnxSize *out, int *count) {

@@ -228,6 +228,8 @@ const Tensor *onnx_const_value(OnnxNode *n, Value *v, const char *what, int64_t 
         return NULL;
     const Tensor *t = graph_fold_value(n->im->g, v, limit);
     if (!t || !t->data)
+        t = onnx_known_sizes(n, v);
+    if (!t)
         onnx_not_constant(n, what, v);
     return n->failed ? NULL : t;
 }

@@ -20,7 +20,7 @@ void import_concat(OnnxNode *n) {
         return;
     bool is_across = false;
     for (int i = 0; i < n->ninputs; i++)
-        is_across |= onnx_counted_axis(n, i) == axis;
+        is_across |= n->ninputs > 1 && onnx_counted_axis(n, i) == axis;
     onnx_set_output(n, 0,
                     is_across ? onnx_concat_counted(n, operands, n->ninputs, axis)
                               : onnx_concat(n, NULL, operands, n->ninputs, axis));
@@ -133,16 +133,50 @@ void import_slice_1(OnnxNode *n) {
     import_slice(n, &a);
 }
 
+/* Ends may be sizes that depend on data: *counts is a number of input 0's elements from the start
+ * then, and the axis in the list that it is of. */
+static void read_ends(OnnxNode *n, Ints *out, OnnxSize *size, int *counted) {
+    int64_t *ends = ARENA_ARRAY(&n->im->arena, 2 * MAX_RANK, int64_t);
+    *counted = -1;
+    *out = (Ints){ends, 0};
+    if (!onnx_sizes_input(n, 2, "ends", 2 * MAX_RANK, size, &out->n))
+        return;
+    for (int i = 0; i < out->n; i++) {
+        ends[i] = size[i].most;
+        if (size[i].count && *counted >= 0)
+            onnx_unsupported(n, "two of its ends depend on data");
+        *counted = size[i].count ? i : *counted;
+    }
+}
+
+/* y is the slice; of the first elements along the axis so many are there. */
+static void count_slice(OnnxNode *n, const SliceArgs *a, int i, Value *count) {
+    Value *y = n->outputs[0] ? n->outputs[0]->value : NULL;
+    bool from_start = !a->starts.v[i] && (!a->steps.n || a->steps.v[i] == 1);
+    int axis = a->axes.n ? onnx_axis(n, a->axes.v[i], onnx_shape(n, 0)->rank) : i;
+    if (!from_start || (onnx_count_of(n, y) && (onnx_axis_of_count(n, y) != axis ||
+                                                onnx_count_of(n, onnx_input(n, 0)) != count)))
+        onnx_unsupported(n, "end %d depends on data, and it takes other elements than the first",
+                         i);
+    n->knows_counts = true;
+    if (!n->failed && !onnx_count_of(n, y))
+        onnx_set_count(n, y, axis, onnx_count_up_to(n, count, y->type.shape.dim[axis]));
+}
+
 /* Slice-10 to -13: inputs. */
 void import_slice_10(OnnxNode *n) {
     SliceArgs a = {{NULL, 0}, {NULL, 0}, {NULL, 0}, {NULL, 0}};
+    OnnxSize size[2 * MAX_RANK];
+    int counted;
     onnx_ints_input(n, 1, "starts", &a.starts);
-    onnx_ints_input(n, 2, "ends", &a.ends);
+    read_ends(n, &a.ends, size, &counted);
     if (onnx_input(n, 3))
         onnx_ints_input(n, 3, "axes", &a.axes);
     if (onnx_input(n, 4))
         onnx_ints_input(n, 4, "steps", &a.steps);
     import_slice(n, &a);
+    if (!n->failed && counted >= 0)
+        count_slice(n, &a, counted, size[counted].count);
 }
 
 /* ---- Split ----------------------------------------------------------------------------------- */

@@ -24,8 +24,30 @@ static int64_t range_length(const Tensor *start, const Tensor *limit, const Tens
     return count <= 0 ? 0 : count <= FOLD_LIMIT_WEIGHTS ? (int64_t)count : -1;
 }
 
+/* 0, 1, ... up to a size that depends on data; false where the limit is none. */
+static bool counted_range(OnnxNode *n) {
+    OnnxSize size;
+    int count;
+    if (n->failed || onnx_is_known(n, 1) || onnx_input(n, 1)->type.dtype != DT_i64 ||
+        onnx_known_sizes(n, onnx_input(n, 1)))
+        return false;
+    const Tensor *start = one_number(n, 0, "start"), *delta = one_number(n, 2, "delta");
+    if (n->failed || !onnx_sizes_input(n, 1, "limit", 1, &size, &count) || !size.count)
+        return true;
+    if (tensor_i64(start, 0) != 0 || tensor_i64(delta, 0) != 1)
+        onnx_unsupported(n, "its limit depends on data, and it doesn't count from 0 by 1");
+    Value *y = n->failed ? NULL : onnx_iota(n, NULL, DT_i64, size.most, 1, 0);
+    onnx_set_output(n, 0, y);
+    n->knows_counts = true;
+    if (y)
+        onnx_set_count(n, y, 0, size.count);
+    return true;
+}
+
 /* Range-11: start, start + delta, ... before limit. */
 void import_range(OnnxNode *n) {
+    if (counted_range(n))
+        return;
     const Tensor *start = one_number(n, 0, "start"), *limit = one_number(n, 1, "limit"),
                  *delta = one_number(n, 2, "delta");
     if (n->failed || !onnx_same_dtype(n, 3))

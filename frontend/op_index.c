@@ -89,10 +89,51 @@ static Op combine_op(OnnxNode *n) {
     return OP_identity;
 }
 
+/* Sizes that depend on data: what isn't there goes behind the last element along the axis, where
+ * nobody looks. */
+static void scatter_counted(OnnxNode *n, Op combine, int axis) {
+    Value *x = onnx_input(n, 0), *at = onnx_input(n, 1), *count = onnx_count_of(n, x);
+    int64_t dim = x->type.shape.dim[axis];
+    int of_indices = onnx_counted_axis(n, 1);
+    if (count && onnx_counted_axis(n, 0) != axis)
+        onnx_unsupported(n,
+                         "it scatters across another axis than the one whose size depends on data");
+    if (n->failed)
+        return;
+    Value *all = onnx_uncounted(n, at);
+    all = indices_of(n, all, count ? count : onnx_scalar(n, "size", DT_i64, (double)dim));
+    if (of_indices >= 0) {
+        Value *mask = onnx_counted_mask(n, "is_there", at, at->type.shape.rank, of_indices);
+        all = onnx_where(n, "places", mask, all,
+                         onnx_scalar(n, "behind", at->type.dtype, (double)dim));
+    }
+    Value *longer = onnx_pad_axis(n, "longer", onnx_uncounted(n, x), axis, 0, 1, 0);
+    Value *updates = onnx_uncounted(n, onnx_input(n, 2));
+    if (n->failed)
+        return;
+    Node *s = onnx_add(n, OP_scatter_elements, "scattered", (Value *[]){longer, all, updates}, 3);
+    *scatter_attrs(s) = (ScatterAttrs){axis, combine};
+    Value *y = onnx_slice_axis(n, NULL, onnx_done(n, s), axis, 0, dim, 1);
+    onnx_set_output(n, 0, y);
+    if (count && y)
+        onnx_set_count(n, y, axis, count);
+}
+
+static bool is_any_counted(const OnnxNode *n) {
+    for (int i = 0; i < n->ninputs; i++)
+        if (onnx_counted_axis(n, i) >= 0)
+            return true;
+    return false;
+}
+
 /* Scatter-9, ScatterElements-11 to -18. */
 void import_scatter_elements(OnnxNode *n) {
     Op combine = combine_op(n);
     int axis = axis_of(n);
+    if (!n->failed && is_any_counted(n)) {
+        scatter_counted(n, combine, axis);
+        return;
+    }
     Node *s = add_same(n, OP_scatter_elements, 3);
     if (!s)
         return;

@@ -313,6 +313,104 @@ static void sizes_of_what_is_there(void **state) {
     assert_fails(&g, 13, EXIT_UNSUPPORTED, "depends on data otherwise than its input");
 }
 
+/* As PyTorch expands: sizes of -1 are chosen among those that there are. */
+static void sizes_that_are_chosen(void **state) {
+    (void)state;
+    Buf g = with_picked(), two = {0};
+    add_node(&g, "Shape", "picked", "shape", NULL);
+    add_ints(&g, "one", "1");
+    add_floats(&g, "ones", "1", F(1), 1);
+    buf_write(&two, g.data, g.len);
+    add_ints(&g, "mark", "-1");
+    add_node(&g, "Equal", "shape,mark", "is_marked", NULL);
+    add_node(&g, "Where", "is_marked,one,shape", "sizes", NULL);
+    add_op(&g, "Expand", "ones,sizes", NULL);
+    assert_there(&g, F(0, 5, 6, 0), 2, D(1, 1), 2);
+    buf_free(&g);
+    add_ints(&two, "mark", "2"); /* there can be two */
+    add_node(&two, "Equal", "shape,mark", "is_marked", NULL);
+    add_node(&two, "Where", "is_marked,one,shape", "sizes", NULL);
+    add_op(&two, "Expand", "ones,sizes", NULL);
+    assert_fails(&two, 13, EXIT_UNSUPPORTED, "shape must be constant");
+}
+
+/* An end is where a part of a whole of that size ends; a known size beside one that isn't is one.
+ */
+static void ends_and_limits(void **state) {
+    (void)state;
+    Buf g = with_picked();
+    add_node(&g, "Shape", "picked", "shape", NULL);
+    add_ints(&g, "zero", "0");
+    add_ints(&g, "one", "1");
+    add_node(&g, "Add", "zero,shape", "end", NULL);
+    Buf other = {0}, later = {0}, range = {0};
+    buf_write(&other, g.data, g.len);
+    buf_write(&later, g.data, g.len);
+    buf_write(&range, g.data, g.len);
+    add_node(&g, "Slice", "picked,zero,end,zero", "part", NULL);
+    add_op(&g, "Add", "part,picked", NULL);
+    assert_there(&g, F(0, 5, 6, 0), 2, D(10, 12), 2);
+    buf_free(&g);
+    add_op(&other, "Slice", "x,zero,end,zero", NULL);
+    assert_there(&other, F(0, 5, 6, 0), 2, D(0, 5), 2);
+    buf_free(&other);
+    add_op(&later, "Slice", "x,one,end,zero", NULL);
+    assert_fails(&later, 13, EXIT_UNSUPPORTED, "end 0 depends on data");
+    add_node(&range, "Squeeze", "shape,zero", "limit", NULL);
+    add_node(&range, "Squeeze", "zero,zero", "start", NULL);
+    add_node(&range, "Squeeze", "one,zero", "step", NULL);
+    add_node(&range, "Range", "start,limit,step", "y", NULL);
+    add_output(&range, "y", ONNX_INT64, NULL);
+    assert_there(&range, F(0, 5, 6, 0), 2, D(0, 1), 2);
+    buf_free(&range);
+}
+
+/* Rows of two elements that become one list. */
+static void rows_that_are_joined(void **state) {
+    (void)state;
+    Buf g = with_picked();
+    add_ints(&g, "column", "4,1");
+    add_ints(&g, "list", "-1");
+    add_floats(&g, "by", "1,2", F(1, 10), 2);
+    add_node(&g, "Reshape", "picked,column", "rows", NULL);
+    add_node(&g, "Mul", "rows,by", "pairs", NULL);
+    add_op(&g, "Reshape", "pairs,list", NULL);
+    assert_there(&g, F(0, 5, 6, 0), 4, D(5, 50, 6, 60), 4);
+    buf_free(&g);
+}
+
+/* What isn't there is written nowhere; indices from the end are from the end of what is there. */
+static void scattered_where_it_is_there(void **state) {
+    (void)state;
+    Buf g = with_picked(), counted = {0};
+    buf_write(&counted, g.data, g.len);
+    add_floats(&g, "four", "4", F(1, 2, 3, 4), 4);
+    add_op(&g, "ScatterElements", "four,places,picked", NULL);
+    assert_there(&g, F(0, 5, 6, 0), -1, D(1, 5, 6, 4), 4);
+    assert_there(&g, F(0, 0, 0, 0), -1, D(1, 2, 3, 4), 4);
+    buf_free(&g);
+    add_ints(&counted, "last", "-1");
+    add_floats(&counted, "nine", "1", F(9), 1);
+    add_op(&counted, "ScatterElements", "picked,last,nine", NULL);
+    assert_there(&counted, F(0, 5, 6, 0), 2, D(5, 9), 2);
+    buf_free(&counted);
+}
+
+/* Images work each by itself. */
+static void images_that_are_there(void **state) {
+    (void)state;
+    Buf g = with_picked(), attrs = {0};
+    add_ints(&g, "images", "4,1,1,1");
+    add_floats(&g, "scales", "4", F(1, 1, 2, 1), 4);
+    add_node(&g, "Reshape", "picked,images", "all", NULL);
+    with_string(&attrs, "mode", "nearest");
+    add_node(&g, "Resize", "all,,scales", "large", &attrs);
+    with_ints(&attrs, "kernel_shape", "1,1");
+    add_op(&g, "MaxPool", "large", &attrs);
+    assert_there(&g, F(0, 5, 6, 0), 2, D(5, 5, 6, 6), 4);
+    buf_free(&g);
+}
+
 /* Boxes that aren't there are not kept, though there is room and no limit of the score. */
 static void boxes_that_are_there(void **state) {
     (void)state;
@@ -396,6 +494,11 @@ int main(void) {
         cmocka_unit_test(top_of_what_is_there),
         cmocka_unit_test(indices_of_what_is_there),
         cmocka_unit_test(sizes_of_what_is_there),
+        cmocka_unit_test(sizes_that_are_chosen),
+        cmocka_unit_test(ends_and_limits),
+        cmocka_unit_test(rows_that_are_joined),
+        cmocka_unit_test(scattered_where_it_is_there),
+        cmocka_unit_test(images_that_are_there),
         cmocka_unit_test(boxes_that_are_there),
         cmocka_unit_test(either_of_two_counts),
         cmocka_unit_test(products_of_what_is_there),
