@@ -94,7 +94,7 @@ static Tensor *expected(const char *path, const effnetc_tensor *t, Arena *a, Dia
     if (!ref || shape_equal(&ref->shape, &want))
         return ref;
     Type wanted = type_plain(tensor_dtype(t), want), found = type_plain(ref->dtype, ref->shape);
-    diag_error(d, EXIT_USAGE, path, "the array does not fit the output %s", t->name);
+    diag_error(d, EXIT_USAGE, path, "the array does not fit the output \"%s\"", t->name);
     diag_note(d, "wanted", "%s", type_str(a, &wanted));
     diag_note(d, "found", "%s", type_str(a, &found));
     return NULL;
@@ -148,7 +148,7 @@ static bool open_reference(Verification *v) {
 /* Sizes that depend on data can differ. */
 static void explain_size(effnetc_model *m, const char *name, const Tensor *out, const Tensor *ref) {
     Type found = type_plain(out->dtype, out->shape), wanted = type_plain(ref->dtype, ref->shape);
-    diag_error(m->diag, EXIT_VERIFY, m->path, "the output %s has another size", name);
+    diag_error(m->diag, EXIT_VERIFY, m->path, "the output \"%s\" has another size", name);
     diag_note(m->diag, "wanted", "%s", type_str(&m->diag->arena, &wanted));
     diag_note(m->diag, "found", "%s", type_str(&m->diag->arena, &found));
 }
@@ -169,7 +169,7 @@ static OutputCheck *compare_outputs(const Verification *v) {
         x->c = tensor_compare(v->out[i], v->ref[i], &v->t);
         if (x->c.pass)
             continue;
-        diag_error(m->diag, EXIT_VERIFY, m->path, "the output %s differs from its reference",
+        diag_error(m->diag, EXIT_VERIFY, m->path, "the output \"%s\" differs from its reference",
                    x->name);
         note_comparison(m->diag, &x->c, &v->t);
     }

@@ -72,7 +72,7 @@ bool picture_input(effnetc_model *m, const effnetc_tensor *want, const char *pat
     if (picture_shape(want, &out->p))
         return preprocess_choose(m, o, &out->p) && (!m->pixels || red_first(m->pixels, &out->p));
     Shape shape = shape_of(want->rank, want->dims);
-    diag_error(m->diag, EXIT_USAGE, path, "a picture can't be the input %s", want->name);
+    diag_error(m->diag, EXIT_USAGE, path, "a picture can't be the input \"%s\"", want->name);
     diag_note(m->diag, "wanted", "%s", type_text(tensor_dtype(want), &shape, &m->arena));
     diag_note(m->diag, "help", "pictures go to f32[N,3,H,W] and f32[N,H,W,3]; give a .npy file");
     return false;
@@ -114,7 +114,7 @@ static Tensor *decode_picture(effnetc_model *m, const Source *s, const char *pat
     if (!picture_input(m, want, path, o, &in))
         return NULL;
     if (want->dims[0] != 1) {
-        diag_error(m->diag, EXIT_USAGE, path, "the input %s takes %lld pictures at a time",
+        diag_error(m->diag, EXIT_USAGE, path, "the input \"%s\" takes %lld pictures at a time",
                    want->name, (long long)want->dims[0]);
         diag_note(m->diag, "help", "name them all behind the model, without --input");
         return NULL;
@@ -139,7 +139,7 @@ static bool check_type(const Type *t, const effnetc_tensor *want, const char *pa
     DType dt = tensor_dtype(want);
     if (t->dtype == dt && shape_equal(&t->shape, &shape))
         return true;
-    diag_error(d, EXIT_USAGE, path, "the array does not fit the input %s", want->name);
+    diag_error(d, EXIT_USAGE, path, "the array does not fit the input \"%s\"", want->name);
     diag_note(d, "wanted", "%s", type_text(dt, &shape, a));
     diag_note(d, "found", "%s", type_text(t->dtype, &t->shape, a));
     if (t->dtype != dt)
@@ -181,7 +181,7 @@ bool inputs_load(effnetc_model *m, const InputOptions *o, Tensor **in, Arena *a)
     bool ok = assign_paths("--input", o->input, m->inputs.data, n, path, m->diag);
     for (size_t i = 0; ok && i < n; i++)
         if (!path[i] && !m->inputs.data[i].unread) {
-            diag_error(m->diag, EXIT_USAGE, "effnetc", "the input %s has no file",
+            diag_error(m->diag, EXIT_USAGE, "effnetc", "the input \"%s\" has no file",
                        m->inputs.data[i].name);
             diag_note(m->diag, "help", "--input=%s=FILE", m->inputs.data[i].name);
         }

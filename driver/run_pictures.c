@@ -119,7 +119,7 @@ static bool check_batch(const Session *s, int64_t images) {
         if (t->rank > 0 && t->dims[0] == images && t->count < 0)
             continue;
         diag_error(s->diag, EXIT_USAGE, s->m->path,
-                   "the output %s of a batch can't be divided among pictures", t->name);
+                   "the output \"%s\" of a batch can't be divided among pictures", t->name);
         diag_note(s->diag, "help", "run it with --batch=1");
         return false;
     }

@@ -84,7 +84,7 @@ class Execute(CommandTest):
         run("cut.npy", onnx.npy([1, 3, 4, 4], values)[:-1], BAD_MODEL, "192 bytes")
         run("text.npy", b"hello", BAD_MODEL, "not a .npy file")
         self.check(IO, "run", self.model, "--input", "none.npy", says=["none.npy"])
-        self.check(USAGE, "run", self.model, says=["input x has no file", "--input=x=FILE"])
+        self.check(USAGE, "run", self.model, says=['input "x" has no file', "--input=x=FILE"])
         self.check(
             USAGE,
             "run",
@@ -248,7 +248,7 @@ class Execute(CommandTest):
             )
 
         self.assertIn("PASS", verify(OK, "good.npy"))
-        self.assertIn("FAIL", verify(VERIFY, "bad.npy", says=["output y", "element 17"]))
+        self.assertIn("FAIL", verify(VERIFY, "bad.npy", says=['output "y"', "element 17"]))
         self.assertIn("FAIL", verify(VERIFY, "nan.npy", says=["NaN", "element 4"]))
         verify(OK, "bad.npy", "--tolerance=0.1")
         verify(OK, "bad.npy", "--atol=0.02")

@@ -96,7 +96,7 @@ class Hostile(CommandTest):
         header = onnx.npy([1, 3, 4, 4], picture := [0] * 48)[: -4 * len(picture)]
         whole = self.write("huge.npy", header.replace(b"(1,3,4,4,)", b"(1,%d,4,4,)" % (1 << 30))[:len(header)])
         os.truncate(whole, len(header) + (1 << 36))
-        self.check(USAGE, "run", self.model, "--input", whole, "--backend=interp", says=["does not fit the input x"])
+        self.check(USAGE, "run", self.model, "--input", whole, "--backend=interp", says=["does not fit the input \"x\""])
 
     # ---- the process ----
 

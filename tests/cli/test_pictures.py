@@ -185,7 +185,7 @@ class Pictures(Command):
         self.write("x.npy", onnx.npy([1, 3, 8, 8], [0.5] * 192))
         self.check(OK, model, "--input=x=x.npy", "--output=y.npy", *self.interp)
         self.assertEqual(onnx.read_npy(self.read("y.npy")), [0.5] * 3)
-        self.check(USAGE, model, "--input=mean=x.npy", *self.interp, says=["the input x has no file"])
+        self.check(USAGE, model, "--input=mean=x.npy", *self.interp, says=['the input "x" has no file'])
 
     def test_probabilities_stay(self):
         model = self.write("m.ir", CLASSES.replace("%y =", "%m =").replace(
@@ -462,7 +462,7 @@ class Pictures(Command):
                                      "  %y = relu %x : f32[1,4,8,8]\n  return %y\n}\n")
         two = self.write("two.ir", "graph @g(%a: f32[1], %b: f32[1]) -> f32[1] {\n"
                                    "  %y = add %a, %b : f32[1]\n  return %y\n}\n")
-        for model, kind, code, says in [(four, "u8-rgb", USAGE, "can't be the input x"),
+        for model, kind, code, says in [(four, "u8-rgb", USAGE, 'can\'t be the input "x"'),
                                         (two, "u8-rgb", UNSUPPORTED, "2 inputs, of which 0"),
                                         (sized, "u8-rgb-any", UNSUPPORTED, "one input"),
                                         (self.conv("c.ir"), "u8", USAGE, "model|u8-rgb|u8-rgb-any")]:
@@ -537,7 +537,7 @@ class Pictures(Command):
                                    "  %y = add %a, %b : f32[1]\n  return %y\n}\n")
         self.check(USAGE, two, picture, says=["one input, not 2"])
         one = self.write("one.ir", "graph @g(%a: f32[1]) -> f32[1] {\n  %y = relu %a : f32[1]\n  return %y\n}\n")
-        self.check(USAGE, one, picture, says=["a picture can't be the input a"])
+        self.check(USAGE, one, picture, says=['a picture can\'t be the input "a"'])
 
 
 if __name__ == "__main__":
