@@ -173,18 +173,6 @@ int64_t graph_parameters(const Graph *g) {
 
 /* ---- origins -------------------------------------------------------------------------------- */
 
-/* Whether the list "a+b+c" has the name. */
-static bool has_name(const char *list, const char *name, size_t n) {
-    for (;;) {
-        size_t len = strcspn(list, "+");
-        if (len == n && memcmp(list, name, n) == 0)
-            return true;
-        if (!list[len])
-            return false;
-        list += len + 1;
-    }
-}
-
 /* No member of the family comes near it; a chain of thousands of nodes that are fused one by one
  * would otherwise take memory in the square of its length. */
 enum { ORIGIN_MAX = 4096 };
@@ -194,27 +182,32 @@ static bool ends_in(const char *s, const char *end) {
     return n >= m && strcmp(s + n - m, end) == 0;
 }
 
-static void add_name(Buf *list, const char *name, size_t n) {
-    if (has_name(buf_str(list), name, n))
-        return;
-    buf_puts(list, list->len > 0 ? "+" : "");
-    buf_write(list, name, n);
+/* Calls the names of "a+b+c" one by one seen; with a list, those that are new go to it. */
+static void see_names(Arena *a, Map *seen, const char *names, Buf *list) {
+    static const char more[] = "...";
+    while (*names) {
+        size_t n = strcspn(names, "+");
+        bool full = list && list->len + n > ORIGIN_MAX;
+        const char *name = full ? more : arena_strndup(a, names, n);
+        if (n > 0 && map_put(a, seen, name, (void *)name) && list) {
+            buf_puts(list, list->len > 0 ? "+" : "");
+            buf_puts(list, name);
+        }
+        names += full ? strlen(names) : n + (names[n] == '+');
+    }
 }
 
 const char *origin_join(Graph *g, const char *a, const char *b) {
-    static const char more[] = "...";
-    if (!*b || ends_in(a, more))
+    if (!*b || ends_in(a, "..."))
         return a;
+    Arena arena = {0};
+    Map seen = {0};
     Buf joined = {0};
     buf_puts(&joined, a);
-    while (*b) {
-        size_t n = strcspn(b, "+");
-        bool full = joined.len + n > ORIGIN_MAX;
-        if (n > 0)
-            add_name(&joined, full ? more : b, full ? sizeof more - 1 : n);
-        b += full ? strlen(b) : n + (b[n] == '+');
-    }
+    see_names(&arena, &seen, a, NULL);
+    see_names(&arena, &seen, b, &joined);
     const char *s = arena_strdup(&g->arena, buf_str(&joined));
     buf_free(&joined);
+    arena_free(&arena);
     return s;
 }
