@@ -35,7 +35,10 @@ typedef struct CTypes {
 } CTypes;
 
 const char *c_type_suffix(Arena *a, LType t);        /* "f32", "v8f32": ends the names of macros */
-const char *c_type(Arena *a, CTypes *used, LType t); /* "float", "v8f32", i64: "ptrdiff_t" */
+const char *c_type(Arena *a, CTypes *used, LType t); /* "float", "v8f32" */
+/* The same of a register, for which CVar says whether it is wide: an i64 that isn't is a ptrdiff_t.
+ */
+const char *c_reg_type(Arena *a, CTypes *used, LType t, bool wide);
 const char *c_type_unaligned(Arena *a, CTypes *used, LType t);
 /* The unsigned type that arithmetic of t wraps in, of at least 32 bits for scalars. */
 const char *c_type_wrap(Arena *a, CTypes *used, LType t);
@@ -53,6 +56,7 @@ const char *c_literal_i(Arena *a, DType dt, int64_t value);
 /* The values of the variables of a template; NULL: the template must not use it. */
 typedef struct CBindings {
     LType type;          /* $t $u $k $w $m $r $l $h $L $H */
+    bool index;          /* $t is ptrdiff_t */
     LType from;          /* of operand 0, for conversions: $f $j */
     InstOp op;           /* $m */
     const char *dst;     /* $d */
@@ -90,6 +94,7 @@ typedef struct CVar {
     bool used;     /* it occurs */
     bool read;     /* its value is read: no warning about an unused variable */
     bool stored;   /* pointers: something stores through it, so it can't point to const */
+    bool wide;     /* i64: it may have a value that is no size, stride or index */
     bool hoisted;  /* declared at the top: its uses are not all behind its first assignment */
     int home;      /* the block that declares it, while printing or analysing; 0: none yet */
 } CVar;
@@ -125,6 +130,8 @@ const Block *c_body(const CFunc *f);
 CFunc *c_part(const CFunc *f, const Inst *loop);
 /* Finds the integers of steps that stay what they are: each is printed where it is read. */
 void c_find_constants(CPrinter *p, CFunc *f);
+/* Finds the 64-bit integers that are data, or are computed together with data. */
+void c_find_wide(CFunc *f);
 /* Fills in everything but the names: which registers are read, stored through, hoisted, captured,
  * which buffers are used. Callees come before their callers, parts before their steps. Leaves f as
  * it is before its first statement: in TOP_BLOCK. */

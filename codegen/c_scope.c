@@ -65,6 +65,65 @@ void c_find_constants(CPrinter *p, CFunc *f) {
         find_constants(f, &f->kernel->body, ARENA_ARRAY(&p->arena, f->kernel->regs.len + 1, int));
 }
 
+/* ---- wide integers --------------------------------------------------------------------------- */
+
+static bool is_i64(const Reg *r) {
+    return r && r->kind == REG_VALUE && ltype_equal(r->type, ltype(DT_i64, 1));
+}
+
+/* Whether an instruction gives data, whatever its operands are. */
+static bool gives_data(const Inst *in) {
+    switch (inst_info(in->op)->form) {
+    case FORM_CONST:
+        return in->u.i < INT32_MIN || in->u.i > INT32_MAX;
+    case FORM_LOAD:
+    case FORM_SPLAT_LOAD:
+    case FORM_CONVERT:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Where one of some registers is wide, or `any` is set, all are. Whether that changed something. */
+static bool widen(CFunc *f, const Reg *const *regs, int n, bool any) {
+    bool changed = false;
+    for (int i = 0; i < n; i++)
+        any |= is_i64(regs[i]) && c_var(f, regs[i])->wide;
+    for (int i = 0; any && i < n; i++)
+        if (is_i64(regs[i]) && !c_var(f, regs[i])->wide)
+            changed = c_var(f, regs[i])->wide = true;
+    return changed;
+}
+
+static bool widen_block(CFunc *f, const Block *body) {
+    bool changed = false;
+    for (const Inst *in = body->first; in; in = in->next) {
+        InstForm form = inst_info(in->op)->form;
+        if (form == FORM_FOR) {
+            changed |= widen(f, (const Reg *[]){in->dst, in->u.loop.lo.reg}, 2, false);
+            changed |= widen_block(f, &in->u.loop.body);
+        } else if (form == FORM_WHILE) {
+            changed |= widen_block(f, &in->u.body);
+        } else if (form == FORM_IF) {
+            changed |= widen_block(f, &in->u.branch.then);
+            changed |= widen_block(f, &in->u.branch.orelse);
+        } else if (form == FORM_CONVERT) { /* what it takes may be an index */
+            changed |= widen(f, (const Reg *[]){in->dst}, 1, true);
+        } else if (is_i64(in->dst)) {
+            const Reg *regs[] = {in->dst, in->src[0], in->src[1], in->src[2]};
+            changed |= widen(f, regs, 4, gives_data(in));
+        }
+    }
+    return changed;
+}
+
+/* A step and its parts come to the same: it is the whole body that is asked. */
+void c_find_wide(CFunc *f) {
+    while (widen_block(f, &f->kernel->body))
+        ;
+}
+
 /* ---- the walk -------------------------------------------------------------------------------- */
 
 /* What a part reads and did not assign before has its value from outside. */

@@ -1,7 +1,8 @@
 /* c_types.c: the C types of registers.
  *
- * Scalars have the types of ir/dtypes.def, except that i64 is ptrdiff_t: sizes, strides and
- * indices. Vectors use the vector extension of GCC and Clang under names such as v8f32. */
+ * Scalars have the types of ir/dtypes.def, except that sizes, strides and indices, which are i64,
+ * are ptrdiff_t: 32-bit machines are spared arithmetic in pairs of registers (c_find_wide). Vectors
+ * use the vector extension of GCC and Clang under names such as v8f32. */
 #include "codegen/c_printer.h"
 
 int64_t ltype_bytes(LType t) {
@@ -24,9 +25,13 @@ const char *c_type_suffix(Arena *a, LType t) {
 
 const char *c_type(Arena *a, CTypes *used, LType t) {
     if (t.lanes == 1)
-        return t.dtype == DT_i64 ? "ptrdiff_t" : dtype_c_name(t.dtype);
+        return dtype_c_name(t.dtype);
     used->aligned[t.dtype] |= lanes_bit(t.lanes);
     return c_type_suffix(a, t);
+}
+
+const char *c_reg_type(Arena *a, CTypes *used, LType t, bool wide) {
+    return ltype_equal(t, ltype(DT_i64, 1)) && !wide ? "ptrdiff_t" : c_type(a, used, t);
 }
 
 const char *c_type_unaligned(Arena *a, CTypes *used, LType t) {

@@ -71,7 +71,8 @@ static const char *pointer(CPrinter *p, const Addr *a) {
 static const char *declaration(CPrinter *p, const Reg *r) {
     const CVar *v = c_var(p->func, r);
     if (r->kind == REG_VALUE)
-        return arena_printf(&p->arena, "%s %s", c_type(&p->arena, &p->types, r->type), v->name);
+        return arena_printf(&p->arena, "%s %s", c_reg_type(&p->arena, &p->types, r->type, v->wide),
+                            v->name);
     return arena_printf(&p->arena, "%s%s *%s", v->stored ? "" : "const ",
                         dtype_c_name(r->type.dtype), v->name);
 }
@@ -98,7 +99,11 @@ static const char *immediate(CPrinter *p, const Inst *in) {
 
 static CBindings bindings(CPrinter *p, const Inst *in, const char *dst) {
     InstForm form = inst_info(in->op)->form;
-    CBindings v = {.type = in->dst->type, .from = in->dst->type, .op = in->op, .dst = dst};
+    CBindings v = {.type = in->dst->type,
+                   .index = !c_var(p->func, in->dst)->wide,
+                   .from = in->dst->type,
+                   .op = in->op,
+                   .dst = dst};
     for (int i = 0; i < 3; i++)
         if (in->src[i])
             v.src[i] = var_name(p, in->src[i]);
@@ -175,6 +180,9 @@ static void put_call(CPrinter *p, const Inst *in) {
     for (int i = 0; i < in->u.call.nargs; i++) {
         const Arg *arg = &in->u.call.args[i];
         const char *s = arg->addr.base ? pointer(p, &arg->addr) : bound(p, &arg->integer);
+        const Reg *r = arg->addr.base ? NULL : arg->integer.reg;
+        if (r && c_var(p->func, r)->wide && !c_var(callee, callee->kernel->params.data[i])->wide)
+            s = arena_printf(&p->arena, "(ptrdiff_t)%s", s);
         vec_push(&p->arena, &items, s);
     }
     if (in->comment && (!p->origin || strcmp(in->comment, p->origin))) {
@@ -454,7 +462,7 @@ static void put_part_index(CPrinter *p, CFunc *part) {
         buf_puts(&p->code, "    (void)part_index;\n");
         return;
     }
-    buf_printf(&p->code, "    const ptrdiff_t %s = ", i->name);
+    buf_printf(&p->code, "    const %s = ", declaration(p, loop->dst));
     if (loop->u.loop.lo.reg || loop->u.loop.lo.value)
         buf_printf(&p->code, "%s + ", bound(p, &loop->u.loop.lo));
     if (loop->u.loop.step != 1)
@@ -615,6 +623,7 @@ static void func_ready(CPrinter *p, CFunc *f) {
     for (size_t i = 0; i < f->parts.len; i++)
         func_ready(p, f->parts.data[i]);
     c_find_constants(p, f);
+    c_find_wide(f);
     for (size_t i = 0; i < k->regs.len; i++)
         if (!f->regs[i].constant)
             f->regs[i].name = c_names_add(&p->arena, &f->names, k->regs.data[i]->name);
