@@ -51,6 +51,17 @@ static void add_column(DwKernel *k, Reg *row, int64_t from, int64_t q, int mr) {
     }
 }
 
+/* Whether tap j of a tile reads a column that is there, for any output. */
+static bool reads_tap(const DwKernel *k, int64_t from, int64_t j, int mr) {
+    const ConvAttrs *a = k->attrs;
+    for (int m = 0; m < mr; m++) {
+        int64_t column = from + m * a->stride.v[1] + j * a->dilation.v[1];
+        if (!k->d->clipped || (column >= 0 && column < k->d->in_columns))
+            return true;
+    }
+    return false;
+}
+
 /* In pairs, so that additions don't wait for each other. */
 static void add_to_row_sum(DwKernel *k, int mr) {
     for (int step = 1; step < mr; step *= 2)
@@ -92,7 +103,8 @@ static void tile(DwKernel *k, Reg *weights, const TapRows *taps, Reg *at, int64_
     build_for(b, "i", taps->first ? bound_reg(taps->first) : bound_const(0),
               taps->end ? bound_reg(taps->end) : bound_const(a->kernel.v[0]), 1);
     for (int64_t j = 0; j < kw; j++)
-        build_load_to(b, k->tap[j], addr_of(w, j * k->lanes));
+        if (reads_tap(k, from, j, mr))
+            build_load_to(b, k->tap[j], addr_of(w, j * k->lanes));
     int64_t columns = (mr - 1) * a->stride.v[1] + (kw - 1) * a->dilation.v[1] + 1;
     for (int64_t q = 0; q < columns; q++)
         add_column(k, row, from, q, mr);
