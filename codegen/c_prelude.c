@@ -174,8 +174,8 @@ static void put_target(const Target *t, Buf *b) {
                "#if !defined(__GNUC__)\n"
                "#error \"this file needs GCC or Clang; effnetc --target=generic writes plain C\"\n"
                "#elif !(%s)\n"
-               "#error \"this file is for %s\"\n",
-               arch->c_test, t->name);
+               "#error \"this file is for %s%s%s\"\n",
+               arch->c_test, t->name, *t->c_flags ? ": compile it with " : "", t->c_flags);
     if (asks_for_features(t))
         buf_printf(b,
                    "#elif defined(__clang__)\n"

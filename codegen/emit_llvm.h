@@ -43,7 +43,8 @@ const char *emit_llvm_version(void);
 const void *emit_llvm_address(void);
 
 /* Appends a file for a module that emit_c_check passed, with the same functions that its C has.
- * Deterministic, on any number of threads. False with errors in d: without a backend (3). */
+ * Deterministic, on any number of threads. False with errors in d: without a backend, or for a
+ * target that has C alone (3). */
 bool emit_llvm(Buf *out, const Module *m, const EmitInfo *info, LlvmFile kind, const LlvmOptions *o,
                Diag *d);
 

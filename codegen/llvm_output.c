@@ -36,13 +36,15 @@ static void give_up(const char *reason) {
 static void initialise(void) {
     LLVMResetFatalErrorHandler();
     LLVMInstallFatalErrorHandler(give_up);
-#define ARCH(name, llvm, memory, issue, cpu, header, asks, options, test)                          \
+#define C_ARCH(...)
+#define ARCH(name, llvm, memory, prefetch, issue, cpu, header, asks, options, test)                \
     LLVMInitialize##llvm##TargetInfo();                                                            \
     LLVMInitialize##llvm##Target();                                                                \
     LLVMInitialize##llvm##TargetMC();                                                              \
     LLVMInitialize##llvm##AsmPrinter();
 #include "target/archs.def"
 #undef ARCH
+#undef C_ARCH
 }
 
 void llvm_initialise(void) {

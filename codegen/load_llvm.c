@@ -54,9 +54,19 @@ const void *emit_llvm_address(void) {
     return find();
 }
 
+static bool makes_code_for(const Target *t, Diag *d) {
+    if (target_arch(t)->llvm_cpu)
+        return true;
+    diag_error(d, EXIT_UNSUPPORTED, "effnetc", "the LLVM backend makes no code for %s", t->name);
+    diag_note(d, "help", "--emit=c, and compile that with clang --target=%s %s",
+              target_arch(t)->name, t->c_flags);
+    return false;
+}
+
 bool emit_llvm(Buf *out, const Module *m, const EmitInfo *info, LlvmFile kind, const LlvmOptions *o,
                Diag *d) {
-    return emit_llvm_require(d) && backend->emit(out, m, info, kind, o, d);
+    return makes_code_for(m->target, d) && emit_llvm_require(d) &&
+           backend->emit(out, m, info, kind, o, d);
 }
 
 LlvmJit *llvm_jit_open(const void *object, size_t size, const char *where, Diag *d) {

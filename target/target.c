@@ -38,12 +38,20 @@ static bool runs_aarch64(void) {
 #endif
 }
 
+/* By an engine alone. */
+static bool runs_nowhere(void) {
+    return false;
+}
+
 /* ---- the tables ------------------------------------------------------------------------------ */
 
 static const Arch archs[] = {
-#define ARCH(name, llvm, memory, issue, cpu, header, asks, options, test)                          \
-    {name, memory, issue, cpu, header, asks, options, test},
+#define ARCH(name, llvm, memory, prefetch, issue, cpu, header, asks, options, test)                \
+    {name, memory, prefetch, issue, cpu, header, asks, options, test},
+#define C_ARCH(name, memory, prefetch, issue, header, asks, options, test)                         \
+    ARCH(name, , memory, prefetch, issue, NULL, header, asks, options, test)
 #include "target/archs.def"
+#undef C_ARCH
 #undef ARCH
 };
 

@@ -8,8 +8,9 @@
 typedef struct Arch {
     const char *name;        /* the first part of triples */
     bool memory_operands;    /* arithmetic can read memory */
+    bool prefetches;         /* data can be brought into a cache */
     int issue;               /* instructions a cycle, for the cost model */
-    const char *llvm_cpu;    /* what features are added to */
+    const char *llvm_cpu;    /* what features are added to; NULL: LLVM makes no code for it */
     const char *header;      /* of intrinsics: "immintrin.h" */
     bool asks_for_features;  /* generated C asks for them by pragmas */
     const char *gcc_options; /* of a pragma of generated C; "" for none */
@@ -54,7 +55,7 @@ static inline bool target_spares_registers(const Target *t) {
 
 /* Which cache the loop IR's prefetch brings data into: 1, 2; 0: it does nothing. */
 static inline int target_prefetch_cache(const Target *t) {
-    if (target_lanes(t) == 1)
+    if (target_lanes(t) == 1 || !target_arch(t)->prefetches)
         return 0;
     return target_spares_registers(t) ? 1 : 2;
 }

@@ -196,9 +196,9 @@ void each_target(const char *const *compilers,
             continue;
         }
         for (const char *const *c = compilers; *c; c++)
-            if (c_have(*c))
+            if (c_makes(*c, t))
                 body(t, *c);
             else
-                print_message("skipped: no %s\n", *c);
+                print_message("skipped: no %s for %s\n", *c, t->name);
     }
 }

@@ -31,10 +31,20 @@ bool c_runs(const Target *t) {
     return target_runs_here(t) || cross_for(t);
 }
 
+bool c_makes(const char *compiler, const Target *t) {
+    const Cross *x = cross_for(t);
+    if (is_llvm(compiler) ? !target_arch(t)->llvm_cpu
+                          : x && !x->gnu && strcmp(compiler, "clang") != 0)
+        return false;
+    return c_have(compiler);
+}
+
 const char *c_tool(CBuild *p, const char *name) {
     if (!p->cross)
         return name;
-    return arena_printf(&p->arena, "%s-%s", p->cross->triple, strcmp(name, "cc") ? name : "gcc");
+    if (!strcmp(name, "cc") || !strcmp(name, "gcc"))
+        return cross_cc(p->cross, &p->arena);
+    return p->cross->gnu ? arena_printf(&p->arena, "%s-%s", p->cross->gnu, name) : NULL;
 }
 
 bool c_shell(const CBuild *p, const char *format, ...) {
@@ -139,15 +149,15 @@ const char *c_read(CBuild *p, const char *file) {
 /* The compiler of that name for the machine that p is for. */
 static const char *compiler_for(CBuild *p, const char *compiler) {
     if (p->cross && !strcmp(compiler, "clang"))
-        return arena_printf(&p->arena, "clang --target=%s", p->cross->triple);
+        return arena_printf(&p->arena, "clang --target=%s", p->cross->clang);
     return c_tool(p, compiler);
 }
 
 static bool compile_c(CBuild *p, const char *compiler, const char *flags) {
     const char *warnings = "-Wall -Wextra -Wconversion -pedantic -Werror";
     const char *target = p->module->target->c_flags;
-    return c_shell(p, "%s -O2 %s %s %s -fPIC -c %s.c -o %s.o", compiler_for(p, compiler), warnings,
-                   target, flags, p->name, p->name);
+    return c_shell(p, "%s -O2 %s %s %s %s -c %s.c -o %s.o", compiler_for(p, compiler), warnings,
+                   target, flags, p->cross ? "" : "-fPIC", p->name, p->name);
 }
 
 /* NAME.o by LLVM: flags are "" or "-O0" to "-O3". */
@@ -173,8 +183,8 @@ static bool compile(CBuild *p, const char *compiler, const char *flags) {
     if (!(llvm ? compile_llvm(p, flags) : compile_c(p, compiler, flags)))
         return false;
     if (p->cross)
-        return c_shell(p, "%s -static -I. %s %s.o -o %s.run", c_tool(p, "cc"), CROSS_PROGRAM,
-                       p->name, p->name);
+        return c_shell(p, "%s %s -I. %s %s.o -o %s.run", c_tool(p, "cc"), p->cross->link,
+                       CROSS_PROGRAM, p->name, p->name);
     return c_shell(p, "%s %s -shared -fPIC %s.o %s_call.c -o %s.so", cc, flags, p->name, p->name,
                    p->name);
 }

@@ -30,7 +30,10 @@ typedef struct CBuild {
 bool c_have(const char *compiler);
 /* Whether code for t can be run: by this machine, or by an emulator. */
 bool c_runs(const Target *t);
-/* The name of "cc", "objdump", ... for the machine that p is for. */
+/* Whether a compiler, which can be run, makes code for t: GCC and the LLVM backend don't for all.
+ */
+bool c_makes(const char *compiler, const Target *t);
+/* The name of "cc", "objdump", ... for the machine that p is for; NULL: it has none. */
 const char *c_tool(CBuild *p, const char *name);
 
 /* Emits C for m and compiles it with `compiler`, -O2, warnings as errors, the target's own flags

@@ -5,7 +5,9 @@
 #include <string.h>
 
 static const Cross crosses[] = {
-    {"aarch64", "aarch64-linux-gnu", "qemu-aarch64"},
+    {"aarch64", "aarch64-linux-gnu", "aarch64-linux-gnu", "-static", "qemu-aarch64"},
+    {"wasm32", NULL, "wasm32-wasi", "",
+     "node --no-warnings " EFFNETC_SOURCE_DIR "/tests/lib/run_wasi.mjs"},
 };
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -14,10 +16,30 @@ enum { SANITIZED = true };
 enum { SANITIZED = false };
 #endif
 
+const char *cross_cc(const Cross *x, Arena *a) {
+    return x->gnu ? arena_printf(a, "%s-gcc", x->gnu)
+                  : arena_printf(a, "clang --target=%s", x->clang);
+}
+
+/* The emulator, and all that a program takes. */
+static bool find_tools(const Cross *x) {
+    Arena a = {0};
+    size_t command = strcspn(x->emulator, " ");
+    bool ok = c_have(arena_strndup(&a, x->emulator, command)) &&
+              system(arena_printf(&a,
+                                  "echo 'int main(void) { return 0; }' | %s %s -x c - -o /dev/null "
+                                  "2>/dev/null",
+                                  cross_cc(x, &a), x->link)) == 0;
+    arena_free(&a);
+    return ok;
+}
+
 static bool installed(const Cross *x) {
-    char gcc[64];
-    snprintf(gcc, sizeof gcc, "%s-gcc", x->triple);
-    return c_have(gcc) && c_have(x->emulator);
+    static enum { UNKNOWN, MISSING, FOUND } known[sizeof crosses / sizeof *crosses];
+    size_t i = (size_t)(x - crosses);
+    if (known[i] == UNKNOWN)
+        known[i] = find_tools(x) ? FOUND : MISSING;
+    return known[i] == FOUND;
 }
 
 const Cross *cross_for(const Target *t) {

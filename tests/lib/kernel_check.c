@@ -180,7 +180,7 @@ static void run_on_threads(Fixture *f, const CBuild *c, const char *target, cons
 }
 
 static void run_compiled(Fixture *f, const char *target, const char *compiler) {
-    if (!c_have(compiler))
+    if (!c_makes(compiler, f->p.module->target))
         return;
     const void **in = ARENA_ARRAY(&f->arena, f->ninputs, const void *);
     void **out = ARENA_ARRAY(&f->arena, f->noutputs, void *);
@@ -213,13 +213,14 @@ void check_fixture(Fixture *f, const char *target, const float *specials, size_t
     lower_fixture(f, target, nspecials > 0);
     interpret(f);
     compare_with_oracle(f, target);
-    if (is_compiled(target_find(target))) {
+    const Target *t = target_find(target);
+    if (is_compiled(t)) {
         seal_weights(f->p.module);
-        if (!nspecials || !c_have("llvm"))
+        if (!nspecials || !c_makes("llvm", t))
             run_compiled(f, target, nspecials ? "clang" : "gcc");
-        if (target_runs_here(target_find(target)) || nspecials)
+        if (target_runs_here(t) || nspecials)
             run_compiled(f, target, "llvm");
-    } else if (!c_runs(target_find(target))) {
+    } else if (!c_runs(t)) {
         print_message("%s: neither this machine nor an emulator runs it; interpreted only\n",
                       target);
     }

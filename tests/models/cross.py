@@ -1,5 +1,6 @@
 """Generated code for another machine: compiled across, and run by an emulator of its programs."""
 
+import dataclasses
 import json
 import pathlib
 import shutil
@@ -9,17 +10,41 @@ import sys
 import numpy
 
 HERE = pathlib.Path(__file__).resolve().parent
-TRIPLES = {"aarch64": "aarch64-linux-gnu"}  # by target: before -gcc, and clang's --target
-EMULATORS = {"aarch64": "qemu-aarch64"}
+
+
+@dataclasses.dataclass
+class Machine:
+    """What code for a target takes here: Debian's names."""
+
+    clang: str  # its --target
+    compilers: tuple  # of those, the first links programs; "llvm" is effnetc's own backend
+    emulator: tuple  # a command, with a program's name behind it
+    options: tuple = ()  # for clang and gcc
+    link: tuple = ()
+
+    def command(self, compiler):
+        return [f"{self.clang}-gcc"] if compiler == "gcc" else ["clang", f"--target={self.clang}"]
+
+
+MACHINES = {
+    "aarch64": Machine("aarch64-linux-gnu", ("gcc", "clang", "llvm"), ("qemu-aarch64",), link=("-static",)),
+    "wasm32": Machine("wasm32-wasi", ("clang",), ("node", "--no-warnings", HERE.parent / "lib/run_wasi.mjs"),
+                      options=("-msimd128",)),
+}
 DTYPES = {"f16": "f2", "f32": "f4", "f64": "f8", "bool": "?", "bf16": "u2"}
 
 
 def missing(target):
     """What isn't installed, of what it takes; or "" where nothing is missing."""
-    for tool in (f"{TRIPLES[target]}-gcc", EMULATORS[target]):
+    machine = MACHINES[target]
+    compiler = machine.command(machine.compilers[0])
+    for tool in (compiler[0], machine.emulator[0]):
         if not shutil.which(tool):
             return tool
-    return ""
+    program = "int main(void) { return 0; }"
+    done = subprocess.run([*compiler, *machine.link, "-x", "c", "-", "-o", "/dev/null"], input=program.encode(),
+                          capture_output=True, check=False)
+    return f"the C library of {machine.clang}" if done.returncode else ""
 
 
 def run(*command, **options):
@@ -39,9 +64,8 @@ def compile_object(effnetc, model, target, compiler, folder, options):
     emit = "--emit=c,obj" if compiler == "llvm" else "--emit=c"
     run(effnetc, model, "-o", folder, "--name", "net", "--target", target, emit, *options)
     if compiler != "llvm":
-        cc = [f"{TRIPLES[target]}-gcc"] if compiler == "gcc" else [compiler, f"--target={TRIPLES[target]}"]
-        run(*cc, "-O2", "-Wall", "-Wextra", "-Wconversion", "-pedantic", "-Werror", "-c", "net.c", "-o", "net.o",
-            cwd=folder)
+        run(*MACHINES[target].command(compiler), *MACHINES[target].options, "-O2", "-Wall", "-Wextra", "-Wconversion",
+            "-pedantic", "-Werror", "-c", "net.c", "-o", "net.o", cwd=folder)
 
 
 def write_arguments(net, folder):
@@ -63,10 +87,12 @@ def outputs(effnetc, model, target, compiler, inputs, folder, threads=1, options
     compile_object(effnetc, model, target, compiler, folder, options)
     net = json.loads((folder / "net.json").read_text())
     write_arguments(net, folder)
-    run(f"{TRIPLES[target]}-gcc", "-O1", "-static", "-I.", HERE / "run_cross.c", "net.o", "-o", "net.run", cwd=folder)
+    machine = MACHINES[target]
+    run(*machine.command(machine.compilers[0]), *machine.link, "-O1", "-I.", HERE / "run_cross.c", "net.o", "-o",
+        "net.run", cwd=folder)
     data = (folder / "net.weights.bin").read_bytes()
     data += b"".join(x.astype(dtype_of(t)).tobytes() for x, t in zip(inputs, net["inputs"]))
-    answer = run(EMULATORS[target], "./net.run", *(["pool"] if threads > 1 else []), cwd=folder, input=data)
+    answer = run(*machine.emulator, "./net.run", *(["pool"] if threads > 1 else []), cwd=folder, input=data)
     found = []
     for tensor in net["outputs"]:
         kind, size = dtype_of(tensor), tensor["elements"]

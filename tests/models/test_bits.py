@@ -88,7 +88,10 @@ def compilers():
 def engines_for(model, target, cs, llvm, both):
     """Each compiler on one thread or the other; `both`: on both. LLVM is on both in any case, but for other
     machines: an emulator is slow."""
-    emulated = target in cross.TRIPLES
+    emulated = target in cross.MACHINES
+    if emulated:
+        here = cross.MACHINES[target].compilers
+        cs, llvm = [c for c in cs if c in here], llvm and "llvm" in here
     found = [Engine("llvm", ("--backend=llvm",), n, emulated) for n in (1, 2) if llvm and not (emulated and n > 1)]
     for i, cc in enumerate(cs):
         threads = (1, 2) if both else (2 - i,)
@@ -118,7 +121,7 @@ def targets_here(effnetc, folder):
 
 
 def emulated_targets():
-    for target in cross.TRIPLES:
+    for target in cross.MACHINES:
         if tool := cross.missing(target):
             print(f"{target}: {tool} is not installed: left out")
         else:
@@ -258,7 +261,7 @@ def main():
     parser.add_argument("--effnetc", required=True)
     parser.add_argument("--fill-model", required=True)
     parser.add_argument("--jobs", type=int, default=2, help="how many models at the same time (default: 2)")
-    parser.add_argument("--target", choices=(*TARGETS, *cross.TRIPLES), help="for this target alone")
+    parser.add_argument("--target", choices=(*TARGETS, *cross.MACHINES), help="for this target alone")
     parser.add_argument("--verbose", action="store_true", help="a line for each model and target")
     parser.add_argument("words", nargs="+")
     o = parser.parse_args()

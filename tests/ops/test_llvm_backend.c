@@ -222,6 +222,18 @@ static int count(const Buf *text, const char *what) {
     return n;
 }
 
+static void targets_of_c_alone_are_refused(void **state) {
+    (void)state;
+    Buf out = {0};
+    Diag d = {0};
+    Module *m = structure_module(target_find("wasm32"));
+    assert_false(emit_llvm(&out, m, &info, LLVM_OBJECT, &(LlvmOptions){0}, &d));
+    assert_int_equal(diag_exit_code(&d), EXIT_UNSUPPORTED);
+    assert_int_equal(out.len, 0);
+    diag_free(&d);
+    module_free(m);
+}
+
 /* C and LLVM bring what is prefetched into the same cache. */
 static void prefetches_agree(void **state) {
     (void)state;
@@ -232,6 +244,8 @@ static void prefetches_agree(void **state) {
         const Target *t = target_at(i);
         int cache = target_prefetch_cache(t);
         Buf ir = {0}, c = {0}, llvm = {0};
+        if (!target_arch(t)->llvm_cpu)
+            continue;
         buf_printf(&ir, text, t->name);
         Module *m = parse(buf_str(&ir));
         emit_c_source(&c, m, &info);
@@ -409,6 +423,7 @@ int main(void) {
         cmocka_unit_test(backends_link_together),
         cmocka_unit_test(weights_can_be_inside),
         cmocka_unit_test(no_arithmetic_is_fast),
+        cmocka_unit_test(targets_of_c_alone_are_refused),
         cmocka_unit_test(prefetches_agree),
         cmocka_unit_test(lines_are_those_of_the_loop_ir),
         cmocka_unit_test(code_runs_in_this_process),
