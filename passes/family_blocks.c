@@ -175,6 +175,8 @@ static Value *step_back(Trail *t, const Node *n) {
             continue;
         if (n->op == OP_mul && is_gate(other))
             t->gate = other;
+        else if (shape_equal(&other->type.shape, &v->type.shape))
+            t->active = true; /* a product of what both are made of: GELU */
         else
             t->normed = true;
     }

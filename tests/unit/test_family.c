@@ -192,6 +192,36 @@ static void test_pruned(void **state) {
     assert_null(with_widths(64, 24, 8, &narrower)); /* one is wider */
 }
 
+/* SiLU becomes x * sigmoid(1.702 x), which is no op of its own. */
+static void use_quick_gelu(Graph *g) {
+    float *factor;
+    Tensor *t = tensor_new(&g->arena, DT_f32, (Shape){0});
+    factor = tensor_mutable(t);
+    *factor = 1.702F;
+    Value *by = graph_constant(g, "by", t);
+    FOR_EACH_NODE(g, n) {
+        Value *x = n->op == OP_act_sigmoid ? node_in(n, 0) : NULL;
+        const Node *user = x ? value_single_user(node_out(n)) : NULL;
+        if (!user || user->op != OP_mul || (node_in(user, 0) != x && node_in(user, 1) != x))
+            continue;
+        Node *scaled = node_new(g, OP_mul, n, "scaled", (Value *[]){x, by}, 2);
+        node_infer_or_die(scaled);
+        node_set_operand(n, 0, node_out(scaled));
+    }
+}
+
+static void test_other_activation(void **state) {
+    (void)state;
+    Arena a = {0};
+    Graph *g = build_member(member_find("b0"), WEIGHTS_RANDOM);
+    use_quick_gelu(g);
+    Network net = recognise(g, &a);
+    assert_ptr_equal(net.member, member_find("b0"));
+    assert_null(net.variant);
+    graph_free(g);
+    arena_free(&a);
+}
+
 /* The name of B0, or what it is, where only its first blocks are there. */
 static void check_cut(size_t blocks, const Member *member, const char *variant) {
     Arena a = {0};
@@ -432,12 +462,19 @@ static void test_output_names(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_facts),      cmocka_unit_test(test_names),
-        cmocka_unit_test(test_rounding),   cmocka_unit_test(test_compound),
-        cmocka_unit_test(test_recognised), cmocka_unit_test(test_pruned),
-        cmocka_unit_test(test_one_pixel),  cmocka_unit_test(test_cut),
-        cmocka_unit_test(test_values),     cmocka_unit_test(test_read_back),
-        cmocka_unit_test(test_external),   cmocka_unit_test(test_output_names),
+        cmocka_unit_test(test_facts),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_rounding),
+        cmocka_unit_test(test_compound),
+        cmocka_unit_test(test_recognised),
+        cmocka_unit_test(test_pruned),
+        cmocka_unit_test(test_one_pixel),
+        cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_other_activation),
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_read_back),
+        cmocka_unit_test(test_external),
+        cmocka_unit_test(test_output_names),
         cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
