@@ -27,11 +27,16 @@ static double step_cycles(int64_t m, int64_t v, bool half, const Target *t) {
     return fmax(fmax(fma, load), fmax(issue, 4)) + 0.25;
 }
 
+/* A product has a register of its own until it is added. */
+static int64_t products(const Target *t) {
+    return t->fma ? 0 : 1;
+}
+
 /* A tile needs its accumulators, one register per weight vector and one for the input; some more
  * for inputs where all are loaded first: with two less, LLVM's code for ARM goes to the stack. */
 static bool fits(int64_t m, int64_t v, const Target *t) {
     int64_t inputs = target_arch(t)->memory_operands ? 1 : 3;
-    return m * v + v + inputs <= t->vector_regs;
+    return m * v + v + inputs + products(t) <= t->vector_regs;
 }
 
 /* Cycles of one step for the weights that it reads: every tile of a panel reads them all again,
@@ -124,7 +129,7 @@ static Schedule dw_schedule(const TileProblem *p, const Tile *tile, const Target
 static const char *dw_fault(const TileProblem *p, const Tile *tile, const Target *t) {
     if (tile->nv != 1 || tile->half)
         return "a depthwise kernel has one vector";
-    bool fit = tile->mr == 1 || tile->mr + p->kw + 1 <= t->vector_regs;
+    bool fit = tile->mr == 1 || tile->mr + p->kw + 1 + products(t) <= t->vector_regs;
     return fit ? NULL : "the target has too few registers";
 }
 
