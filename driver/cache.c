@@ -137,6 +137,8 @@ static const char *cache_key(effnetc_model *m) {
                o->name ? o->name : base_name(m->path));
     for (size_t i = 0; i < o->disabled.count; i++)
         buf_printf(&b, "disabled %s\n", o->disabled.items[i]);
+    buf_printf(&b, "layouts %s %s\n", o->input_layout ? o->input_layout : "model",
+               o->output_layout ? o->output_layout : "model");
     put_dims(&b, m);
     bool ok = put_schedule(&b, m);
     buf_printf(&b, "model %016llx %llu\n", (unsigned long long)hash, (unsigned long long)size);

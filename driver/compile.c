@@ -14,6 +14,10 @@ static const Option compiler_rows[] = {
     {"input-type", 0, OPT_CHOICE, offsetof(effnetc_options, input), INPUT_CHOICES,
      "what the code takes: the model's input, or 8-bit RGB that it normalises (default: model)", 0,
      0},
+    {"input-layout", 0, OPT_CHOICE, offsetof(effnetc_options, input_layout), LAYOUT_CHOICES,
+     "order in memory of inputs with four dimensions (default: model)", 0, 0},
+    {"output-layout", 0, OPT_CHOICE, offsetof(effnetc_options, output_layout), LAYOUT_CHOICES,
+     "the same of outputs", 0, 0},
     {NULL, 'O', OPT_INT, offsetof(effnetc_options, opt_level), "0..3",
      "0: what lowering needs; 1: all but Winograd's algorithm; 2, 3: everything (default: 2)", 0,
      3},
@@ -54,6 +58,10 @@ static const char *options_text(effnetc_model *m) {
         buf_printf(&b, " --max-arena=%" PRId64, o->max_arena);
     if (o->no_winograd)
         buf_puts(&b, " --no-winograd");
+    if (o->input_layout)
+        buf_printf(&b, " --input-layout=%s", o->input_layout);
+    if (o->output_layout)
+        buf_printf(&b, " --output-layout=%s", o->output_layout);
     for (size_t i = 0; i < o->disabled.count; i++)
         buf_printf(&b, "%s%s", i ? "," : " --disable-pass=", o->disabled.items[i]);
     const char *text = arena_strdup(&m->arena, buf_str(&b));

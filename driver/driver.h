@@ -209,7 +209,8 @@ bool is_ir_path(const char *path);
 
 /* ---- input_type.c: what the compiled code takes ---------------------------------------------- */
 
-#define INPUT_CHOICES "model|u8-rgb|u8-rgb-any"
+#define INPUT_CHOICES  "model|u8-rgb|u8-rgb-any"
+#define LAYOUT_CHOICES "model|nchw|nhwc"
 bool takes_any_size(const effnetc_options *o); /* "u8-rgb-any" */
 /* Native code is shown n pictures from now on; they stay the caller's. Nothing where it takes no
  * pictures of any size. */
@@ -217,6 +218,9 @@ void show_pictures(effnetc_model *m, const rt_image *const *pictures, size_t n, 
 /* A warning where code could take any size, but is given what has the network's. */
 void warn_unless_shown(const effnetc_model *m);
 
+/* Makes the graph, as it is in the file, take and give tensors in the layouts of the options. False
+ * with an error. */
+bool load_layouts(const effnetc_model *m, Graph *g);
 /* Makes the graph, as loaded, take the bytes that m->pixels says. */
 bool load_bytes(const effnetc_model *m, Graph *g);
 /* Where the options want bytes of pictures: chooses how they are normalised (m->pixels), and loads

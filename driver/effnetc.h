@@ -38,6 +38,8 @@ typedef struct effnetc_options {
     effnetc_strings dims; /* "NAME=N": values of symbolic dimensions */
     const char *input;    /* "u8-rgb": the input is u8[N,H,W,3], normalised inside; "u8-rgb-any":
                              the code also takes pictures of any size; NULL: the model's input */
+    const char *input_layout, *output_layout; /* "nchw", "nhwc": of tensors with four dimensions;
+                                                 NULL, "model": the model's */
     effnetc_strings mean; /* of "u8-rgb": one number or three; none, of both: the member's */
     effnetc_strings std;
     const char *channels; /* of "u8-rgb", the model's own: "rgb" or "bgr"; NULL: the member's */

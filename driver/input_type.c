@@ -1,4 +1,5 @@
-/* input_type.c: code that takes the bytes of pictures instead of a model's floats. */
+/* input_type.c: code that takes the bytes of pictures instead of a model's floats, or tensors in
+ * another layout. */
 #include "driver/driver.h"
 
 #include <string.h>
@@ -24,6 +25,24 @@ void warn_unless_shown(const effnetc_model *m) {
         return;
     diag_warning(m->diag, m->path, "nothing is scaled: the input has the network's size");
     diag_note(m->diag, "help", "--input=FILE.png gives it a picture");
+}
+
+static PlaneOrder order_of(const char *layout) {
+    if (!layout || !strcmp(layout, "model"))
+        return ORDER_MODEL;
+    return strcmp(layout, "nchw") ? ORDER_NHWC : ORDER_NCHW;
+}
+
+bool load_layouts(const effnetc_model *m, Graph *g) {
+    const effnetc_options *o = &m->options;
+    PlaneOrder inputs = order_of(o->input_layout), outputs = order_of(o->output_layout);
+    bool bytes = o->input && strcmp(o->input, "model") != 0;
+    if (inputs != ORDER_MODEL && bytes) {
+        diag_error(m->diag, EXIT_USAGE, "effnetc", "--input-layout says nothing of 8-bit RGB");
+        diag_note(m->diag, "help", "its layout is always [N][H][W][3]");
+        return false;
+    }
+    return graph_take_layout(g, inputs, outputs, m->path, m->diag);
 }
 
 bool load_bytes(const effnetc_model *m, Graph *g) {

@@ -68,7 +68,7 @@ static Graph *load_onnx(effnetc_model *m) {
 
 static Graph *load_source(effnetc_model *m) {
     Graph *g = is_ir_path(m->path) ? load_ir(m) : load_onnx(m);
-    if (!g || !m->pixels || load_bytes(m, g))
+    if (!g || (load_layouts(m, g) && (!m->pixels || load_bytes(m, g))))
         return g;
     graph_free(g);
     return NULL;

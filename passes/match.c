@@ -53,6 +53,26 @@ Node *sole_producer_with_weights(const Value *v) {
     return n && has_weights(n) && n->nresults == 1 && value_single_user(v) ? n : NULL;
 }
 
+Users value_users(Graph *g, const Value *v) {
+    Users u = {0};
+    for (const Use *use = v->uses; use; use = use->next)
+        if (use->user) {
+            vec_push(&g->arena, &u.nodes, use->user);
+            vec_push(&g->arena, &u.slots, use->slot);
+        }
+    for (size_t i = 0; i < g->outputs.len; i++)
+        if (g->outputs.data[i]->value == v)
+            vec_push(&g->arena, &u.outputs, i);
+    return u;
+}
+
+void users_give(Graph *g, const Users *u, Value *y) {
+    for (size_t i = 0; i < u->nodes.len; i++)
+        node_set_operand(u->nodes.data[i], u->slots.data[i], y);
+    for (size_t i = 0; i < u->outputs.len; i++)
+        graph_set_output(g, u->outputs.data[i], y);
+}
+
 bool only_read_by(const Value *v, Op op) {
     for (const Use *u = v->uses; u; u = u->next)
         if (!u->user || u->user->op != op)

@@ -25,6 +25,17 @@ Act *fused_act(const Node *n);
  * otherwise. */
 Node *sole_producer_with_weights(const Value *v);
 
+/* Where a value is read: slots of nodes, and outputs of the graph. */
+typedef struct Users {
+    VEC(Node *) nodes;
+    VEC(int) slots;
+    VEC(size_t) outputs;
+} Users;
+
+Users value_users(Graph *g, const Value *v);
+/* They read y from now on: also where it is computed from what they read before. */
+void users_give(Graph *g, const Users *u, Value *y);
+
 /* Whether nodes of that op alone read v. */
 bool only_read_by(const Value *v, Op op);
 /* Between which numbers relu, relu6 and clip keep things; false of other ops. */

@@ -105,6 +105,17 @@ typedef struct PictureValues {
  * another one. For a graph that no pass has seen. */
 bool graph_take_bytes(Graph *g, size_t input, const PictureValues *v, const char *where, Diag *d);
 
+/* ---- plane_order.c: tensors as the caller has them ------------------------------------------- */
+
+/* How tensors with four dimensions lie in memory. */
+typedef enum PlaneOrder { ORDER_MODEL, ORDER_NCHW, ORDER_NHWC } PlaneOrder;
+
+/* Makes the graph's inputs and outputs with four dimensions have these orders; ORDER_MODEL leaves
+ * them. Which one the model has, is told by its inputs of 1, 3 or 4 channels, or with square
+ * planes. False with an error (3) where they don't tell, or there is no such tensor. For a graph
+ * that no pass has seen. */
+bool graph_take_layout(Graph *g, PlaneOrder inputs, PlaneOrder outputs, const char *where, Diag *d);
+
 /* ---- pipeline.c ------------------------------------------------------------------------------ */
 
 /* The passes of an optimisation level, "lower" included. */

@@ -44,33 +44,6 @@ static Value *normalised(Graph *g, Value *x, Node *first, bool last, const Pictu
     return node_out(n);
 }
 
-/* The slots that a value is used in. */
-typedef struct Users {
-    VEC(Node *) nodes;
-    VEC(int) slots;
-    VEC(size_t) outputs;
-} Users;
-
-static Users users_of(Graph *g, const Value *x) {
-    Users u = {0};
-    for (const Use *use = x->uses; use; use = use->next)
-        if (use->user) {
-            vec_push(&g->arena, &u.nodes, use->user);
-            vec_push(&g->arena, &u.slots, use->slot);
-        }
-    for (size_t i = 0; i < g->outputs.len; i++)
-        if (g->outputs.data[i]->value == x)
-            vec_push(&g->arena, &u.outputs, i);
-    return u;
-}
-
-static void give(Graph *g, const Users *u, Value *y) {
-    for (size_t i = 0; i < u->nodes.len; i++)
-        node_set_operand(u->nodes.data[i], u->slots.data[i], y);
-    for (size_t i = 0; i < u->outputs.len; i++)
-        graph_set_output(g, u->outputs.data[i], y);
-}
-
 bool graph_take_bytes(Graph *g, size_t input, const PictureValues *v, const char *where, Diag *d) {
     Value *x = g->inputs.data[input];
     const Shape *s = &x->type.shape;
@@ -81,8 +54,8 @@ bool graph_take_bytes(Graph *g, size_t input, const PictureValues *v, const char
         return false;
     }
     Shape bytes = last ? *s : SHAPE(s->dim[0], s->dim[2], s->dim[3], 3);
-    Users users = users_of(g, x);
+    Users users = value_users(g, x);
     x->type = type_plain(DT_u8, bytes);
-    give(g, &users, normalised(g, x, g->first, last, v));
+    users_give(g, &users, normalised(g, x, g->first, last, v));
     return true;
 }

@@ -6,7 +6,8 @@ import os
 import unittest
 
 import onnx_bytes as onnx
-from command import BAD_MODEL, CommandTest, IO, OK, USAGE, VERIFY, X, expected, picture_values
+from command import (BAD_MODEL, CommandTest, IO, OK, UNSUPPORTED, USAGE, VERIFY, X, expected,
+                     picture_values)
 
 
 class Execute(CommandTest):
@@ -34,6 +35,36 @@ class Execute(CommandTest):
                 self.assertEqual(len(got), len(want))
                 for a, b in zip(got, want):
                     self.assertAlmostEqual(a, b, places=5, msg=backend + " " + target)
+
+    def test_layouts(self):
+        """Channels last at either end: the same numbers at other places."""
+        x = picture_values()
+        last = self.write("last.npy", onnx.npy([1, 4, 4, 3], [x[16 * c + p] for p in range(16) for c in range(3)]))
+        y = expected(x)
+        orders = {"nchw": y, "nhwc": [y[16 * c + p] for p in range(16) for c in range(2)]}
+        for backend in ("interp", "loop-interp", "c"):
+            for given, path in (("model", self.input), ("nchw", self.input), ("nhwc", last)):
+                for wanted, values in orders.items():
+                    self.check(OK, "run", self.model, "--input", path, "--output=y.npy", "--backend=" + backend,
+                               "--input-layout=" + given, "--output-layout=" + wanted)
+                    found = onnx.read_npy(self.read("y.npy"))
+                    self.assertEqual([round(v, 4) for v in found], [round(v, 4) for v in values])
+        text = self.check(OK, "inspect", self.model, "--input-layout=nhwc", "--output-layout=nhwc")
+        self.assertIn("x f32[1,4,4,3]", text)
+        self.assertIn("y f32[1,4,4,2]", text)
+        self.check(OK, "verify", self.model, "--input-layout=nhwc", "--backend=c")
+
+    def test_layout_mistakes(self):
+        for path, option, found in (("m.onnx", "--output-layout=nhwc", "no output has planes"),
+                                    ("m.onnx", "--input-layout=nhwc", "f32[1,2,4,5]")):
+            channels = 3 if "output" in option else 2
+            self.write(path, onnx.model(
+                [onnx.node("Flatten", ["x"], ["y"])], [onnx.value_info("x", [1, channels, 4, 5])],
+                [onnx.value_info("y", [1, 20 * channels])]))
+            self.check(UNSUPPORTED, path, option, "-o", "out", says=[found, "wanted:"])
+        self.check(USAGE, self.model, "--input=u8-rgb", "--mean=0", "--input-layout=nhwc",
+                   "-o", "out", says=["--input-layout says nothing of 8-bit RGB"])
+        self.assertFalse(os.path.exists(self.path("out")))
 
     def test_ways_to_say_inputs_and_outputs(self):
         self.check(

@@ -157,7 +157,7 @@ class Cache(Native):
     def test_the_key_has_all_that_matters(self):
         self.cached()
         for args in [["-O1"], ["--target=generic"], ["--disable-pass=fuse-act"], ["--no-winograd"],
-                     ["-g"]]:
+                     ["-g"], ["--input-layout=nchw"]]:
             n = len(self.entries())
             self.output("--cache=cache", *args)
             self.assertEqual(len(self.entries()), n + 1, args)
