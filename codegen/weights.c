@@ -65,10 +65,14 @@ void emit_weights_assembly(Buf *out, const Module *m, const EmitInfo *info) {
         "    .section __TEXT,__const\n"
         "#else\n"
         "#define NAME %s_weights\n"
-        "#ifdef __ELF__\n"
+        "#if defined(__ELF__)\n"
         "    .section .note.GNU-stack,\"\",%%progbits\n"
         "    .section .rodata\n"
         "    .type NAME, %%object\n"
+        "    .size NAME, %lld\n"
+        "#elif defined(__wasm__)\n"
+        "    .section .rodata.weights,\"\",@\n"
+        "    .type NAME, @object\n"
         "    .size NAME, %lld\n"
         "#else\n"
         "    .section .rdata,\"dr\"\n"
@@ -79,8 +83,9 @@ void emit_weights_assembly(Buf *out, const Module *m, const EmitInfo *info) {
         "NAME:\n"
         "    .incbin \"%s.weights.bin\"\n";
     const char *name = info->name;
-    buf_printf(out, text, info->model, name, name, name, name, name, (long long)m->weights_bytes,
-               BLOCK_ALIGN, name);
+    long long bytes = (long long)m->weights_bytes;
+    buf_printf(out, text, info->model, name, name, name, name, name, bytes, bytes, BLOCK_ALIGN,
+               name);
 }
 
 /* For any C99 compiler that can be told to align something. */

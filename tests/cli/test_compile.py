@@ -50,7 +50,12 @@ class Compile(CommandTest):
     def test_weights_are_linked_in(self):
         """From any folder, by each compiler that is there; the constant is what the code expects, and aligned."""
         self.write("main.c", '#include "net.h"\n'
-                   "int main(void) { return net_check_weights(net_weights, sizeof net_weights); }\n")
+                   "int check(void);\n"
+                   "int check(void) { return net_check_weights(net_weights, sizeof net_weights); }\n"
+                   "int main(void) { return check(); }\n")
+        self.write("run.js", 'WebAssembly.instantiate(require("fs").readFileSync("wasm"))'
+                   ".then((made) => process.exit(made.instance.exports.check()));\n")
+        wasm = all(map(shutil.which, ["clang", "wasm-ld", "node"]))
         self.check(OK, self.model, "-o", "bin", "--name=net", "--target=generic")
         for place, source, binary in [("incbin", "net.weights.S", ["net.weights.bin"]), ("text", "net.weights.c", [])]:
             self.check(OK, self.model, "-o", place, "--name=net", "--target=generic", "--weights=" + place)
@@ -65,6 +70,11 @@ class Compile(CommandTest):
                                 "-Wno-unused-command-line-argument", "-O1", "-I", place, "main.c", place + "/net.c",
                                 place + "/" + source, "-o", cc], cwd=self.dir, check=True)
                 self.assertEqual(subprocess.run([self.path(cc)]).returncode, 0, cc)
+            if wasm:
+                subprocess.run(["clang", "--target=wasm32", "-nostdlib", "-Wl,--no-entry", "-Wl,--export=check", "-O1",
+                                "-I", place, "main.c", place + "/net.c", place + "/" + source, "-o", "wasm"],
+                               cwd=self.dir, check=True)
+                self.assertEqual(subprocess.run(["node", "run.js"], cwd=self.dir).returncode, 0, place)
 
     def test_compile_twice_gives_equal_bytes(self):
         for out in ["a", "b"]:
