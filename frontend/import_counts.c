@@ -292,25 +292,20 @@ Value *onnx_concat_counted(OnnxNode *n, Value *const *x, int count, int axis) {
     return onnx_gather(n, NULL, onnx_concat(n, "all", all, count, axis), at, axis);
 }
 
-/* The same value for all that are cut alike. */
-Value *onnx_count_up_to(OnnxNode *n, Value *count, int64_t limit) {
-    const char *key = arena_printf(&n->im->arena, "%s\n%lld", count->name, (long long)limit);
+/* What an op makes of a count and a number: one value for all who ask. */
+static Value *count_by(OnnxNode *n, Op op, Value *count, int64_t number) {
+    const char *key = arena_printf(&n->im->arena, "%s\n%s %lld", count->name, op_info(op)->name,
+                                   (long long)number);
     Value *v = map_get(&n->im->count_values, key);
     if (!v) {
-        v = onnx_by_scalar(n, OP_min, "count", count, (double)limit);
+        v = onnx_by_scalar(n, op, "count", count, (double)number);
         map_put(&n->im->arena, &n->im->count_values, key, v);
     }
     return v;
 }
 
-static Value *count_times(OnnxNode *n, Value *count, int64_t times) {
-    const char *key = arena_printf(&n->im->arena, "%s\n* %lld", count->name, (long long)times);
-    Value *v = map_get(&n->im->count_values, key);
-    if (!v) {
-        v = onnx_by_scalar(n, OP_mul, "count", count, (double)times);
-        map_put(&n->im->arena, &n->im->count_values, key, v);
-    }
-    return v;
+Value *onnx_count_up_to(OnnxNode *n, Value *count, int64_t limit) {
+    return count_by(n, OP_min, count, limit);
 }
 
 /* A reshape that makes one axis of the counted one and those behind it: rows of so many elements
@@ -323,7 +318,7 @@ static void count_joined(OnnxNode *n, const Node *x, Counted *y) {
         times *= from->dim[k];
         for (int i = 0; i < to->rank && times > 1 && y->axis < 0; i++)
             if (onnx_flat(to, i).dim[0] == before && to->dim[i] == from->dim[c->axis] * times)
-                *y = (Counted){i, count_times(n, c->count, times)};
+                *y = (Counted){i, count_by(n, OP_mul, c->count, times)};
     }
 }
 

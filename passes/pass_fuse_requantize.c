@@ -63,8 +63,9 @@ static bool is_for_integers(const Node *n) {
 
 bool pass_fuse_requantize(Graph *g, PassContext *cx) {
     (void)cx;
-    FOR_EACH_NODE(g, n)
-    n->mark = is_for_integers(n); /* once: thousands may read it */
+    FOR_EACH_NODE(g, n) {
+        n->mark = is_for_integers(n); /* once: thousands may read it */
+    }
     FOR_EACH_NODE_SAFE(g, n) {
         const Node *made = n->op == OP_fake_quant ? node_in(n, 0)->def : NULL;
         if (!made || !made->mark)

@@ -221,8 +221,9 @@ bool pass_fuse_silu(Graph *g, PassContext *cx) {
     (void)cx;
     fill_samples(samples);
     graph_number_nodes(g);
-    FOR_EACH_NODE_SAFE(g, n)
-    fuse_longest(g, n, samples);
+    FOR_EACH_NODE_SAFE(g, n) {
+        fuse_longest(g, n, samples);
+    }
     graph_dce(g);
     return true;
 }
