@@ -115,7 +115,7 @@ static const char *variable(CPrinter *p, char c, const CBindings *v) {
     case 'p':
         return v->pointer;
     case 't':
-        return c_reg_type(a, &p->types, v->type, !v->index);
+        return c_reg_type(a, &p->types, v->type, v->wide);
     case 'f':
         return c_type(a, &p->types, v->from);
     case 'u':

@@ -108,7 +108,7 @@ static void put_macro(CPrinter *p, Buf *b, const CMacro *m) {
     const char *text = c_prelude_find(p->m->target, m->op, m->to, m->from);
     if (!text)
         die("no C for %s on %s", m->name, p->m->target->name);
-    CBindings v = {.type = m->to, .from = m->from, .op = m->op};
+    CBindings v = {.type = m->to, .wide = true, .from = m->from, .op = m->op};
     if (*text == '{') {
         const char *to = c_type(&p->arena, &p->types, m->to);
         const char *from = c_type(&p->arena, &p->types, m->from);

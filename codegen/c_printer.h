@@ -36,8 +36,7 @@ typedef struct CTypes {
 
 const char *c_type_suffix(Arena *a, LType t);        /* "f32", "v8f32": ends the names of macros */
 const char *c_type(Arena *a, CTypes *used, LType t); /* "float", "v8f32" */
-/* The same of a register, for which CVar says whether it is wide: an i64 that isn't is a ptrdiff_t.
- */
+/* The same of a register: an i64 that isn't wide (CVar) is a ptrdiff_t. */
 const char *c_reg_type(Arena *a, CTypes *used, LType t, bool wide);
 const char *c_type_unaligned(Arena *a, CTypes *used, LType t);
 /* The unsigned type that arithmetic of t wraps in, of at least 32 bits for scalars. */
@@ -56,7 +55,7 @@ const char *c_literal_i(Arena *a, DType dt, int64_t value);
 /* The values of the variables of a template; NULL: the template must not use it. */
 typedef struct CBindings {
     LType type;          /* $t $u $k $w $m $r $l $h $L $H */
-    bool index;          /* $t is ptrdiff_t */
+    bool wide;           /* $t of an i64 is int64_t, not ptrdiff_t */
     LType from;          /* of operand 0, for conversions: $f $j */
     InstOp op;           /* $m */
     const char *dst;     /* $d */

@@ -38,6 +38,10 @@ bool c_scope_declares(CFunc *f, const Reg *r, int block) {
     return true;
 }
 
+static bool is_i64(const Reg *r) {
+    return r && r->kind == REG_VALUE && ltype_equal(r->type, ltype(DT_i64, 1));
+}
+
 /* ---- constants of steps ---------------------------------------------------------------------- */
 
 static void find_constants(CFunc *f, const Block *body, int *assignments) {
@@ -45,8 +49,7 @@ static void find_constants(CFunc *f, const Block *body, int *assignments) {
         InstForm form = inst_info(in->op)->form;
         if (in->dst) {
             bool only = assignments[in->dst->index]++ == 0 && in->op == INST_const;
-            bool fits = ltype_equal(in->dst->type, ltype(DT_i64, 1));
-            c_var(f, in->dst)->constant = only && fits ? in : NULL;
+            c_var(f, in->dst)->constant = only && is_i64(in->dst) ? in : NULL;
         }
         if (form == FORM_FOR) {
             find_constants(f, &in->u.loop.body, assignments);
@@ -66,10 +69,6 @@ void c_find_constants(CPrinter *p, CFunc *f) {
 }
 
 /* ---- wide integers --------------------------------------------------------------------------- */
-
-static bool is_i64(const Reg *r) {
-    return r && r->kind == REG_VALUE && ltype_equal(r->type, ltype(DT_i64, 1));
-}
 
 /* Whether an instruction gives data, whatever its operands are. */
 static bool gives_data(const Inst *in) {
@@ -108,11 +107,9 @@ static bool widen_block(CFunc *f, const Block *body) {
         } else if (form == FORM_IF) {
             changed |= widen_block(f, &in->u.branch.then);
             changed |= widen_block(f, &in->u.branch.orelse);
-        } else if (form == FORM_CONVERT) { /* what it takes may be an index */
-            changed |= widen(f, (const Reg *[]){in->dst}, 1, true);
-        } else if (is_i64(in->dst)) {
+        } else if (is_i64(in->dst)) { /* what is converted may be an index all the same */
             const Reg *regs[] = {in->dst, in->src[0], in->src[1], in->src[2]};
-            changed |= widen(f, regs, 4, gives_data(in));
+            changed |= widen(f, regs, form == FORM_CONVERT ? 1 : 4, gives_data(in));
         }
     }
     return changed;

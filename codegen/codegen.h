@@ -27,7 +27,6 @@ typedef struct EmitPictures {
     const EmitFit *any;    /* NULL: pictures have the network's size */
 } EmitPictures;
 
-/* What the printers say about the model beyond the module itself. */
 /* Where generated code has its weights. */
 typedef enum WeightsPlace {
     WEIGHTS_FILE,    /* NAME.weights.bin */
@@ -36,6 +35,7 @@ typedef enum WeightsPlace {
     WEIGHTS_INSIDE   /* NAME_weights of native code */
 } WeightsPlace;
 
+/* What the printers say about the model beyond the module itself. */
 typedef struct EmitInfo {
     const char *name;    /* C identifier prefix: b0 */
     const char *model;   /* file name of the model, without its folder */

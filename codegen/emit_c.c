@@ -100,7 +100,7 @@ static const char *immediate(CPrinter *p, const Inst *in) {
 static CBindings bindings(CPrinter *p, const Inst *in, const char *dst) {
     InstForm form = inst_info(in->op)->form;
     CBindings v = {.type = in->dst->type,
-                   .index = !c_var(p->func, in->dst)->wide,
+                   .wide = c_var(p->func, in->dst)->wide,
                    .from = in->dst->type,
                    .op = in->op,
                    .dst = dst};

@@ -31,9 +31,8 @@ static const Option code_rows[] = {
     {"name", 0, OPT_TEXT, offsetof(effnetc_options, name), "NAME",
      "prefix of files and of C names (default: from MODEL)", 0, 0},
     {"weights", 0, OPT_CHOICE, offsetof(effnetc_options, weights), "bin|incbin|text|obj",
-     "NAME.weights.bin; or the constant NAME_weights: of that file by NAME.weights.S, as numbers "
-     "in "
-     "NAME.weights.c, or in native code (default: bin)",
+     "NAME.weights.bin; or the constant NAME_weights: of that file by NAME.weights.S, as "
+     "numbers in NAME.weights.c, or in native code (default: bin)",
      0, 0},
     {NULL, 'g', OPT_FLAG, offsetof(effnetc_options, debug), NULL,
      "native code has debug information: ONNX names, and lines of --emit=loop-ir", 0, 0},

@@ -68,11 +68,12 @@ static void give_output(Graph *g, size_t i, PlaneOrder to) {
     graph_set_output(g, i, transpose(g, NULL, y->name, y, to));
     for (size_t k = 0; k < g->counts.len; k++) {
         OutputCount *c = &g->counts.data[k];
+        if (c->output != i)
+            continue;
         int axis = 0;
-        while (c->output == i && axes[axis] != c->axis)
+        while (axes[axis] != c->axis)
             axis++;
-        if (c->output == i)
-            c->axis = axis;
+        c->axis = axis;
     }
 }
 
