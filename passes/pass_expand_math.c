@@ -197,7 +197,8 @@ static Reg *times_minus_log2e(Expander *e, Reg *x) {
 }
 
 static void expand_sigmoid(Expander *e, Reg *d, Reg *x) {
-    logistic(e, d, constant(e, "one", 1), &power, times_minus_log2e(e, x));
+    Reg *t = times_minus_log2e(e, x); /* first, whatever compiler this is built with */
+    logistic(e, d, constant(e, "one", 1), &power, t);
 }
 
 static void expand_silu(Expander *e, Reg *d, Reg *x) {
