@@ -52,19 +52,28 @@ static bool make_object(Buf *object, effnetc_model *m, bool watched, rt_pool *th
 }
 
 /* What the passes needed goes back to the system before LLVM begins, and what LLVM needed before
- * the arena is allocated. */
+ * the weights are in memory again and the arena is allocated. */
 static void trim_memory(void) {
 #ifdef __GLIBC__
     malloc_trim(0);
 #endif
 }
 
+/* LLVM needs some 50 MB. Where the weights are more, the passes have needed more than both. */
+static void spill_weights(Module *m) {
+    enum { FEW = 1 << 20, MANY = 64 << 20 };
+    if (m->weights_bytes >= FEW && m->weights_bytes <= MANY)
+        module_spill_weights(m);
+}
+
 bool llvm_code(NativeCode *code, effnetc_model *m, bool watched, rt_pool *threads) {
     Buf object = {0};
     if (!m->program.module)
         return load(code, m, m->cached.object, m->cached.object_bytes);
+    spill_weights(m->program.module);
     trim_memory();
     bool ok = emit_llvm_require(m->diag) && make_object(&object, m, watched, threads);
+    loaded_release(emit_llvm_address());
     trim_memory();
     ok = ok && load(code, m, object.data, object.len);
     if (ok && !watched)

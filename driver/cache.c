@@ -10,14 +10,12 @@
  *     object          at a multiple of 64 bytes
  *     weights         at a multiple of 64 bytes
  */
-#define _GNU_SOURCE /* dl_iterate_phdr */
 #include "driver/driver.h"
 
 #include "codegen/emit_llvm.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <link.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -77,31 +75,10 @@ static bool hash_file(const char *path, uint64_t *hash, uint64_t *size) {
     return ok;
 }
 
-/* An address in memory, and the file that was loaded there. */
-typedef struct LoadedFile {
-    uintptr_t address;
-    char path[4096];
-} LoadedFile;
-
-static int look_for_loaded_file(struct dl_phdr_info *info, size_t size, void *context) {
-    LoadedFile *f = context;
-    (void)size;
-    for (int i = 0; i < info->dlpi_phnum; i++) {
-        uintptr_t start = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
-        if (info->dlpi_phdr[i].p_type != PT_LOAD || f->address < start ||
-            f->address - start >= info->dlpi_phdr[i].p_memsz)
-            continue;
-        snprintf(f->path, sizeof f->path, "%s",
-                 *info->dlpi_name ? info->dlpi_name : "/proc/self/exe");
-        return 1;
-    }
-    return 0;
-}
-
 static bool hash_loaded_file(const void *within, uint64_t *hash) {
-    LoadedFile f = {.address = (uintptr_t)within};
     uint64_t size;
-    return dl_iterate_phdr(look_for_loaded_file, &f) && hash_file(f.path, hash, &size);
+    const char *path = loaded_path(within);
+    return path && hash_file(path, hash, &size);
 }
 
 static void put_dims(Buf *b, const effnetc_model *m) {

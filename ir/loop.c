@@ -181,21 +181,38 @@ void module_free(Module *m) {
     for (Kernel *k = m->newest; k; k = k->older)
         arena_free(&k->own);
     buf_free(&m->packed);
+    file_unmap(&m->file);
     Arena arena = m->arena; /* which m itself is in */
     arena_free(&arena);
 }
 
+void module_spill_weights(Module *m) {
+    if (m->packed.len == 0 || !file_spill(&m->file, m->packed.data, m->packed.len))
+        return;
+    buf_free(&m->packed);
+    m->weights->data = m->file.data;
+}
+
+static void cut_packed(Module *m, size_t size) {
+    buf_cut(&m->packed, size);
+    m->weights->data = m->packed.data; /* it may have moved */
+}
+
 void module_move_weights(Module *m, void *to) {
     enum { PIECE = 1 << 22 };
-    size_t left = m->packed.len;
-    ensure(left == (size_t)m->weights_bytes);
+    size_t left = (size_t)m->weights_bytes;
+    ensure(m->packed.len == left || m->file.size == left);
     while (left > 0) {
         size_t n = left < PIECE ? left : PIECE;
         left -= n;
-        memcpy((char *)to + left, m->packed.data + left, n);
-        buf_cut(&m->packed, left);
+        memcpy((char *)to + left, (const char *)m->weights->data + left, n);
+        if (m->file.data)
+            memory_release(m->file.data + left, n);
+        else
+            cut_packed(m, left);
     }
     buf_free(&m->packed);
+    file_unmap(&m->file);
     m->weights->data = to;
 }
 

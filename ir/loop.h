@@ -222,6 +222,7 @@ struct Module {
     int64_t arena_bytes, weights_bytes;
     Tensor *weights; /* u8[weights_bytes]: the packed weights; NULL after parsing text alone */
     Buf packed;      /* what weights->data points into, where module_take_weights gave it */
+    MappedFile file; /* the same after module_spill_weights */
     uint64_t weights_hash; /* where weights == NULL: what the text says, 0 = unknown */
     Map buffer_names, kernel_names;
     Map shared; /* text of a kernel without its name -> Kernel; module_share_kernel's */
@@ -251,6 +252,9 @@ size_t module_function_count(const Module *m);
 Kernel *module_function(const Module *m, size_t i);
 /* Makes `packed` the weights of m, which owns it from now on; *packed is empty then. */
 void module_take_weights(Module *m, Buf *packed);
+/* Puts weights that were taken into a file, from which they are mapped, where the system has room
+ * for one: others can have their memory until they are read. */
+void module_spill_weights(Module *m);
 /* Moves weights that were taken to memory of the caller's, which outlives m, piece by piece: they
  * are never there twice. */
 void module_move_weights(Module *m, void *to);

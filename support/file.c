@@ -197,6 +197,34 @@ static bool replace(Arena *a, Pending *p, Diag *d) {
     return true;
 }
 
+/* ---- out and in again ------------------------------------------------------------------------ */
+
+/* /var/tmp, where nothing says another place: what is large goes there, since /tmp may be memory.
+ */
+static int open_nameless(void) {
+    const char *tmp = getenv("TMPDIR");
+    char path[4096];
+    snprintf(path, sizeof path, "%s/effnetc-XXXXXX", tmp && *tmp ? tmp : "/var/tmp");
+    int fd = mkstemp(path);
+    if (fd >= 0)
+        unlink(path);
+    return fd;
+}
+
+bool file_spill(MappedFile *f, const void *data, size_t size) {
+    sigset_t before = signals_hold(); /* none ends the process while the file has a name */
+    int fd = open_nameless();
+    signals_release(&before);
+    if (fd < 0)
+        return false;
+    void *p = MAP_FAILED;
+    if (write_all(fd, data, size))
+        p = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
+    close(fd);
+    *f = p == MAP_FAILED ? (MappedFile){0} : (MappedFile){p, size};
+    return p != MAP_FAILED;
+}
+
 /* ---- out: the set ---------------------------------------------------------------------------- */
 
 void outputs_add(Outputs *o, const char *path, const void *data, size_t size) {

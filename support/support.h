@@ -200,9 +200,14 @@ bool file_map(MappedFile *f, const char *path, Diag *d);
 void file_unmap(MappedFile *f);
 /* Gives back the memory of a mapped file until it is read again: from the file then. */
 void file_release(const MappedFile *f);
-/* Gives back the pages that lie whole within `bytes` of memory, whatever it is part of. Nothing may
- * be read from there any more, only freed. */
+/* Gives back the pages that lie whole within `bytes` of memory, whatever it is part of. What was
+ * mapped from a file is read from there again when it is needed; else nothing may be read from
+ * there any more, only freed. */
 void memory_release(const void *memory, size_t bytes);
+
+/* Writes `data` to a file without a name, in TMPDIR, and maps that: other processes don't see it,
+ * and it is gone with its last mapping. False where the system doesn't give one so large. */
+bool file_spill(MappedFile *f, const void *data, size_t size);
 
 /* Files that appear together or not at all: each is written under a temporary name in its folder,
  * and all are renamed when every write has succeeded. Data is not copied: it must live until
@@ -224,6 +229,15 @@ void outputs_add(Outputs *o, const char *path, const void *data, size_t size);
  * waits until it is done. */
 bool outputs_commit(Outputs *o, Diag *d);
 void outputs_free(Outputs *o);
+
+/* ---- loaded.c: files that the dynamic linker loaded -------------------------------------------
+ */
+
+/* The path of the file that `within` lies in; NULL where it lies in none. */
+const char *loaded_path(const void *within);
+/* Gives back the memory of what that file has and nobody writes to: it is read again when it is
+ * needed. */
+void loaded_release(const void *within);
 
 /* ---- text.c: small text helpers ------------------------------------------------------------- */
 

@@ -288,19 +288,63 @@ static void commit_under_limit(void) {
     _exit(failed ? 0 : 1);
 }
 
-static void a_full_disk_is_an_error(void **state) {
-    (void)state;
-    put("a", "old");
+/* In a process of its own, which it ends. */
+static void assert_succeeds_apart(void (*test)(void)) {
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0)
-        commit_under_limit();
+        test();
     int status;
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+static void a_full_disk_is_an_error(void **state) {
+    (void)state;
+    put("a", "old");
+    assert_succeeds_apart(commit_under_limit);
     assert_holds("a", "old");
     assert_int_equal(entries("."), 1);
+}
+
+/* ---- files without a name -------------------------------------------------------------------- */
+
+static void spilled_bytes_are_in_no_folder(void **state) {
+    (void)state;
+    static uint8_t bytes[100001];
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (uint8_t)(i * 7919 >> 8);
+    assert_int_equal(setenv("TMPDIR", ".", 1), 0);
+    MappedFile f;
+    bool ok = file_spill(&f, bytes, sizeof bytes);
+    assert_int_equal(unsetenv("TMPDIR"), 0);
+    assert_true(ok);
+    assert_int_equal(entries("."), 0);
+    assert_int_equal(f.size, sizeof bytes);
+    file_release(&f);
+    assert_memory_equal(f.data, bytes, sizeof bytes);
+    file_unmap(&f);
+}
+
+static void spill_without_room(void) {
+    static char large[100000];
+    signal(SIGXFSZ, SIG_IGN);
+    const struct rlimit limit = {50000, 50000};
+    MappedFile f;
+    if (setenv("TMPDIR", ".", 1) != 0 || setrlimit(RLIMIT_FSIZE, &limit) != 0)
+        _exit(2);
+    bool failed = !file_spill(&f, large, sizeof large) && !f.data;
+    if (setenv("TMPDIR", "missing", 1) != 0)
+        _exit(2);
+    failed = failed && !file_spill(&f, large, 1) && !f.data;
+    _exit(failed ? 0 : 1);
+}
+
+static void what_cant_be_spilled_stays(void **state) {
+    (void)state;
+    assert_succeeds_apart(spill_without_room);
+    assert_int_equal(entries("."), 0);
 }
 
 static void devices_are_written_in_place(void **state) {
@@ -388,6 +432,8 @@ int main(void) {
         IN_FOLDER(a_failure_changes_nothing),
         IN_FOLDER(new_files_go_again),
         IN_FOLDER(a_full_disk_is_an_error),
+        IN_FOLDER(spilled_bytes_are_in_no_folder),
+        IN_FOLDER(what_cant_be_spilled_stays),
         IN_FOLDER(devices_are_written_in_place),
         IN_FOLDER(a_dash_is_standard_output),
     };

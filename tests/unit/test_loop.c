@@ -479,8 +479,7 @@ static void prepending_to_an_empty_block_sets_its_end(void **state) {
 }
 
 /* Of a size that is no multiple of the pieces that they move in. */
-static void weights_move_as_they_are(void **state) {
-    (void)state;
+static void assert_weights_move(bool spilled) {
     enum { SIZE = (9 << 20) + 24 };
     Module *m = module_new("m", target_find("generic"));
     Buf packed = {0};
@@ -489,6 +488,9 @@ static void weights_move_as_they_are(void **state) {
     for (size_t i = 0; i < SIZE; i++)
         bytes[i] = (uint8_t)(i * 7919 >> 8);
     module_take_weights(m, &packed);
+    if (spilled)
+        module_spill_weights(m);
+    assert_int_equal(m->packed.data == NULL, spilled);
     module_move_weights(m, there);
     assert_ptr_equal(m->weights->data, there);
     assert_int_equal(m->weights_bytes, SIZE);
@@ -497,6 +499,16 @@ static void weights_move_as_they_are(void **state) {
             fail_msg("byte %zu has changed", i);
     module_free(m);
     free(there);
+}
+
+static void weights_move_as_they_are(void **state) {
+    (void)state;
+    assert_weights_move(false);
+}
+
+static void weights_move_from_a_file(void **state) {
+    (void)state;
+    assert_weights_move(true);
 }
 
 int main(void) {
@@ -518,6 +530,7 @@ int main(void) {
         cmocka_unit_test(a_visitor_removes_instructions),
         cmocka_unit_test(prepending_to_an_empty_block_sets_its_end),
         cmocka_unit_test(weights_move_as_they_are),
+        cmocka_unit_test(weights_move_from_a_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

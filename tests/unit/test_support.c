@@ -347,6 +347,32 @@ static void rounding_helpers(void **state) {
     assert_int_equal(ceil_div(0, 16), 0);
 }
 
+/* ---- loaded files ---------------------------------------------------------------------------- */
+
+static const char of_this_file[] = "read again";
+
+static void loaded_files_are_found(void **state) {
+    (void)state;
+    int here = 0;
+    const char *own = loaded_path(of_this_file), *library = loaded_path(stdout);
+    assert_non_null(own);
+    assert_non_null(library);
+    assert_string_not_equal(own, library);
+    assert_null(loaded_path(&here)); /* the stack's */
+    assert_null(loaded_path(NULL));
+}
+
+static int written_data = 1;
+
+static void what_is_written_is_not_released(void **state) {
+    (void)state;
+    written_data = 2;
+    loaded_release(of_this_file);
+    loaded_release(NULL);
+    assert_int_equal(written_data, 2);
+    assert_string_equal(of_this_file, "read again");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(arena_memory_is_zeroed_and_aligned),
@@ -369,6 +395,8 @@ int main(void) {
         cmocka_unit_test(near_names_are_found),
         cmocka_unit_test(overflow_is_noticed),
         cmocka_unit_test(rounding_helpers),
+        cmocka_unit_test(loaded_files_are_found),
+        cmocka_unit_test(what_is_written_is_not_released),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
