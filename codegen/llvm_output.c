@@ -1,6 +1,7 @@
 /* llvm_output.c: optimisation and machine code. */
 #include <llvm-c/Analysis.h>
 #include <llvm-c/ErrorHandling.h>
+#include <llvm-c/Support.h>
 #include <llvm-c/Target.h>
 #include <llvm-c/Transforms/PassBuilder.h>
 #include <llvm/Config/llvm-config.h>
@@ -33,7 +34,16 @@ static void give_up(const char *reason) {
     die("LLVM %s: %s", emit_llvm_version(), reason);
 }
 
+/* Instructions stay in the order of the loop IR, in which a tile takes all registers and no more.
+ * LLVM's scheduler, which comes before registers are given out, moves loads up past that. Where
+ * LLVM is its shared library, this holds for all that use it in the process. */
+static void keep_order(void) {
+    static const char *const options[] = {"effnetc", "-enable-misched=false"};
+    LLVMParseCommandLineOptions(sizeof options / sizeof *options, options, NULL);
+}
+
 static void initialise(void) {
+    keep_order();
     LLVMResetFatalErrorHandler();
     LLVMInstallFatalErrorHandler(give_up);
 #define C_ARCH(...)

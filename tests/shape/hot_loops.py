@@ -69,10 +69,8 @@ KNOWN = (
           "want registers too"),
     Known("clang", "x86-64-v3", r"(dense|conv1x1)_.*", "spill", 52,
           "clang unrolls a block of channels and moves loads together"),
-    Known("llvm", "x86-64-v3", r"winograd4_gemm_4x3", "spill", 2,
-          "12 sums, 3 vectors of weights and a pixel take all registers; LLVM copies sums around"),
-    Known("llvm", "x86-64-v3", r"winograd4_gemm_4x3", "share", 0.65,
-          "12 sums, 3 vectors of weights and a pixel take all registers; LLVM copies sums around"),
+    Known("llvm", "x86-64-v3", r"dw.*", "spill", 10,
+          "sums and taps take all registers; LLVM keeps the order of the loop IR, and splits some of them"),
 )
 NOT_HOT = re.compile(r"winograd\d+_(input|output)")  # a tile of 36 values, more than registers
 
