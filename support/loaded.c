@@ -3,7 +3,6 @@
 #include "support/support.h"
 
 #include <link.h>
-#include <string.h>
 
 /* An address in memory, and what of a file was loaded around it. */
 typedef struct Search {

@@ -205,8 +205,9 @@ void file_release(const MappedFile *f);
  * there any more, only freed. */
 void memory_release(const void *memory, size_t bytes);
 
-/* Writes `data` to a file without a name, in TMPDIR, and maps that: other processes don't see it,
- * and it is gone with its last mapping. False where the system doesn't give one so large. */
+/* Writes `data` to a file without a name, in TMPDIR, else /var/tmp, and maps that: other processes
+ * don't see it, and it is gone with its last mapping. False where the system doesn't give one so
+ * large. */
 bool file_spill(MappedFile *f, const void *data, size_t size);
 
 /* Files that appear together or not at all: each is written under a temporary name in its folder,
@@ -230,8 +231,7 @@ void outputs_add(Outputs *o, const char *path, const void *data, size_t size);
 bool outputs_commit(Outputs *o, Diag *d);
 void outputs_free(Outputs *o);
 
-/* ---- loaded.c: files that the dynamic linker loaded -------------------------------------------
- */
+/* ---- loaded.c: files that the dynamic linker loaded ------------------------------------------ */
 
 /* The path of the file that `within` lies in; NULL where it lies in none. */
 const char *loaded_path(const void *within);

@@ -69,8 +69,12 @@ KNOWN = (
           "want registers too"),
     Known("clang", "x86-64-v3", r"(dense|conv1x1)_.*", "spill", 52,
           "clang unrolls a block of channels and moves loads together"),
-    Known("llvm", "x86-64-v3", r"dw.*", "spill", 10,
+    Known("llvm", "x86-64-v3", r"dw3x3_(s2_)?1[02]_t8_.*", "spill", 8,
           "sums and taps take all registers; LLVM keeps the order of the loop IR, and splits some of them"),
+    Known("llvm", "x86-64-v3", r"dw5x5_(s2_)?10_t[89]_.*", "spill", 10,
+          "sums and taps take all registers; LLVM keeps the order of the loop IR, and splits some of them"),
+    Known("llvm", "x86-64-v3", r"dw7x7_7_clipped", "spill", 6,
+          "7 sums and 7 taps leave two registers; LLVM keeps the order of the loop IR, and splits some of them"),
 )
 NOT_HOT = re.compile(r"winograd\d+_(input|output)")  # a tile of 36 values, more than registers
 

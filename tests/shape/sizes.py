@@ -38,7 +38,6 @@ class Bound:
 
 JIT = 3  # times the model's file: the most that a process takes from ONNX to the result
 
-
 BOUNDS = {
     "lite0": Bound(60, 400 * KB, 1000 * KB, 10, 1, 64_000 * KB),
     "tv_b0": Bound(80, 400 * KB, 1000 * KB, 10, 1, 64_000 * KB),
