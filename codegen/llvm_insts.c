@@ -156,6 +156,26 @@ static LLVMValueRef llvm_op_scale2(LBuilder *x, const Operands *o) {
     return x86_masked(x, o, "scalef", -1);
 }
 
+/* ---- halves ---------------------------------------------------------------------------------- */
+
+/* Lane i is lane (i + turn) % lanes of a, or of b from the middle on. */
+static LLVMValueRef shuffle_halves(LBuilder *x, LType t, LLVMValueRef a, LLVMValueRef b, int turn) {
+    LLVMValueRef from[MAX_LANES];
+    for (int i = 0; i < t.lanes; i++) {
+        int lane = (i + turn) % t.lanes;
+        from[i] = llvm_i32(x, (uint32_t)(i < t.lanes / 2 ? lane : lane + t.lanes));
+    }
+    return LLVMBuildShuffleVector(x->b, a, b, LLVMConstVector(from, (unsigned)t.lanes), "");
+}
+
+static LLVMValueRef llvm_op_halves(LBuilder *x, const Operands *o) {
+    return o->to.lanes == 1 ? o->v[1] : shuffle_halves(x, o->to, o->v[0], o->v[1], 0);
+}
+
+static LLVMValueRef llvm_op_swap(LBuilder *x, const Operands *o) {
+    return o->to.lanes == 1 ? o->v[0] : shuffle_halves(x, o->to, o->v[0], o->v[0], o->to.lanes / 2);
+}
+
 /* ---- conversions ----------------------------------------------------------------------------- */
 
 static bool is_half(DType t) {

@@ -125,6 +125,6 @@ LaneFn *lane_function(InstOp op, DType dt, bool flush_to_zero);
 LaneFn *lane_convert(DType from, DType to, bool flush_to_zero);
 LaneTest *lane_division_test(DType dt);
 /* dst = the element at src[0], of imm, in all lanes; dst = src[1] or src[2] by src[0] */
-LaneFn lane_splat, lane_const, lane_select, lane_copy;
+LaneFn lane_splat, lane_const, lane_select, lane_copy, lane_swap;
 
 #endif

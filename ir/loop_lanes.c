@@ -101,18 +101,22 @@ static inline uint64_t shift_right_unsigned(uint64_t x, int n) {
 /* clang-format off */
 #define EVAL_FI(f, i)   f
 #define EVAL_RAW(f, i)  f
+#define EVAL_NONE       0
 #define EVAL_F(f)       f
 #define EVAL_I(i)       0
 #define HAS_FI(f, i)    1
 #define HAS_RAW(f, i)   1
+#define HAS_NONE        0
 #define HAS_F(f)        1
 #define HAS_I(i)        0
 #define READ_FI(f, i)   READ
 #define READ_RAW(f, i)  PLAIN
+#define READ_NONE       PLAIN
 #define READ_F(f)       READ
 #define READ_I(i)       PLAIN
 #define WRITE_FI(f, i)  WRITE
 #define WRITE_RAW(f, i) PLAIN
+#define WRITE_NONE      PLAIN
 #define WRITE_F(f)      WRITE
 #define WRITE_I(i)      PLAIN
 #define AS_UINT(x)      ((void)(x), (uint64_t)0)
@@ -395,6 +399,14 @@ LaneFn *lane_convert(DType from, DType to, bool flush_to_zero) {
 
 void lane_copy(unsigned char *regs, const Step *s) {
     memmove(regs + s->dst, regs + s->src[0], (size_t)(s->lanes * s->bytes));
+}
+
+void lane_swap(unsigned char *regs, const Step *s) {
+    unsigned char a[MAX_LANES * sizeof(double)]; /* the result may be the operand */
+    size_t all = (size_t)(s->lanes * s->bytes), half = (size_t)(s->lanes / 2 * s->bytes);
+    memcpy(a, regs + s->src[0], all);
+    memcpy(regs + s->dst, a + half, all - half);
+    memcpy(regs + s->dst + (all - half), a, half);
 }
 
 static void fill(unsigned char *to, const void *element, const Step *s) {

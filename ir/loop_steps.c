@@ -116,8 +116,9 @@ static LaneFn *lanes_of(const Compiler *c, const Inst *in) {
                    ? lane_copy
                    : lane_convert(in->src[0]->type.dtype, in->dst->type.dtype, c->flush);
     default:
-        return in->op == INST_mov ? lane_copy
-                                  : lane_function(in->op, in->src[0]->type.dtype, c->flush);
+        return in->op == INST_mov    ? lane_copy
+               : in->op == INST_swap ? lane_swap
+                                     : lane_function(in->op, in->src[0]->type.dtype, c->flush);
     }
 }
 

@@ -297,7 +297,7 @@ typedef struct Schedule {
     int mr_tail; /* pixels of the last tile of a row; 0: none */
     int nv;      /* vectors of output channels of a tile */
     int nv_tail; /* vectors of the last panel; 0: as the others */
-    bool half;   /* the last vector of the last panel is in registers of half the width */
+    bool half;   /* in the last vector of the last panel two pixels share a register */
 } Schedule;
 
 /* Vectors of the last panel. */

@@ -9,11 +9,13 @@
  *       one tile of mr_tail pixels, unless the row goes on in another part
  *
  * Sizes and strides are run-time arguments, so one kernel serves many layers. Where half of the
- * last vector's lanes are enough for the last channels, a kernel of its own computes the last panel
- * with registers of half the width there. */
+ * last vector's lanes are enough for the last channels, a kernel of its own computes the last
+ * panel: there two pixels share a register, the even one's sums in the lower half and the odd one's
+ * in the upper half, and both halves of the packed weights are the same. */
 #include "passes/lower.h"
 
 #include <math.h>
+#include <string.h>
 
 enum {
     MAX_ACC = 64,
@@ -32,7 +34,7 @@ typedef struct GemmKernel {
     Builder b;
     const Gemm *g;
     int lanes, nv;
-    bool half;          /* the last vector is half a register wide */
+    bool half;          /* the last vector is half a register, and two pixels share one */
     Reg *a, *w, *c, *r; /* pointers to the first element */
     Reg *k, *k_blocks, *a_plane, *a_row, *a_tap_row;
     Reg *panels, *w_panel, *c_plane, *c_row, *c_panel, *r_plane, *r_row, *r_panel;
@@ -44,16 +46,16 @@ typedef struct GemmKernel {
     Reg *piece, *piece_step, *last_piece; /* AHEAD_PIECES */
     bool far;                             /* inputs come from beyond the core's caches */
     Reg *block_size;                      /* ablock as a register, where ablock > 1 */
-    Reg *acc[MAX_ACC];                    /* [pixel][vector] */
+    Reg *acc[MAX_ACC];                    /* [pixel][vector]; a shared one twice */
 } GemmKernel;
 
 static int panel_width(const GemmKernel *gk) {
     return gk->nv * gk->lanes;
 }
 
-/* The width of the registers for vector v of the tile. */
-static int vector_lanes(const GemmKernel *gk, int v) {
-    return gk->half && v == gk->nv - 1 ? gk->lanes / 2 : gk->lanes;
+/* Whether two pixels share the registers of vector v. */
+static bool is_shared(const GemmKernel *gk, int v) {
+    return gk->half && v == gk->nv - 1;
 }
 
 /* Elements of a block of channels' weights in a panel so wide. */
@@ -88,21 +90,28 @@ static Reg *place_of_piece(GemmKernel *gk, Reg *t) {
     return place;
 }
 
+/* Pixel m of a tile of mr, whose input is x: its products, those of its own vectors, and of a
+ * shared one together with the pixel before it. The next pixel comes first where that shares. */
+static void multiply_pixel(GemmKernel *gk, Reg *const *wv, Reg *const *x, int m, int mr) {
+    for (int v = 0; v < gk->nv; v++) {
+        Reg *acc = gk->acc[m * gk->nv + v], *by = x[m];
+        if (is_shared(gk, v) && m % 2 == 0 && m + 1 < mr)
+            continue;
+        if (is_shared(gk, v) && m % 2 == 1)
+            by = build_op(&gk->b, INST_halves, "xx", x[m - 1], x[m], NULL);
+        build_op_to(&gk->b, INST_fma, acc, by, wv[v], acc);
+    }
+}
+
 /* One step along K: `at` is the address of the first pixel's input, w that of the weights. */
 static void multiply_step(GemmKernel *gk, Addr at, Reg *w, int mr) {
     Builder *b = &gk->b;
-    Reg *wv[MAX_ACC];
+    Reg *wv[MAX_ACC], *x[MAX_ACC];
     for (int v = 0; v < gk->nv; v++)
-        wv[v] = build_load(b, "w", vector_lanes(gk, v), addr_of(w, v * gk->lanes));
+        wv[v] = build_load(b, "w", gk->lanes, addr_of(w, v * gk->lanes));
     for (int m = 0; m < mr; m++) {
-        Addr pixel = addr_offset(at, m * gk->g->pixel_step);
-        Reg *x = NULL;
-        for (int v = 0; v < gk->nv; v++) {
-            Reg *acc = gk->acc[m * gk->nv + v];
-            if (!x || x->type.lanes != vector_lanes(gk, v))
-                x = build_spread(b, "x", vector_lanes(gk, v), pixel);
-            build_op_to(b, INST_fma, acc, x, wv[v], acc);
-        }
+        x[m] = build_spread(b, "x", gk->lanes, addr_offset(at, m * gk->g->pixel_step));
+        multiply_pixel(gk, wv, x, m, mr);
     }
     if (gk->ahead_kind == AHEAD_PANEL && mr > 1)
         prefetch_panel(gk, w);
@@ -188,11 +197,28 @@ static Addr tile_addr(const GemmKernel *gk, Reg *tile, Reg *plane, int m, int v)
     return v ? addr_plus(a, plane, v) : a;
 }
 
+/* Vector v of a tensor, of pixel m and, where they share a register, of the odd one before it: NULL
+ * for an even pixel whose share comes with the next one. */
+static Reg *load_vector(GemmKernel *gk, Reg *at, Reg *plane, int m, int v, int mr) {
+    Builder *b = &gk->b;
+    if (is_shared(gk, v) && m % 2 == 0 && m + 1 < mr)
+        return NULL;
+    Reg *x = build_load(b, "x", gk->lanes, tile_addr(gk, at, plane, m, v));
+    if (!is_shared(gk, v) || m % 2 == 0)
+        return x;
+    Reg *even = build_load(b, "even", gk->lanes, tile_addr(gk, at, plane, m - 1, v));
+    return build_op(b, INST_halves, "both", even, build_op(b, INST_swap, "odd", x, NULL, NULL),
+                    NULL);
+}
+
 /* What has been added up before. */
 static void resume_tile(GemmKernel *gk, Reg *c, int mr) {
     for (int m = 0; m < mr; m++)
-        for (int v = 0; v < gk->nv; v++)
-            build_load_to(&gk->b, gk->acc[m * gk->nv + v], tile_addr(gk, c, gk->c_plane, m, v));
+        for (int v = 0; v < gk->nv; v++) {
+            Reg *x = load_vector(gk, c, gk->c_plane, m, v, mr);
+            if (x)
+                build_op_to(&gk->b, INST_mov, gk->acc[m * gk->nv + v], x, NULL, NULL);
+        }
 }
 
 static void start_tile(GemmKernel *gk, Reg *panel, int mr) {
@@ -200,28 +226,40 @@ static void start_tile(GemmKernel *gk, Reg *panel, int mr) {
         build_load_to(&gk->b, gk->acc[v], addr_of(panel, v * gk->lanes));
     for (int m = 1; m < mr; m++)
         for (int v = 0; v < gk->nv; v++)
-            build_op_to(&gk->b, INST_mov, gk->acc[m * gk->nv + v], gk->acc[v], NULL, NULL);
+            if (!is_shared(gk, v) || m % 2 == 0)
+                build_op_to(&gk->b, INST_mov, gk->acc[m * gk->nv + v], gk->acc[v], NULL, NULL);
 }
 
-/* Pixel m, vector v. */
-static void finish_vector(GemmKernel *gk, const StepRegs *steps, Reg *c, Reg *r, int m, int v) {
+/* The halves of a shared register as whole vectors, with zeros in the lanes that are spare. */
+static void store_shared(GemmKernel *gk, Reg *acc, Reg *c, int m, int v) {
+    Builder *b = &gk->b;
+    Reg *zero = build_const_f(b, "zero", acc->type, 0);
+    Reg *even = build_op(b, INST_halves, "even", acc, zero, NULL);
+    build_store(b, tile_addr(gk, c, gk->c_plane, m - m % 2, v), even);
+    if (m % 2 == 0)
+        return;
+    Reg *odd = build_op(b, INST_swap, "odd", acc, NULL, NULL);
+    build_op_to(b, INST_halves, odd, odd, zero, NULL);
+    build_store(b, tile_addr(gk, c, gk->c_plane, m, v), odd);
+}
+
+/* Pixel m, vector v; a shared one with its last pixel. */
+static void finish_vector(GemmKernel *gk, const StepRegs *steps, Reg *c, Reg *r, int m, int v,
+                          int mr) {
     Builder *b = &gk->b;
     Reg *acc = gk->acc[m * gk->nv + v];
+    if (is_shared(gk, v) && m % 2 == 0 && m + 1 < mr)
+        return;
     if (gk->g->act != ACT_none)
         build_op_to(b, act_inst(gk->g->act), acc, acc, NULL, NULL);
-    if (r) {
-        Reg *x = build_load(b, "res", acc->type.lanes, tile_addr(gk, r, gk->r_plane, m, v));
-        build_op_to(b, INST_add, acc, acc, x, NULL);
-    }
+    if (r)
+        build_op_to(b, INST_add, acc, acc, load_vector(gk, r, gk->r_plane, m, v, mr), NULL);
     if (steps)
         steps_apply(b, steps, acc);
-    build_store(b, tile_addr(gk, c, gk->c_plane, m, v), acc);
-}
-
-/* Zeros in the lanes that a half register spares. */
-static void finish_half(GemmKernel *gk, Reg *zero, Reg *c, int m) {
-    Addr last = tile_addr(gk, c, gk->c_plane, m, gk->nv - 1);
-    build_store(&gk->b, addr_offset(last, gk->lanes / 2), zero);
+    if (is_shared(gk, v))
+        store_shared(gk, acc, c, m, v);
+    else
+        build_store(b, tile_addr(gk, c, gk->c_plane, m, v), acc);
 }
 
 /* Vector by vector, so that its steps are loaded once. */
@@ -229,24 +267,20 @@ static void finish_by_steps(GemmKernel *gk, Reg *panel, Reg *c, Reg *r, int mr) 
     int width = panel_width(gk);
     for (int v = 0; v < gk->nv; v++) {
         Addr rows = addr_of(panel, width + v * gk->lanes);
-        StepRegs s = steps_load(&gk->b, &gk->g->steps, rows, width, vector_lanes(gk, v));
+        StepRegs s = steps_load(&gk->b, &gk->g->steps, rows, width, gk->lanes);
         for (int m = 0; m < mr; m++)
-            finish_vector(gk, &s, c, r, m, v);
+            finish_vector(gk, &s, c, r, m, v, mr);
     }
 }
 
 static void finish_tile(GemmKernel *gk, Reg *panel, Reg *c, Reg *r, int mr) {
-    LType half = ltype(DT_f32, gk->lanes / 2);
-    Reg *zero = gk->half ? build_const_f(&gk->b, "zero", half, 0) : NULL;
-    bool steps = gk->g->steps.rows != NULL;
-    if (steps)
+    if (gk->g->steps.rows) {
         finish_by_steps(gk, panel, c, r, mr);
-    for (int m = 0; m < mr; m++) {
-        for (int v = 0; !steps && v < gk->nv; v++)
-            finish_vector(gk, NULL, c, r, m, v);
-        if (zero)
-            finish_half(gk, zero, c, m);
+        return;
     }
+    for (int m = 0; m < mr; m++)
+        for (int v = 0; v < gk->nv; v++)
+            finish_vector(gk, NULL, c, r, m, v, mr);
 }
 
 /* Tile t of a row. */
@@ -418,9 +452,11 @@ static Kernel *build_kernel(Lower *lo, GemmKernel *gk, const Schedule *s) {
     int nv = gk->nv;
     declare_params(gk, k, s);
     ensure(s->mr * nv <= MAX_ACC);
-    for (int i = 0; i < s->mr * nv; i++)
-        gk->acc[i] = kernel_reg(k, arena_printf(&lo->m->arena, "acc%d_%d", i / nv, i % nv),
-                                ltype(DT_f32, vector_lanes(gk, i % nv)));
+    for (int i = 0; i < s->mr * nv; i++) {
+        bool again = is_shared(gk, i % nv) && i / nv % 2 == 1;
+        const char *name = arena_printf(&lo->m->arena, "acc%d_%d", i / nv, i % nv);
+        gk->acc[i] = again ? gk->acc[i - nv] : kernel_reg(k, name, ltype(DT_f32, gk->lanes));
+    }
     gk->b = build_begin(k);
     kernel_body(gk, s);
     build_end(&gk->b);
@@ -560,6 +596,13 @@ int64_t gemm_weights(const Gemm *g, const Target *t) {
     return gemm_panel_elems(g, round_up(g->n, target_lanes(t)));
 }
 
+/* Each row of a panel from `from` to `to` ends with a half vector: it is repeated in the lanes
+ * behind it. */
+static void repeat_halves(float *from, const float *to, int64_t width, int half) {
+    for (float *row = from; row < to; row += width)
+        memcpy(row + width - half, row + width - 2 * half, (size_t)half * sizeof *row);
+}
+
 Addr gemm_pack(Lower *lo, const Gemm *g, const ConvWeights *gw) {
     int lanes = lower_lanes(lo);
     int64_t vectors = ceil_div(g->n, lanes);
@@ -567,7 +610,10 @@ Addr gemm_pack(Lower *lo, const Gemm *g, const ConvWeights *gw) {
     float *packed = lower_weights_begin(lo, gemm_weights(g, lo->cx->target)), *out = packed;
     for (int64_t v = 0; v < vectors; v += s.nv) {
         int64_t wide = v + s.nv <= vectors ? s.nv : s.nv_tail;
+        float *panel = out;
         out = pack_panel(g, gw, v * lanes, wide * lanes, out);
+        if (s.half && v + s.nv >= vectors)
+            repeat_halves(panel, out, wide * lanes, lanes / 2);
     }
     ensure(out - packed == gemm_weights(g, lo->cx->target));
     return lower_weights_end(lo, g->weight_name);

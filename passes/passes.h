@@ -155,7 +155,8 @@ typedef struct TileProblem {
 typedef struct Tile {
     int64_t mr; /* pixels */
     int64_t nv; /* gemm: vectors of output channels; else 1 */
-    bool half;  /* gemm: a last vector that needs half of its lanes alone has half registers */
+    bool
+        half; /* gemm: of a last vector that needs half of its lanes, two pixels share a register */
 } Tile;
 
 /* Why a kernel can't have that tile; NULL where it can. */

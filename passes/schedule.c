@@ -13,17 +13,22 @@ static bool is_folded(int64_t uses, const Target *t) {
     return target_arch(t)->memory_operands && uses <= (t->vector_bytes == 64 ? 3 : 2);
 }
 
-/* Cycles of one step along K for a tile of m pixels by v vectors, the last of which may be half a
- * register wide: the half of an input is part of its register. Two FMAs a cycle, almost two loads,
- * as many instructions in all as the core issues, and an FMA latency of four: a step can't be
- * faster than that, since it adds once to each accumulator. A fraction more for the step itself
- * (its branch, and the tile's share of prologue and epilogue) makes large tiles win where the rest
- * is equal. */
+/* The accumulators of m pixels by v vectors; of a last vector that is half a register wide, two
+ * pixels share one. */
+static int64_t accumulators(int64_t m, int64_t v, bool half) {
+    return half ? m * (v - 1) + (m + 1) / 2 : m * v;
+}
+
+/* Cycles of one step along K for a tile of m pixels by v vectors. Two FMAs a cycle, almost two
+ * loads, as many instructions in all as the core issues, and an FMA latency of four: a step can't
+ * be faster than that, since it adds once to each accumulator. What joins two pixels is issued
+ * beside the FMAs. A fraction more for the step itself (its branch, and the tile's share of
+ * prologue and epilogue) makes large tiles win where the rest is equal. */
 static double step_cycles(int64_t m, int64_t v, bool half, const Target *t) {
-    int64_t weights = is_folded(m, t) ? m * v : v;
-    double fma = 0.5 * (double)m * ((double)v - (half ? 0.5 : 0));
+    int64_t weights = is_folded(m, t) ? m * v : v, sums = accumulators(m, v, half);
+    double fma = 0.5 * (double)sums;
     double load = 0.55 * (double)(m + weights),
-           issue = (double)(m * v + m + v + 4) / target_arch(t)->issue;
+           issue = (double)(sums + (half ? m / 2 : 0) + m + v + 4) / target_arch(t)->issue;
     return fmax(fmax(fma, load), fmax(issue, 4)) + 0.25;
 }
 
@@ -32,11 +37,12 @@ static int64_t products(const Target *t) {
     return t->fma ? 0 : 1;
 }
 
-/* A tile needs its accumulators, one register per weight vector and one for the input; some more
- * for inputs where all are loaded first: with two less, LLVM's code for ARM goes to the stack. */
-static bool fits(int64_t m, int64_t v, const Target *t) {
-    int64_t inputs = target_arch(t)->memory_operands ? 1 : 3;
-    return m * v + v + inputs + products(t) <= t->vector_regs;
+/* A tile needs its accumulators, one register per weight vector and one for the input, or three for
+ * two that are joined; some more for inputs where all are loaded first: with two less, LLVM's code
+ * for ARM goes to the stack. */
+static bool fits(int64_t m, int64_t v, bool half, const Target *t) {
+    int64_t inputs = target_arch(t)->memory_operands && !half ? 1 : 3;
+    return accumulators(m, v, half) + v + inputs + products(t) <= t->vector_regs;
 }
 
 /* Cycles of one step for the weights that it reads: every tile of a panel reads them all again,
@@ -98,7 +104,11 @@ static const char *gemm_fault(const TileProblem *p, const Tile *tile, const Targ
         return "nv is more than all channels";
     if (tile->half && !fits_half(p->channels, t))
         return "half a vector is not enough for the last channels";
-    bool fit = tile->mr * tile->nv == 1 || fits(tile->mr, tile->nv, t);
+    Schedule s = gemm_schedule(p, tile, t);
+    int64_t last = schedule_last(&s);
+    bool whole = gemm_vectors(p, t) > last; /* there are panels of nv whole vectors */
+    bool fit = tile->mr * tile->nv == 1 ||
+               ((!whole || fits(s.mr, s.nv, false, t)) && fits(s.mr, last, s.half, t));
     return fit ? NULL : "the target has too few registers";
 }
 
@@ -330,7 +340,7 @@ static WinogradSchedule best_winograd(const Conv3x3 *c, int m, double *least) {
     WinogradSchedule best = {0};
     *least = INFINITY;
     for (int v = 1; v <= t->vector_regs && v <= vectors; v++) {
-        for (int mr = 1; mr <= t->vector_regs && fits(mr, v, t); mr++) {
+        for (int mr = 1; mr <= t->vector_regs && fits(mr, v, false, t); mr++) {
             Schedule s = {.mr = mr, .nv = v, .nv_tail = (int)(vectors % v), .half = half};
             double cost;
             WinogradSchedule w = schedule_tiles(c, m, &s, &cost);

@@ -373,13 +373,13 @@ static void check_float_pairs(InstOp op, DType dt, int lanes) {
     }
 }
 
-/* Of the table, but for activations. */
+/* Of the table, but for activations and what moves lanes. */
 static void float_instructions(void **state) {
     (void)state;
     for (InstOp op = 0; op < INST_act_relu; op++) {
         InstForm form = inst_info(op)->form;
         bool computes = form == FORM_UNARY || form == FORM_BINARY || form == FORM_TERNARY;
-        if (!computes || !(inst_info(op)->types & TYPES_F))
+        if (!computes || !(inst_info(op)->types & TYPES_F) || op == INST_halves || op == INST_swap)
             continue;
         for (size_t n = 0; n < sizeof lane_counts / sizeof *lane_counts; n++) {
             check_float_pairs(op, DT_f32, lane_counts[n]);
@@ -460,6 +460,34 @@ static void select_picks_lanes(void **state) {
     run_body("generic", "m = le a, b\ny = select m, a, b", ltype(DT_f32, 1), ltype(DT_f32, 1), in,
              &scalar);
     assert_true(scalar == 1);
+}
+
+/* ---- moves of lanes -------------------------------------------------------------------------- */
+
+/* Denormals stay what they are where arithmetic flushes them. */
+static void halves_of_vectors(void **state) {
+    (void)state;
+    float a[8] = {0, 1, 2, 1e-40f, 4, 5, 6, 7}, b[8] = {8, 9, 10, 11, 12, 13, -0.0f, NAN}, out[8];
+    static const float joined[8] = {0, 1, 2, 1e-40f, 12, 13, -0.0f, NAN};
+    static const float swapped[8] = {4, 5, 6, 7, 0, 1, 2, 1e-40f};
+    const LType v8 = ltype(DT_f32, 8), v2 = ltype(DT_f64, 2), one = ltype(DT_f32, 1);
+    const void *const in[] = {a, b, b};
+    run_body("x86-64-v3", "y = halves a, b", v8, v8, in, out);
+    assert_memory_equal(out, joined, sizeof joined);
+    run_body("x86-64-v3", "y = mov a\ny = halves y, b", v8, v8, in, out);
+    assert_memory_equal(out, joined, sizeof joined);
+    run_body("x86-64-v3", "y = swap a", v8, v8, in, out);
+    assert_memory_equal(out, swapped, sizeof swapped);
+    run_body("x86-64-v3", "y = mov a\ny = swap y", v8, v8, in, out);
+    assert_memory_equal(out, swapped, sizeof swapped);
+    double c[2] = {1, 2}, d[2] = {3, 4}, r[2];
+    const void *const wide[] = {c, d, d};
+    run_body("x86-64-v3", "y = halves a, b\ny = swap y", v2, v2, wide, r);
+    assert_true(r[0] == 4 && r[1] == 1);
+    run_body("x86-64-v3", "y = halves a, b", one, one, in, out);
+    assert_true(out[0] == 8);
+    run_body("x86-64-v3", "y = swap a", one, one, in, out);
+    assert_true(out[0] == 0);
 }
 
 /* ---- moves between types -------------------------------------------------------------------- */
@@ -655,6 +683,7 @@ int main(void) {
         cmocka_unit_test(fma_rounds_once_and_mul_add_twice),
         cmocka_unit_test(comparisons_of_floats),
         cmocka_unit_test(select_picks_lanes),
+        cmocka_unit_test(halves_of_vectors),
         cmocka_unit_test(bitcasts_keep_the_bits),
         cmocka_unit_test(halves_convert),
         cmocka_unit_test(conversions_in_range),
