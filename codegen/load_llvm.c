@@ -25,6 +25,7 @@ static void load(void) {
                  found->effnetc_version, EFFNETC_VERSION);
     else
         backend = found;
+    loaded_release(backend); /* what LLVM's initialisers read isn't read again */
 }
 
 static const LlvmBackend *find(void) {

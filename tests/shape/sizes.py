@@ -76,7 +76,7 @@ def measure(args, path, target, folder, gcc):
 
 
 def check_jit(args, where, path):
-    _, memory = least(args.effnetc, "run", path, PICTURE, "--backend=llvm")
+    _, memory = least(args.effnetc, "run", path, PICTURE)
     ratio = memory / path.stat().st_size
     print(f"{where:8} {ratio:.2f} times the model is the peak of memory with LLVM")
     return [f"{where}: LLVM takes {ratio:.2f} times the model, {JIT} are allowed"] if ratio > JIT else []
