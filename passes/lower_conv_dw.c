@@ -109,16 +109,27 @@ static int64_t pick_segments(int64_t runs, int64_t bands) {
     return n < bands ? n : bands;
 }
 
-static Fused plan(const ConvDw *c, const PassContext *cx) {
+/* Bands of `band` rows at most. */
+static Fused plan_bands(const ConvDw *c, int64_t band, const PassContext *cx) {
     Fused f = {.first = c->first, .second = c->second};
     f.x = view_of(&c->x);
     f.y = view_of(&c->y);
-    f.bands = bands_of(&f.second, c->middle.shape.dim[2], f.y.h, c->band);
+    f.bands = bands_of(&f.second, c->middle.shape.dim[2], f.y.h, band);
     plan_buffer(&f, &c->middle, target_lanes(cx->target));
     plan_kernels(&f, cx);
     f.segments = c->parts > 1 ? pick_segments(f.runs, f.bands.count) : 1;
     f.parts = c->parts < f.runs * f.segments ? c->parts : f.runs * f.segments;
     return f;
+}
+
+/* Segments are best of equally many bands. */
+static Fused plan(const ConvDw *c, const PassContext *cx) {
+    Fused f = plan_bands(c, c->band, cx);
+    if (f.bands.count % f.segments == 0)
+        return f;
+    int64_t count = round_up(f.bands.count, f.segments);
+    Fused even = plan_bands(c, ceil_div(f.y.h, count), cx);
+    return even.bands.count % even.segments == 0 ? even : f;
 }
 
 /* Elements of a part's buffer. */

@@ -310,9 +310,9 @@ void dw_call(Lower *lo, const Depthwise *d) {
     lower_call(lo, build_kernel(lo, d, &s), args, d->sum ? n : n - 2);
 }
 
-/* A part has whole blocks of channels or, where planes are large, the upper or lower half of them:
- * the convolutions before and behind are divided by rows there, and what one core writes another
- * one reads slowly. */
+/* A part has whole blocks of channels, or the upper or lower half of them: where planes are large,
+ * since the convolutions before and behind are divided by rows there, and what one core writes
+ * another one reads slowly; and where one of two threads would have a block more than the other. */
 typedef struct DwSplit {
     int64_t halves; /* 1 or 2 */
     int64_t parts;  /* that the blocks are divided into */
@@ -321,8 +321,8 @@ typedef struct DwSplit {
 static DwSplit dw_split(const ConvAttrs *a, const View *y, const PassContext *cx) {
     double taps = (double)(a->kernel.v[0] * a->kernel.v[1]);
     double cycles = taps * (double)(y->blocks * y->h * y->w);
-    bool large = !dw_clips(a, y->w) && y->h >= 2 * y->blocks;
-    DwSplit s = {.halves = large ? lower_parts(cx, cycles, 2) : 1};
+    bool large = y->h >= 2 * y->blocks, odd = lower_parts(cx, cycles, y->blocks) % 2 == 1;
+    DwSplit s = {.halves = !dw_clips(a, y->w) && (large || odd) ? lower_parts(cx, cycles, 2) : 1};
     s.parts = lower_parts(cx, cycles / (double)s.halves, y->blocks);
     return s;
 }

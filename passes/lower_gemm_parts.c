@@ -163,11 +163,10 @@ static Addr scale_panels(Lower *lo, const Gemm *g, Addr weights, Addr to, Bound 
     return to;
 }
 
-/* The part's panels; the last one is a unit too, of the last part. */
-static void call_part_panels(Lower *lo, const Gemm *g, const Schedule *s, Addr weights,
-                             const GemmPanels *p, const Parts *parts) {
+/* The part's panels, of pixels `e`; the last one is a unit too, of the last part. */
+static void call_part_panels(Lower *lo, const Gemm *g, const Schedule *s, const GemmExtent *e,
+                             Addr weights, const GemmPanels *p, const Parts *parts) {
     Builder *b = &lo->step;
-    GemmExtent e = gemm_whole(g, s);
     Gemm mine = *g;
     Reg *whole = NULL, *end = NULL;
     Bound count = {0};
@@ -186,7 +185,7 @@ static void call_part_panels(Lower *lo, const Gemm *g, const Schedule *s, Addr w
     if (p->whole && g->gate)
         w = scale_panels(lo, g, w, parts_addr(parts, g->scratch, p->weights), count, s->nv);
     if (p->whole)
-        gemm_call_extent(lo, &mine, s, &e, w, count, s->nv, false);
+        gemm_call_extent(lo, &mine, s, e, w, count, s->nv, false);
     if (!p->last)
         return;
     build_if(b, build_op(b, INST_lt, "last", whole, end, NULL));
@@ -198,8 +197,54 @@ static void call_part_panels(Lower *lo, const Gemm *g, const Schedule *s, Addr w
                      bound_const(1), schedule_last(s));
         weights = g->scratch;
     }
-    call_last_after(lo, &mine, s, &e, weights, p);
+    call_last_after(lo, &mine, s, e, weights, p);
     build_close(b);
+}
+
+/* What a panel's pixels are divided along: rows, or tiles of one long row. */
+static int64_t panel_units(const Gemm *g, const Schedule *s) {
+    return g->rows > 1 ? g->rows : g->length / s->mr;
+}
+
+/* Whether each part has a panel and one of two threads would have a panel more than the other. */
+static bool has_odd_panels(const Gemm *g, const Schedule *s, const Split *split) {
+    bool halo = g->halo_of && layout_has_halo(&g->halo_of->type.layout);
+    return is_by_panels(split) && split->parts == split->units && split->units % 2 == 1 &&
+           panel_units(g, s) > 1 && !g->gate && !halo;
+}
+
+/* Of an odd number of panels, the first part has half of the first one, the last part the other
+ * half, and those between one each: two threads, which have neighbouring parts, have equal work. */
+static void call_odd_panels(Lower *lo, const Gemm *g, const Schedule *s, Addr weights,
+                            const GemmPanels *p, int64_t panels) {
+    Builder *b = &lo->step;
+    LType i64 = ltype(DT_i64, 1);
+    bool rows = g->rows > 1;
+    int64_t units = panel_units(g, s);
+    Parts all = lower_parts_begin(lo, panels + 1, panels + 1);
+    Reg *again, *panel = lower_rest(lo, all.part, panels, &again);
+    Parts parts = lower_share(lo, panel, panels, panels);
+    Reg *zero = build_const_i(b, "zero", i64, 0), *one = build_const_i(b, "one", i64, 1),
+        *half = build_const_i(b, "half", i64, ceil_div(units, 2)),
+        *whole = build_const_i(b, "pixels", i64, units);
+    Reg *start = build_op(b, INST_mul, "start", again, half, NULL);
+    Reg *starts = build_op(b, INST_eq, "starts", all.part, zero, NULL);
+    Reg *end = build_op(b, INST_select, "stop", starts, half, whole);
+    Bound count = bound_reg(build_op(b, INST_sub, "count", end, start, NULL));
+    GemmExtent e = gemm_whole(g, s);
+    if (rows)
+        e.rows = count;
+    else
+        e.tiles = count;
+    if (!rows && s->mr_tail)
+        e.tails = bound_reg(build_op(b, INST_select, "tails", starts, zero, one));
+    Gemm mine = *g;
+    mine.a = addr_plus(g->a, start, rows ? g->a_row : s->mr * g->pixel_step);
+    mine.c = addr_plus(g->c, start, rows ? g->c_row : s->mr * g->c_pixel);
+    if (g->residual)
+        mine.r = addr_plus(g->r, start, rows ? g->r_row : s->mr * g->c_pixel);
+    call_part_panels(lo, &mine, s, &e, weights, p, &parts);
+    lower_parts_end(lo, &all);
 }
 
 /* Whether the part's tiles, before `end`, are the last ones: the end of a row belongs to them. */
@@ -319,13 +364,17 @@ void gemm_call(Lower *lo, const Gemm *g, Addr weights) {
     bool pixels = scales_pixels(g, &split, lo->cx);
     if (g->gate && !by_panels && !pixels)
         weights = scale_all(lo, g, weights, &s, &p);
+    if (has_odd_panels(g, &s, &split)) {
+        call_odd_panels(lo, g, &s, weights, &p, split.units);
+        return;
+    }
+    GemmExtent whole = gemm_whole(g, &s);
     bool halo = g->halo_of && layout_has_halo(&g->halo_of->type.layout);
     Parts parts = lower_parts_begin(lo, split.units, split.parts);
     if (split.parts == 1) {
-        GemmExtent whole = gemm_whole(g, &s);
         call_all(lo, g, &s, &whole, weights, &p);
     } else if (by_panels) {
-        call_part_panels(lo, g, &s, weights, &p, &parts);
+        call_part_panels(lo, g, &s, &whole, weights, &p, &parts);
         if (halo)
             zero_part_halo(lo, g, s.nv, &parts);
     } else {
