@@ -78,6 +78,16 @@ static const char *repeat(Arena *a, int lanes, const char *x) {
     return s;
 }
 
+/* "1.0f, 1.0218972f, ...": 16 of exp2_powers. */
+static const char *powers(CPrinter *p, DType t, int first) {
+    Buf b = {0};
+    for (int j = 0; j < 16; j++)
+        buf_printf(&b, "%s%s", j ? ", " : "", c_literal_f(p, t, exp2_powers[first + j]));
+    const char *s = arena_strdup(&p->arena, b.data);
+    buf_free(&b);
+    return s;
+}
+
 /* The ends of an integer type. As a vector operand, the greatest unsigned value has all bits
  * set. */
 static int64_t least(DType t) {
@@ -139,6 +149,9 @@ static const char *variable(CPrinter *p, char c, const CBindings *v) {
         return c_macro(p, INST_select, v->type, v->type);
     case 'r':
         return repeat(a, v->type.lanes, "(x)");
+    case 'e':
+    case 'E':
+        return powers(p, v->type.dtype, c == 'e' ? 0 : 16);
     default:
         return NULL;
     }

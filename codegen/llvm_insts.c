@@ -117,27 +117,20 @@ static LLVMValueRef llvm_op_max(LBuilder *x, const Operands *o) {
     return choose(x, o, "max", LLVMRealOGT);
 }
 
-/* ---- scaling by powers of 2: AVX-512 --------------------------------------------------------- */
+/* ---- powers of 2: AVX-512 --------------------------------------------------------- */
 
 /* An instruction with a mask, here of all lanes: its operands, what lanes without the mask would
- * have, the mask, and, at 512 bits and for scalars, the rounding mode in force. reducess takes its
- * operand twice, and `imm`, where it isn't negative, behind the mask; reduceps, before. */
-static LLVMValueRef x86_masked(LBuilder *x, const Operands *o, const char *name, int imm) {
-    bool scalar = o->to.lanes == 1, reduce = imm >= 0;
+ * have, the mask, and, at 512 bits and for scalars, the rounding mode in force. */
+static LLVMValueRef x86_masked(LBuilder *x, const Operands *o, const char *name) {
+    bool scalar = o->to.lanes == 1;
     LType t = ltype(o->to.dtype, scalar ? 16 / dtype_bytes(o->to.dtype) : o->to.lanes);
     int bits = 8 * (int)ltype_bytes(t);
     LLVMValueRef v[6];
     size_t n = 0;
     for (size_t i = 0; i < o->n; i++)
         v[n++] = scalar ? as_vector(x, t, o->v[i]) : o->v[i];
-    if (reduce && scalar)
-        v[n++] = v[0];
-    else if (reduce)
-        v[n++] = llvm_i32(x, imm);
     v[n++] = LLVMGetUndef(llvm_type(x, t));
     v[n++] = LLVMConstAllOnes(llvm_int(x, t.lanes == 16 ? 16 : 8));
-    if (reduce && scalar)
-        v[n++] = llvm_i32(x, imm);
     if (scalar || bits == 512)
         v[n++] = llvm_i32(x, 4);
     const char *f = arena_printf(&x->arena, "llvm.x86.avx512.mask.%s.%c%c", name,
@@ -148,12 +141,55 @@ static LLVMValueRef x86_masked(LBuilder *x, const Operands *o, const char *name,
     return scalar ? first_lane(x, r) : r;
 }
 
-static LLVMValueRef llvm_op_fract(LBuilder *x, const Operands *o) {
-    return x86_masked(x, o, "reduce", 9);
+static LLVMValueRef llvm_op_scale2(LBuilder *x, const Operands *o) {
+    return x86_masked(x, o, "scalef");
 }
 
-static LLVMValueRef llvm_op_scale2(LBuilder *x, const Operands *o) {
-    return x86_masked(x, o, "scalef", -1);
+/* Entries first .. first + n - 1 of exp2_powers. */
+static void powers(LBuilder *x, DType t, int first, int n, LLVMValueRef *out) {
+    for (int j = 0; j < n; j++)
+        out[j] = llvm_const_float(x, ltype(t, 1), exp2_powers[first + j]);
+}
+
+/* Of a lane, whose bits are `bits`: from the table in memory. */
+static LLVMValueRef one_power(LBuilder *x, DType t, LLVMValueRef bits) {
+    enum { ALL = sizeof exp2_powers / sizeof *exp2_powers };
+    const char *name = t == DT_f32 ? "exp2_powers_f32" : "exp2_powers_f64";
+    LLVMTypeRef element = llvm_type(x, ltype(t, 1)), array = LLVMArrayType(element, ALL);
+    LLVMValueRef table = LLVMGetNamedGlobal(x->module, name), all[ALL];
+    if (!table) {
+        powers(x, t, 0, ALL, all);
+        table = LLVMAddGlobal(x->module, array, name);
+        LLVMSetInitializer(table, LLVMConstArray(element, all, ALL));
+        LLVMSetGlobalConstant(table, true);
+        LLVMSetLinkage(table, LLVMPrivateLinkage);
+    }
+    LLVMValueRef mask = LLVMConstInt(LLVMTypeOf(bits), ALL - 1, false);
+    LLVMValueRef at[] = {llvm_i32(x, 0), LLVMBuildAnd(x->b, bits, mask, "")};
+    LLVMValueRef p = LLVMBuildInBoundsGEP2(x->b, array, table, at, 2, "");
+    return LLVMBuildLoad2(x->b, element, p, "");
+}
+
+static LLVMValueRef llvm_op_exp2_low5(LBuilder *x, const Operands *o) {
+    LType t = o->to, integer = ltype(t.dtype == DT_f32 ? DT_i32 : DT_i64, t.lanes);
+    LLVMValueRef bits = LLVMBuildBitCast(x->b, o->v[0], llvm_type(x, integer), "");
+    if (t.lanes == 1)
+        return one_power(x, t.dtype, bits);
+    if (t.dtype == DT_f32 && t.lanes == 16) {
+        LLVMValueRef half[16], v[] = {NULL, bits, NULL};
+        for (int i = 0; i < 2; i++) {
+            powers(x, DT_f32, 16 * i, 16, half);
+            v[2 * i] = LLVMConstVector(half, 16);
+        }
+        return llvm_intrinsic(x, "llvm.x86.avx512.vpermi2var.ps.512", NULL, 0, v, 3);
+    }
+    LLVMValueRef r = LLVMGetPoison(llvm_type(x, t));
+    for (int i = 0; i < t.lanes; i++) {
+        LLVMValueRef lane = llvm_i32(x, (uint32_t)i);
+        LLVMValueRef power = one_power(x, t.dtype, LLVMBuildExtractElement(x->b, bits, lane, ""));
+        r = LLVMBuildInsertElement(x->b, r, power, lane, "");
+    }
+    return r;
 }
 
 /* ---- halves ---------------------------------------------------------------------------------- */

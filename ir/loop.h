@@ -171,7 +171,8 @@ typedef struct InstInfo {
 const InstInfo *inst_info(InstOp op);
 /* Finds an instruction by its text name; "splat" is INST_splat. */
 bool inst_parse(const char *s, size_t n, InstOp *out);
-TypeSet dtype_set(DType dt); /* the one member of TypeSet that dt is in */
+extern const double exp2_powers[32]; /* 2^(j/32): what exp2_low5 gives, rounded to its type */
+TypeSet dtype_set(DType dt);         /* the one member of TypeSet that dt is in */
 
 /* ---- modules -------------------------------------------------------------------------------- */
 

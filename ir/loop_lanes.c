@@ -49,18 +49,24 @@ static inline float narrow_flush(double x) {
     return tiny ? copysignf(0, r) : r;
 }
 
-/* ---- fract and scale2: what VREDUCEPS by floor and VSCALEFPS do ------------------------------ */
+/* ---- exp2_low5, and scale2: what VSCALEFPS does -----------------------------------------------
+ */
 
-/* a - floor(a) loses bits only for a small negative a, where the sum with -1 is exact. */
-#define SCALE_OPS(T, S, FLOOR, NEXT, LDEXP, FABS, COPYSIGN, MIN, LIMIT)                            \
-    static inline T fraction_##S(T a) {                                                            \
-        if (isinf(a))                                                                              \
-            return 0;                                                                              \
-        T below = FLOOR(a), r = a - below;                                                         \
-        if (r + below > a)                                                                         \
-            r = NEXT(r, 0);                                                                        \
-        return r == 0 ? -(T)0 : r;                                                                 \
-    }                                                                                              \
+static inline float low5_power_f32(float a) {
+    uint32_t bits;
+    memcpy(&bits, &a, sizeof bits);
+    return (float)exp2_powers[bits % 32];
+}
+
+static inline double low5_power_f64(double a) {
+    uint64_t bits;
+    memcpy(&bits, &a, sizeof bits);
+    return exp2_powers[bits % 32];
+}
+
+#define EXP2_LOW5(a) _Generic((a), float : low5_power_f32, double : low5_power_f64)(a)
+
+#define SCALE_OPS(T, S, FLOOR, LDEXP, FABS, COPYSIGN, MIN, LIMIT)                                  \
     static inline T scaled_limit_##S(T a, bool up) {                                               \
         if (up)                                                                                    \
             return a == 0 ? (T)NAN : a < 0 ? (T)-INFINITY : (T)INFINITY;                           \
@@ -79,10 +85,8 @@ static inline float narrow_flush(double x) {
         return tiny ? COPYSIGN(0, r) : r;                                                          \
     }
 
-SCALE_OPS(float, f32, floorf, nextafterf, ldexpf, fabsf, copysignf, 0x1p-126f, 300.0f)
-SCALE_OPS(double, f64, floor, nextafter, ldexp, fabs, copysign, 0x1p-1022, 3000.0)
-
-#define FRACT(a) _Generic((a), float : fraction_f32, double : fraction_f64)(a)
+SCALE_OPS(float, f32, floorf, ldexpf, fabsf, copysignf, 0x1p-126f, 300.0f)
+SCALE_OPS(double, f64, floor, ldexp, fabs, copysign, 0x1p-1022, 3000.0)
 
 /* ---- arithmetic, rows of insts.def ---------------------------------------------------------- */
 

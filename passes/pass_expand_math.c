@@ -7,12 +7,13 @@
  *   softplus(x) = max(0, x) + 2 artanh(s), s = 2^t / (2 + 2^t)    with t = -log2(e) * |x|
  *   tanh, erf   x p(x^2) / q(x^2), with x clamped
  *
- * k * 2^t = 2^n * p(t - n): p is a polynomial of degree 5 with k in its coefficients and a relative
- * error below 1.3e-7, 2 units in the last place with its own rounding. There are two forms:
+ * k * 2^t = 2^n * p(t - n), with k in the coefficients of the polynomial p. There are two forms,
+ * with a relative error below 2e-7, their own rounding included:
  *
- *   scale2   n = floor(t); fract gives t - n and scale2 multiplies by 2^n, for all t.
- *   shift    n is the integer nearest to t, which is clamped to [-127, 128]; n + 127 in the place
- *            of an exponent is 2^n, and 0 and inf at the ends. From 127.5 on 2^t counts as inf.
+ *   table    n is the multiple of 1/32 nearest to t, p of degree 2. 2^n has a factor from a table
+ * of 32, exp2_low5, and one by scale2, for all t. shift    n is the integer nearest to t, which is
+ * clamped to [-127, 128]; p is of degree 5. n + 127 in the place of an exponent is 2^n, and 0 and
+ * inf at the ends. From 127.5 on 2^t counts as inf.
  *
  * What the target has decides. In both, NaN and infinities give what the functions give.
  *
@@ -119,7 +120,7 @@ typedef struct Power {
     const char *k_name;
     double k;
     const char *names[6];
-    double floor[6];   /* for f in [0, 1] */
+    double small[2];   /* for f in [-1/64, 1/64]: those of f and f^2, beside k itself */
     double nearest[6]; /* for f in [-1/2, 1/2] */
 } Power;
 
@@ -127,7 +128,7 @@ static const Power power = {
     "one",
     1,
     {"exp2_c0", "exp2_c1", "exp2_c2", "exp2_c3", "exp2_c4", "exp2_c5"},
-    {.99999994, .693152726, .240155712, .0558212847, .00899455789, .0018756279},
+    {.693156958, .240228266},
     {1.00000012, .693147063, .24021998, .0555073321, .00968156941, .00132553116},
 };
 
@@ -135,7 +136,7 @@ static const Power power_times_log2e = {
     "minus_log2e",
     MINUS_LOG2E,
     {"kexp2_c0", "kexp2_c1", "kexp2_c2", "kexp2_c3", "kexp2_c4", "kexp2_c5"},
-    {-1.4426949, -1.00001049, -.346448779, -.0806056485, -.0128828576, -.00274757552},
+    {-1.0000149, -.346576124},
     {-1.44269514, -.999999702, -.346565932, -.0800796226, -.0139590204, -.00191647478},
 };
 
@@ -146,11 +147,20 @@ static void polynomial(Expander *e, Reg *x, const char *const *names, const doub
         build_op_to(&e->b, INST_fma, e->p, e->p, x, constant(e, names[i], c[i]));
 }
 
-/* k * 2^t = e->p */
-static void power_by_scale2(Expander *e, const Power *k, Reg *t) {
-    op(e, INST_fract, e->n, t, NULL);
-    polynomial(e, e->n, k->names, k->floor, 6);
-    op(e, INST_scale2, e->p, e->p, t);
+/* k * 2^t = e->p. Adding 1.5 * 2^18 rounds to a multiple of 1/32, whose last 5 bits are those of
+ * the sum. Where t is too large for that, or infinite, p may be any positive number of a few
+ * digits, or NaN: scale2 gives inf or 0 all the same. */
+static void power_by_table(Expander *e, const Power *k, Reg *t) {
+    Reg *magic = constant(e, "magic_32nds", 0x1.8p18);
+    op(e, INST_add, e->n, t, magic);
+    op(e, INST_exp2_low5, e->d, e->n, NULL);
+    op(e, INST_sub, e->n, e->n, magic);
+    op(e, INST_sub, e->t, t, e->n);
+    op(e, INST_mov, e->p, constant(e, k->names[2], k->small[1]), NULL);
+    build_op_to(&e->b, INST_fma, e->p, e->p, e->t, constant(e, k->names[1], k->small[0]));
+    build_op_to(&e->b, INST_fma, e->p, e->p, e->t, constant(e, k->k_name, k->k));
+    op(e, INST_mul, e->p, e->p, e->d);
+    op(e, INST_scale2, e->p, e->p, e->n);
 }
 
 /* k * 2^t = e->p * e->n. Adding 1.5 * 2^23 rounds to an integer, which is then in the low bits of
@@ -171,7 +181,7 @@ static void power_by_shift(Expander *e, const Power *k, Reg *t) {
 /* e->p = 2^t */
 static void power_alone(Expander *e, Reg *t) {
     if (e->target->scale2) {
-        power_by_scale2(e, &power, t);
+        power_by_table(e, &power, t);
     } else {
         power_by_shift(e, &power, t);
         op(e, INST_mul, e->p, e->p, e->n);
@@ -182,7 +192,7 @@ static void power_alone(Expander *e, Reg *t) {
 static void logistic(Expander *e, Reg *d, Reg *numerator, const Power *k, Reg *t) {
     Reg *summand = constant(e, k->k_name, k->k);
     if (e->target->scale2) {
-        power_by_scale2(e, k, t);
+        power_by_table(e, k, t);
         op(e, INST_add, e->p, e->p, summand);
     } else {
         power_by_shift(e, k, t);

@@ -25,7 +25,7 @@ typedef struct Target {
     int vector_regs;    /* how many there are */
     bool fma;           /* has a fused multiply-add */
     bool flush_to_zero; /* run with denormals flushed, on input and output */
-    bool scale2;        /* has the loop IR's scale2 and fract */
+    bool scale2;        /* has the loop IR's scale2 and exp2_low5 */
     int64_t l1_bytes, l2_bytes;
     const char *features; /* as GCC's and Clang's target attribute has them; "" for none */
     const char *c_flags;  /* what a test passes to cc besides -O2 */

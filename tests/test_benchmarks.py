@@ -225,6 +225,7 @@ class Command(unittest.TestCase):
             pathlib.Path(models, "a.onnx").touch()
             for code, says, words in (
                 (2, "a folder with models", []),
+                (1, "has no performance.md", [folder, "--docs", folder]),
                 (1, "measure first", ["--render", "--work", folder]),
                 (1, "there is no /none", [folder, "--effnetc=/none"]),
                 (1, "no C compiler none", [folder, "--effnetc=/bin/true", "--cc=none"]),

@@ -117,7 +117,7 @@ static void add_constants(Matrix *x, LType t) {
 }
 
 static bool target_has_inst(const Target *t, InstOp op) {
-    return op == INST_fma ? t->fma : op == INST_fract || op == INST_scale2 ? t->scale2 : true;
+    return op == INST_fma ? t->fma : op == INST_exp2_low5 || op == INST_scale2 ? t->scale2 : true;
 }
 
 static void add_type(Matrix *x, LType t) {
