@@ -208,9 +208,12 @@ static int64_t panel_units(const Gemm *g, const Schedule *s) {
 
 /* Whether each part has a panel and one of two threads would have a panel more than the other. */
 static bool has_odd_panels(const Gemm *g, const Schedule *s, const Split *split) {
-    bool halo = g->halo_of && layout_has_halo(&g->halo_of->type.layout);
     return is_by_panels(split) && split->parts == split->units && split->units % 2 == 1 &&
-           panel_units(g, s) > 1 && !g->gate && !halo;
+           panel_units(g, s) > 1 && !g->gate;
+}
+
+static bool has_halo(const Gemm *g) {
+    return g->halo_of && layout_has_halo(&g->halo_of->type.layout);
 }
 
 /* Of an odd number of panels, the first part has half of the first one, the last part the other
@@ -244,6 +247,11 @@ static void call_odd_panels(Lower *lo, const Gemm *g, const Schedule *s, Addr we
     if (g->residual)
         mine.r = addr_plus(g->r, start, rows ? g->r_row : s->mr * g->c_pixel);
     call_part_panels(lo, &mine, s, &e, weights, p, &parts);
+    if (has_halo(g)) {
+        build_if(b, build_op(b, INST_eq, "first", again, zero, NULL));
+        zero_part_halo(lo, g, s->nv, &parts);
+        build_close(b);
+    }
     lower_parts_end(lo, &all);
 }
 
@@ -369,18 +377,17 @@ void gemm_call(Lower *lo, const Gemm *g, Addr weights) {
         return;
     }
     GemmExtent whole = gemm_whole(g, &s);
-    bool halo = g->halo_of && layout_has_halo(&g->halo_of->type.layout);
     Parts parts = lower_parts_begin(lo, split.units, split.parts);
     if (split.parts == 1) {
         call_all(lo, g, &s, &whole, weights, &p);
     } else if (by_panels) {
         call_part_panels(lo, g, &s, &whole, weights, &p, &parts);
-        if (halo)
+        if (has_halo(g))
             zero_part_halo(lo, g, s.nv, &parts);
     } else {
         call_part_pixels(lo, g, &s, weights, &p, &parts, split.kind, pixels);
     }
     lower_parts_end(lo, &parts);
-    if (halo && !by_panels)
+    if (has_halo(g) && !by_panels)
         lower_zero_halo(lo, g->halo_of);
 }

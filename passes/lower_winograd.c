@@ -37,8 +37,19 @@ WinogradSchedule winograd_schedule(const Gemm *g, const PassContext *cx) {
     return pick_winograd(g->rows, g->length, g->k, g->n, cx);
 }
 
+/* Tiles of the first block. Where blocks are odd in number, one of two threads would have one more
+ * than the other: then the first one is so small that their shares are equal, and the last one has
+ * what is left. */
+static int64_t first_block(const Gemm *g, const WinogradSchedule *s) {
+    int64_t all = conv_tiles(g, s->m), blocks = ceil_div(all, s->tiles), mr = s->gemm.mr;
+    if (blocks % 2 == 0 || blocks == 1)
+        return s->tiles;
+    int64_t first = (all / 2 - (blocks - 1) / 2 * s->tiles + mr / 2) / mr * mr;
+    return first < mr ? mr : first;
+}
+
 static int64_t conv_blocks(const Gemm *g, const WinogradSchedule *s) {
-    return ceil_div(conv_tiles(g, s->m), s->tiles);
+    return 1 + ceil_div(conv_tiles(g, s->m) - first_block(g, s), s->tiles);
 }
 
 /* Blocks that may be worked on at the same time: each has scratch of its own. */
@@ -316,12 +327,18 @@ static void call_block(Call *c, Addr weights) {
 static void call_blocks(Call *c, const Parts *p, Addr weights) {
     Builder *b = &c->lo->step;
     LType i64 = ltype(DT_i64, 1);
+    int64_t first = first_block(c->g, &c->s);
     Reg *all = build_const_i(b, "tiles", i64, conv_tiles(c->g, c->s.m));
     Reg *most = build_const_i(b, "most", i64, c->s.tiles);
+    Reg *before = build_const_i(b, "before", i64, c->s.tiles - first);
+    Reg *zero = build_const_i(b, "zero", i64, 0);
     Reg *block = parts_each(c->lo, p, "block");
-    c->first = build_op(b, INST_mul, "tile", block, most, NULL);
-    Reg *rest = build_op(b, INST_sub, "rest", all, c->first, NULL);
-    c->count = build_op(b, INST_min, "count", rest, most, NULL);
+    Reg *tile = build_op(b, INST_mul, "tile", block, most, NULL);
+    build_op_to(b, INST_sub, tile, tile, before, NULL);
+    Reg *end = build_op(b, INST_add, "end", tile, most, NULL);
+    build_op_to(b, INST_min, end, end, all, NULL);
+    c->first = build_op(b, INST_max, "tile", tile, zero, NULL);
+    c->count = build_op(b, INST_sub, "count", end, c->first, NULL);
     call_block(c, weights);
     parts_each_end(c->lo, p);
 }
