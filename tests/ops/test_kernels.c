@@ -64,6 +64,8 @@ static const ConvCase winograd_cases[] = {
     {1, 96, 2, 2, 96, 3, 3, 1, 1, 1, 1, {1, 1, 1, 1}, ACT_none, true, false, false},
     {3, 64, 5, 6, 64, 3, 3, 1, 1, 1, 1, {1, 1, 1, 1}, ACT_silu, true, false, true},
     {1, 17, 13, 31, 17, 3, 3, 1, 1, 1, 1, {1, 1, 1, 1}, ACT_relu, true, false, false},
+    /* with AVX-512, 70 tiles in three blocks of up to 28, so that the first one is smaller */
+    {1, 32, 28, 40, 32, 3, 3, 1, 1, 1, 1, {1, 1, 1, 1}, ACT_relu6, true, false, false},
 };
 
 static const ConvCase dw_cases[] = {
@@ -150,6 +152,16 @@ static void add_lone_rows(Graph *g) {
     finish(g, new_conv(g, x, &second, OP_conv2d));
 }
 
+/* With AVX-512, 9 panels of 48 channels, each with a halo. */
+static void add_odd_panels(Graph *g) {
+    static const ConvCase first = {1, 20, 6, 17,  432,      1,    1,     1,
+                                   1, 1,  1, {0}, ACT_silu, true, false, false};
+    static const ConvCase dw = {1, 432, 6, 17,           432,      3,    3,     1,
+                                1, 1,   1, {1, 1, 1, 1}, ACT_none, true, false, false};
+    Value *x = chain_conv(g, new_input(g, "x", SHAPE(1, 20, 6, 17)), &first, OP_conv2d);
+    graph_output(g, chain_conv(g, x, &dw, OP_dwconv2d), "odd_panels");
+}
+
 static void add_se(Graph *g, Shape x, int64_t squeezed, Act act, Act gate) {
     int64_t c = x.dim[1];
     Value *operands[] = {new_input(g, "x", x),
@@ -212,6 +224,7 @@ static Graph *conv_graph(void) {
     add_known_residual(g, &(ConvCase){3, 24, 4, 4, 40, 1, 1, 1, 1, 1, 1, .bias = true});
     add_lone_rows(g);
     add_gates(g);
+    add_odd_panels(g);
     return g;
 }
 
