@@ -117,7 +117,7 @@ static LLVMValueRef llvm_op_max(LBuilder *x, const Operands *o) {
     return choose(x, o, "max", LLVMRealOGT);
 }
 
-/* ---- powers of 2: AVX-512 --------------------------------------------------------- */
+/* ---- powers of 2: AVX-512 -------------------------------------------------------------------- */
 
 /* An instruction with a mask, here of all lanes: its operands, what lanes without the mask would
  * have, the mask, and, at 512 bits and for scalars, the rounding mode in force. */

@@ -58,6 +58,11 @@ static bool is_shared(const GemmKernel *gk, int v) {
     return gk->half && v == gk->nv - 1;
 }
 
+/* Whether vector v of pixel m, of a tile of mr, is done with that of the next pixel. */
+static bool waits_for_next(const GemmKernel *gk, int v, int m, int mr) {
+    return is_shared(gk, v) && m % 2 == 0 && m + 1 < mr;
+}
+
 /* Elements of a block of channels' weights in a panel so wide. */
 static int64_t block_weights(const Gemm *g, int64_t width) {
     return g->kh * g->kw * g->ablock * width;
@@ -95,7 +100,7 @@ static Reg *place_of_piece(GemmKernel *gk, Reg *t) {
 static void multiply_pixel(GemmKernel *gk, Reg *const *wv, Reg *const *x, int m, int mr) {
     for (int v = 0; v < gk->nv; v++) {
         Reg *acc = gk->acc[m * gk->nv + v], *by = x[m];
-        if (is_shared(gk, v) && m % 2 == 0 && m + 1 < mr)
+        if (waits_for_next(gk, v, m, mr))
             continue;
         if (is_shared(gk, v) && m % 2 == 1)
             by = build_op(&gk->b, INST_halves, "xx", x[m - 1], x[m], NULL);
@@ -201,7 +206,7 @@ static Addr tile_addr(const GemmKernel *gk, Reg *tile, Reg *plane, int m, int v)
  * for an even pixel whose share comes with the next one. */
 static Reg *load_vector(GemmKernel *gk, Reg *at, Reg *plane, int m, int v, int mr) {
     Builder *b = &gk->b;
-    if (is_shared(gk, v) && m % 2 == 0 && m + 1 < mr)
+    if (waits_for_next(gk, v, m, mr))
         return NULL;
     Reg *x = build_load(b, "x", gk->lanes, tile_addr(gk, at, plane, m, v));
     if (!is_shared(gk, v) || m % 2 == 0)
@@ -248,7 +253,7 @@ static void finish_vector(GemmKernel *gk, const StepRegs *steps, Reg *c, Reg *r,
                           int mr) {
     Builder *b = &gk->b;
     Reg *acc = gk->acc[m * gk->nv + v];
-    if (is_shared(gk, v) && m % 2 == 0 && m + 1 < mr)
+    if (waits_for_next(gk, v, m, mr))
         return;
     if (gk->g->act != ACT_none)
         build_op_to(b, act_inst(gk->g->act), acc, acc, NULL, NULL);

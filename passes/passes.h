@@ -155,8 +155,7 @@ typedef struct TileProblem {
 typedef struct Tile {
     int64_t mr; /* pixels */
     int64_t nv; /* gemm: vectors of output channels; else 1 */
-    bool
-        half; /* gemm: of a last vector that needs half of its lanes, two pixels share a register */
+    bool half;  /* gemm: two pixels share a last vector that needs half of its lanes */
 } Tile;
 
 /* Why a kernel can't have that tile; NULL where it can. */
