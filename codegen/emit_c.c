@@ -124,7 +124,7 @@ static void put_load(CPrinter *p, const Inst *in, const char *dst) {
     if (t.lanes == 1)
         buf_printf(&p->code, "%s = %s;", dst, element(p, &in->u.addr));
     else
-        buf_printf(&p->code, "%s = %s(%s);", dst, c_macro(p, INST_load, t, t),
+        buf_printf(&p->code, "%s = %s(%s);", dst, c_macro(p, in->op, t, t),
                    pointer(p, &in->u.addr));
 }
 

@@ -99,7 +99,7 @@ typedef enum InstForm {
     FORM_SHIFT,      /* d = op a, imm            integers; 0 <= imm < bits */
     FORM_CONVERT,    /* d = op.T a               same lanes; bitcast: same bits */
     FORM_SPLAT,      /* d = op.vN a              scalar register to all lanes */
-    FORM_LOAD,       /* d = load[.vN] addr       N consecutive elements */
+    FORM_LOAD,       /* d = op[.vN] addr         N consecutive elements */
     FORM_SPLAT_LOAD, /* d = splat.vN addr        one element to all lanes */
     FORM_STORE,      /* store[.vN] addr, a */
     FORM_PREFETCH,   /* op addr */
@@ -305,6 +305,7 @@ Reg *build_shift(Builder *b, InstOp op, const char *name, Reg *x, int64_t by);
 Reg *build_convert(Builder *b, InstOp op, const char *name, LType to, Reg *x);
 Reg *build_splat(Builder *b, const char *name, int lanes, Reg *x);
 Reg *build_load(Builder *b, const char *name, int lanes, Addr a);
+Reg *build_load_once(Builder *b, const char *name, int lanes, Addr a);
 Reg *build_splat_load(Builder *b, const char *name, int lanes, Addr a);
 Reg *build_lea(Builder *b, const char *name, Addr a);
 /* The same, into a register that exists: d = op x, y, z. */
@@ -314,6 +315,7 @@ void build_convert_to(Builder *b, InstOp op, Reg *d, Reg *x);
 void build_const_f_to(Builder *b, Reg *d, double value);
 void build_const_i_to(Builder *b, Reg *d, int64_t value);
 void build_load_to(Builder *b, Reg *d, Addr a);
+void build_load_once_to(Builder *b, Reg *d, Addr a);
 void build_lea_to(Builder *b, Reg *d, Addr a);
 void build_store(Builder *b, Addr a, Reg *value);
 /* A hint that what is at `a`, which may be anywhere, will be read. */

@@ -150,6 +150,14 @@ void build_load_to(Builder *b, Reg *d, Addr a) {
     assign(b, access(b, INST_load, a), d);
 }
 
+Reg *build_load_once(Builder *b, const char *name, int lanes, Addr a) {
+    return define(b, access(b, INST_load_once, a), name, ltype(a.base->type.dtype, lanes));
+}
+
+void build_load_once_to(Builder *b, Reg *d, Addr a) {
+    assign(b, access(b, INST_load_once, a), d);
+}
+
 Reg *build_splat_load(Builder *b, const char *name, int lanes, Addr a) {
     return define(b, access(b, INST_splat_load, a), name, ltype(a.base->type.dtype, lanes));
 }

@@ -275,11 +275,12 @@ static void check_splat(Verifier *v) {
 
 static void check_load(Verifier *v) {
     const Inst *in = v->in;
+    InstForm form = inst_info(in->op)->form;
     int lanes = in->dst->type.lanes;
-    if (in->op == INST_splat_load && lanes == 1)
+    if (form == FORM_SPLAT_LOAD && lanes == 1)
         fault(v, "a splat to one lane");
     if (check_addr(v, &in->u.addr))
-        check_inside(v, &in->u.addr, in->op == INST_lea ? 0 : in->op == INST_load ? lanes : 1);
+        check_inside(v, &in->u.addr, form == FORM_LEA ? 0 : form == FORM_LOAD ? lanes : 1);
 }
 
 static void check_store(Verifier *v) {

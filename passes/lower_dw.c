@@ -46,7 +46,7 @@ static void add_column(DwKernel *k, Reg *row, int64_t from, int64_t q, int mr) {
         if (at < 0 || at % a->dilation.v[1] != 0 || at / a->dilation.v[1] >= a->kernel.v[1])
             continue;
         if (!x)
-            x = build_load(&k->b, "x", k->lanes, addr_of(row, column * k->lanes));
+            x = build_load_once(&k->b, "x", k->lanes, addr_of(row, column * k->lanes));
         build_op_to(&k->b, INST_fma, k->acc[m], x, k->tap[at / a->dilation.v[1]], k->acc[m]);
     }
 }
@@ -104,7 +104,7 @@ static void tile(DwKernel *k, Reg *weights, const TapRows *taps, Reg *at, int64_
               taps->end ? bound_reg(taps->end) : bound_const(a->kernel.v[0]), 1);
     for (int64_t j = 0; j < kw; j++)
         if (reads_tap(k, from, j, mr))
-            build_load_to(b, k->tap[j], addr_of(w, j * k->lanes));
+            build_load_once_to(b, k->tap[j], addr_of(w, j * k->lanes));
     int64_t columns = (mr - 1) * a->stride.v[1] + (kw - 1) * a->dilation.v[1] + 1;
     for (int64_t q = 0; q < columns; q++)
         add_column(k, row, from, q, mr);

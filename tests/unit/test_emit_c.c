@@ -236,6 +236,24 @@ static void pointwise_reads_like_hand_written_c(void **state) {
     text_free(&t);
 }
 
+#define LOADS_ONCE(target)                                                                         \
+    "module @net target=" target " {\n"                                                            \
+    "buffer %in : f32[16] input 0 \"in\"\nbuffer %out : f32[16] output 0 \"out\"\n"                \
+    "kernel @k(a: f32*, o: f32*) {\n"                                                              \
+    "  x = load_once.v8 a[8]\n  s = load_once a[1]\n  store.v8 o[0], x\n  store o[8], s\n}\n"      \
+    "run {\ncall @k(%in[0], %out[0])\n}\n}\n"
+
+/* Where tiles take all registers, a load within a multiply-add is welcome. */
+static void loads_once_where_registers_are_left(void **state) {
+    (void)state;
+    Text many = emit(LOADS_ONCE("x86-64-v4")), few = emit(LOADS_ONCE("x86-64-v3"));
+    assert_has(&many.source, "#define load_once_v8f32(p) (*(const volatile v8f32_u *)(p))\n");
+    assert_has(&many.source, "    v8f32 x = load_once_v8f32(a + 8);\n    float s = a[1];\n");
+    assert_has(&few.source, "#define load_once_v8f32(p) (*(const v8f32_u *)(p))\n");
+    text_free(&many);
+    text_free(&few);
+}
+
 static void steps_get_what_they_need(void **state) {
     (void)state;
     Text t = emit("module @net target=generic arena=64 weights=128 {\n"
@@ -480,6 +498,7 @@ int main(void) {
         cmocka_unit_test(floats_read_back_to_the_same_bits),
         cmocka_unit_test(literals_are_short),
         cmocka_unit_test(pointwise_reads_like_hand_written_c),
+        cmocka_unit_test(loads_once_where_registers_are_left),
         cmocka_unit_test(steps_get_what_they_need),
         cmocka_unit_test(rounds_of_par_become_functions),
         cmocka_unit_test(whiles_are_whiles),

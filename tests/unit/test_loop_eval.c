@@ -142,6 +142,8 @@ static void addresses_are_sums(void **state) {
         "q = lea i[a + 100] q = lea q[-100] x = load q[b - 2*a + 2] "
         "r = lea o[-5] store r[a + 3*b + 4], x v = load.v2 i[a + 1] store.v2 o[2*b + 4], v }",
         "call @k(%i[0], %o[0], 1, 1)", (const int64_t[]){-1, -1, -1, 30, -1, -1, 30, 40});
+    assert_runs("", "x = load_once.v2 %i[1] store.v2 %o[0], x y = load_once %i[3] store %o[2], y",
+                (const int64_t[]){20, 30, 40, -1, -1, -1, -1, -1});
     /* buffers that share memory */
     assert_runs("", "x = load.v2 %i[1] store.v2 %x[0], x y = load.v2 %w[0] store.v2 %o[0], y",
                 (const int64_t[]){20, 30, -1, -1, -1, -1, -1, -1});
@@ -189,6 +191,9 @@ static void accesses_outside_are_found(void **state) {
     assert_fault(K("x = load.v4 i[-3]"), CALL,
                  "kernel @k: elements -3 to 0 are not all inside %i, which has 4 elements",
                  "x = load.v4 i[-3]");
+    assert_fault(K("x = load_once.v4 i[1]"), CALL,
+                 "kernel @k: elements 1 to 4 are not all inside %i, which has 4 elements",
+                 "x = load_once.v4 i[1]");
     assert_fault(K("x = load.v16 i[0]"), CALL,
                  "kernel @k: elements 0 to 15 are not all inside %i, which has 4 elements",
                  "x = load.v16 i[0]");

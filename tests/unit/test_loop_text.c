@@ -107,6 +107,7 @@ static void instructions(void **state) {
                     "      x = splat.v16 a[lda + 2*p + 3]\n"
                     "      b0 = load.v16 a[32*p + 32]\n"
                     "      acc = fma x, b0, z\n"
+                    "      b1 = load_once.v16 a[32*p + 48]\n"
                     "      y = load a[p]\n"
                     "      s = splat.v16 y\n"
                     "      m = bitcast.v16.i32 x\n"

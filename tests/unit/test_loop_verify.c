@@ -256,6 +256,8 @@ static void calls_fit_their_kernel(void **state) {
          "call @k(%c[0], 1)"},
         {CALLS("") "run { x = load.v4 %b[5] } }", "run: element 5 is outside %b, which has 8",
          "x = load.v4 %b[5]"},
+        {CALLS("") "run { x = load_once.v4 %b[5] } }", "run: element 5 is outside %b, which has 8",
+         "x = load_once.v4 %b[5]"},
         {CALLS("") "run { x = splat.v4 %b[8] } }", "run: element 8 is outside %b, which has 8",
          "x = splat.v4 %b[8]"},
         {CALLS("") "run { x = const.v2.f32 1 store.v2 %b[7], x } }",
