@@ -63,6 +63,8 @@ static inline int lower_lanes(const Lower *lo) {
     return target_lanes(lo->cx->target);
 }
 
+enum { CACHE_LINE = 16 }; /* elements of f32 that one prefetch brings */
+
 /* Address of logical element (0, 0, 0, 0) of the current image: behind the halo. v is a value of
  * the graph; constants are packed into the weights. */
 Addr lower_addr(Lower *lo, const Value *v);
@@ -226,6 +228,8 @@ typedef struct Depthwise {
     int64_t s_plane;
     Steps steps;
     Addr a, w, c, s; /* a: the first tap of the first pixel, or the input; s: where sum */
+    Addr ahead;      /* where lines > 0: what the next step reads, of which each output row of a */
+    int64_t lines;   /* block of channels brings so many cache lines */
 } Depthwise;
 
 /* Whether a dwconv2d whose output rows have so many columns needs no halo around its input. */
@@ -536,6 +540,9 @@ Addr conv_start(const ConvAttrs *a, const View *x, Addr from);
 
 /* How a conv2d is computed where Winograd's algorithm can do it; zeros where it can't. */
 WinogradSchedule conv_winograd(const Node *n, const PassContext *cx);
+
+/* Elements of the packed weights of n, an se, which lie together. */
+int64_t se_weights(const Node *n, const PassContext *cx);
 
 /* ---- lower_scale.c --------------------------------------------------------------------------- */
 

@@ -290,19 +290,31 @@ int64_t scratch_se(const Node *n, const PassContext *cx) {
            (is_pooled(x) ? 0 : round_up(x->type.shape.dim[1], lanes));
 }
 
-bool lower_se(Lower *lo, Node *n) {
+/* From the pooled channels to the squeezed ones, and back. */
+static void se_gemms(const Node *n, int lanes, Gemm *squeeze, Gemm *excite) {
     const SeAttrs *a = se_attrs(n);
+    int64_t channels = node_in(n, 0)->type.shape.dim[1];
+    int64_t squeezed = node_in(n, 1)->type.shape.dim[0];
+    *squeeze = vector_gemm("dense", channels, squeezed, lanes, a->act, node_in(n, 1)->name);
+    *excite = vector_gemm("dense", squeezed, channels, lanes, a->gate, node_in(n, 3)->name);
+}
+
+int64_t se_weights(const Node *n, const PassContext *cx) {
+    Gemm squeeze, excite;
+    se_gemms(n, target_lanes(cx->target), &squeeze, &excite);
+    return gemm_weights(&squeeze, cx->target) + gemm_weights(&excite, cx->target);
+}
+
+bool lower_se(Lower *lo, Node *n) {
     const float *data[5] = {NULL};
     for (int i = 1; i < 5; i++)
         if (!(data[i] = lower_constant(lo, n, node_in(n, i))))
             return false;
     int lanes = lower_lanes(lo);
-    int64_t channels = node_in(n, 0)->type.shape.dim[1];
-    int64_t squeezed = node_in(n, 1)->type.shape.dim[0];
     const Value *in = node_in(n, 0);
     View x = view_of(&in->type), y = view_of(&node_out(n)->type);
-    Gemm squeeze = vector_gemm("dense", channels, squeezed, lanes, a->act, node_in(n, 1)->name);
-    Gemm excite = vector_gemm("dense", squeezed, channels, lanes, a->gate, node_in(n, 3)->name);
+    Gemm squeeze, excite;
+    se_gemms(n, lanes, &squeeze, &excite);
     Addr w1 = gemm_pack(lo, &squeeze, &(ConvWeights){data[1], data[2]});
     Addr w2 = gemm_pack(lo, &excite, &(ConvWeights){data[3], data[4]});
     Addr scratch = lower_scratch(lo, n);
@@ -311,7 +323,7 @@ bool lower_se(Lower *lo, Node *n) {
     squeeze.a = lower_addr(lo, in);
     squeeze.a_plane = x.plane;
     if (!is_pooled(in)) {
-        Addr mean = addr_offset(scratch, round_up(squeezed, lanes));
+        Addr mean = addr_offset(scratch, round_up(squeeze.n, lanes));
         lower_pool_to(lo, squeeze.a, &x, mean, lanes);
         squeeze.a = mean;
         squeeze.a_plane = lanes;

@@ -24,7 +24,8 @@ typedef struct DwKernel {
     Reg *s, *s_plane; /* sums; NULL where there are none */
     Reg *row_sum;
     Reg *blocks, *a_plane, *a_row, *a_tap_row, *c_plane, *c_row, *rows, *tiles;
-    Reg *in_rows; /* where clipped */
+    Reg *in_rows;              /* where clipped */
+    Reg *ahead, *lines, *next; /* NULL where nothing is brought ahead */
     Reg *acc[MAX_COLUMNS], *tap[MAX_COLUMNS];
 } DwKernel;
 
@@ -152,11 +153,22 @@ static void clipped_row(DwKernel *k, const Schedule *s, Reg *weights, Reg *ap, R
     }
 }
 
+/* Brings some lines of what the next step reads. */
+static void look_ahead(DwKernel *k) {
+    Builder *b = &k->b;
+    build_for(b, "line", bound_const(0), bound_reg(k->lines), 1);
+    build_prefetch(b, addr_of(k->next, 0));
+    advance_by(b, k->next, CACHE_LINE);
+    build_close(b);
+}
+
 /* One output row; its sum goes to the block's vector, which stays in memory: registers are for
  * tiles. */
 static void output_row(DwKernel *k, const Schedule *s, Reg *weights, Reg *a, Reg *y, Reg *c_row,
                        Reg *sum) {
     Builder *b = &k->b;
+    if (k->next)
+        look_ahead(k);
     if (sum)
         build_const_f_to(b, k->row_sum, 0);
     if (k->d->clipped)
@@ -174,6 +186,7 @@ static void kernel_body(DwKernel *k, const Schedule *s) {
     Reg *w = copy_pointer(b, "wp", k->w);
     Reg *ap = copy_pointer(b, "ap", k->a), *cp = copy_pointer(b, "cp", k->c);
     Reg *sp = k->s ? copy_pointer(b, "sp", k->s) : NULL;
+    k->next = k->ahead ? copy_pointer(b, "next", k->ahead) : NULL;
     build_for(b, "cb", bound_const(0), bound_reg(k->blocks), 1);
     Reg *ar = copy_pointer(b, "ar", ap), *cr = copy_pointer(b, "cr", cp);
     Reg *y = build_for(b, "y", bound_const(0), bound_reg(k->rows), 1);
@@ -206,6 +219,7 @@ static const char *kernel_name(Lower *lo, const Depthwise *d, const Schedule *s)
     buf_puts(&b, d->steps.rows ? "_steps" : "");
     buf_puts(&b, d->clipped ? "_clipped" : "");
     buf_puts(&b, d->sum ? "_sum" : "");
+    buf_puts(&b, d->lines ? "_ahead" : "");
     const char *name = arena_strdup(&lo->m->arena, b.data);
     buf_free(&b);
     return name;
@@ -231,8 +245,13 @@ static void declare(DwKernel *dk, Kernel *k, Lower *lo, int mr) {
     if (dk->d->sum) {
         dk->s = kernel_param_ptr(k, "s", DT_f32);
         dk->s_plane = kernel_param_i64(k, "s_plane");
-        dk->row_sum = kernel_reg(k, "row_sum", vec);
     }
+    if (dk->d->lines) {
+        dk->ahead = kernel_param_ptr(k, "ahead", DT_f32);
+        dk->lines = kernel_param_i64(k, "lines");
+    }
+    if (dk->d->sum)
+        dk->row_sum = kernel_reg(k, "row_sum", vec);
     ensure(mr <= MAX_COLUMNS && dk->attrs->kernel.v[1] <= MAX_COLUMNS);
     for (int m = 0; m < mr; m++)
         dk->acc[m] = kernel_reg(k, arena_printf(&lo->m->arena, "acc%d", m), vec);
@@ -293,21 +312,27 @@ static Schedule dw_schedule(const Depthwise *d, const PassContext *cx) {
 
 void dw_call(Lower *lo, const Depthwise *d) {
     Schedule s = dw_schedule(d, lo->cx);
-    const Arg args[] = {arg_addr(d->a),
-                        arg_addr(d->w),
-                        arg_addr(d->c),
-                        arg_bound(d->count),
-                        arg_i64(d->a_plane),
-                        arg_i64(d->a_row),
-                        arg_i64(d->a_tap_row),
-                        arg_i64(d->c_plane),
-                        arg_i64(d->c_row),
-                        arg_bound(d->row_count),
-                        arg_i64(d->clipped ? d->in_rows : d->length / s.mr),
-                        arg_addr(d->s),
-                        arg_i64(d->s_plane)};
-    int n = (int)(sizeof args / sizeof *args);
-    lower_call(lo, build_kernel(lo, d, &s), args, d->sum ? n : n - 2);
+    Arg args[16] = {arg_addr(d->a),
+                    arg_addr(d->w),
+                    arg_addr(d->c),
+                    arg_bound(d->count),
+                    arg_i64(d->a_plane),
+                    arg_i64(d->a_row),
+                    arg_i64(d->a_tap_row),
+                    arg_i64(d->c_plane),
+                    arg_i64(d->c_row),
+                    arg_bound(d->row_count),
+                    arg_i64(d->clipped ? d->in_rows : d->length / s.mr)};
+    int n = 11;
+    if (d->sum) {
+        args[n++] = arg_addr(d->s);
+        args[n++] = arg_i64(d->s_plane);
+    }
+    if (d->lines) {
+        args[n++] = arg_addr(d->ahead);
+        args[n++] = arg_i64(d->lines);
+    }
+    lower_call(lo, build_kernel(lo, d, &s), args, n);
 }
 
 /* A part has whole blocks of channels, or the upper or lower half of them: where planes are large,
@@ -352,6 +377,8 @@ static void call_in_parts(Lower *lo, const Depthwise *all, const DwSplit *s) {
     d.a = parts_addr(&rows, parts_addr(&blocks, d.a, d.a_plane), d.a_row);
     d.w = parts_addr(&blocks, d.w, dw_block_weights(d.attrs, &d.steps, lanes));
     d.c = parts_addr(&rows, parts_addr(&blocks, d.c, d.c_plane), d.c_row);
+    if (d.lines)
+        d.ahead = parts_addr(&blocks, d.ahead, d.rows * d.lines * CACHE_LINE);
     if (d.sum)
         d.s = parts_own(&rows, parts_addr(&blocks, d.s, d.s_plane), d.blocks * lanes);
     dw_call(lo, &d);
@@ -396,6 +423,21 @@ static void sums_end(Lower *lo, const Depthwise *d, const Value *mean, int64_t h
     lower_zero_halo(lo, mean);
 }
 
+/* The weights of a gate take longer to come from beyond the core's caches than to be multiplied,
+ * and this kernel waits for nothing: it brings them. They lie behind its own, as packed. */
+static void set_ahead(Lower *lo, Depthwise *d, const Value *mean, const DwSplit *s) {
+    const Node *gate = mean ? value_single_user(mean) : NULL;
+    if (!gate || gate->op != OP_se || s->halves > 1 || !target_prefetch_cache(lo->cx->target))
+        return;
+    int64_t elems = se_weights(gate, lo->cx),
+            room = lo->cx->target->l2_bytes / 2 / (int64_t)sizeof(float);
+    int64_t lines = ceil_div(elems < room ? elems : room, CACHE_LINE);
+    int64_t rows = d->blocks * d->rows;
+    d->lines = 2 * lines < rows ? 0 : ceil_div(lines, rows);
+    d->ahead =
+        addr_offset(d->w, d->blocks * dw_block_weights(d->attrs, &d->steps, lower_lanes(lo)));
+}
+
 bool lower_dwconv2d(Lower *lo, Node *n) {
     const ConvAttrs *a = conv_attrs(n);
     if (a->kernel.v[1] > MAX_DW_WIDTH)
@@ -413,6 +455,7 @@ bool lower_dwconv2d(Lower *lo, Node *n) {
         d.a = conv_start(a, &x, d.a);
     d.c = lower_addr(lo, node_out(n));
     DwSplit split = dw_split(a, &y, lo->cx);
+    set_ahead(lo, &d, mean, &split);
     if (mean)
         sums_begin(lo, n, &d, mean, split.halves);
     call_in_parts(lo, &d, &split);

@@ -17,10 +17,7 @@
 #include <math.h>
 #include <string.h>
 
-enum {
-    MAX_ACC = 64,
-    CACHE_LINE = 16, /* elements */
-};
+enum { MAX_ACC = 64 };
 
 /* How a kernel brings the next panel's weights meanwhile. */
 typedef enum AheadKind {

@@ -162,10 +162,9 @@ static void add_odd_panels(Graph *g) {
     graph_output(g, chain_conv(g, x, &dw, OP_dwconv2d), "odd_panels");
 }
 
-static void add_se(Graph *g, Shape x, int64_t squeezed, Act act, Act gate) {
-    int64_t c = x.dim[1];
-    Value *operands[] = {new_input(g, "x", x),
-                         random_constant(g, "rw", SHAPE(squeezed, c, 1, 1), 1),
+static void add_se_of(Graph *g, Value *x, int64_t squeezed, Act act, Act gate) {
+    int64_t c = x->type.shape.dim[1];
+    Value *operands[] = {x, random_constant(g, "rw", SHAPE(squeezed, c, 1, 1), 1),
                          random_constant(g, "rb", SHAPE(squeezed), 1),
                          random_constant(g, "xw", SHAPE(c, squeezed, 1, 1), 1),
                          random_constant(g, "xb", SHAPE(c), 1)};
@@ -173,6 +172,27 @@ static void add_se(Graph *g, Shape x, int64_t squeezed, Act act, Act gate) {
     *se_attrs(n) = (SeAttrs){.act = act, .gate = gate};
     node_infer_or_die(n);
     graph_output(g, node_out(n), node_out(n)->name);
+}
+
+static void add_se(Graph *g, Shape x, int64_t squeezed, Act act, Act gate) {
+    add_se_of(g, new_input(g, "x", x), squeezed, act, gate);
+}
+
+/* Rows of planes bring the gate's weights: several lines each, and one. */
+static void add_gated_planes(Graph *g) {
+    static const ConvCase clipped = {2, 70,           9,        9,    70,    5,    5, 1, 1, 1,
+                                     1, {2, 2, 2, 2}, ACT_silu, true, false, false};
+    static const ConvCase whole = {1, 33, 20, 21,           33,        3,    3,     2,
+                                   2, 1,  1,  {1, 1, 1, 1}, ACT_relu6, true, false, false};
+    const ConvCase *cases[] = {&clipped, &whole};
+    for (int i = 0; i < 2; i++) {
+        const ConvCase *c = cases[i];
+        Node *n = new_conv(g, new_input(g, "x", SHAPE(c->n, c->c, c->h, c->w)), c, OP_dwconv2d);
+        Value *mean = node_add_result(g, n, 1, "mean", (Type){0});
+        node_infer_or_die(n);
+        graph_output(g, node_out(n), node_out(n)->name);
+        add_se_of(g, mean, 24, ACT_silu, ACT_sigmoid);
+    }
 }
 
 /* ---- graphs ---------------------------------------------------------------------------------- */
@@ -246,6 +266,7 @@ static Graph *mean_graph(void) {
     static const ConvCase large = {1, 1, 150, 151,          1,        3,    3,     1,
                                    1, 1, 1,   {1, 1, 1, 1}, ACT_silu, true, false, false};
     add_conv(g, &large, OP_dwconv2d, true);
+    add_gated_planes(g);
     return g;
 }
 

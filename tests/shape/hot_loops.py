@@ -48,7 +48,7 @@ KNOWN = (
           "10 sums and 5 taps leave one register for what is loaded; gcc wants two"),
     Known("gcc", "x86-64-v3", r"dw3x3_12_t8_(relu6|silu_exp2)", "spill", 2,
           "12 sums and 3 taps leave one register for what is loaded; gcc wants two"),
-    Known("gcc", "x86-64-v3", r"dw3x3_(8|12_t8|s2_12_t8)_silu_exp2_sum", "spill", 2,
+    Known("gcc", "x86-64-v3", r"dw3x3_(8|12_t8|s2_12_t8|s2_7)_silu_exp2_(clipped_)?sum(_ahead)?", "spill", 2,
           "an address: with the sums of planes the kernel wants more than 15 integer registers"),
     Known("gcc", "x86-64-v3", r"dense_1x7_sigmoid", "spill", 5,
           "an address: the panel, row, tile and block of channels want more than 15 integer registers"),
