@@ -493,6 +493,8 @@ void gemm_call_panels(Lower *lo, const Gemm *g, Addr weights, int64_t panels);
 void gemm_call_last(Lower *lo, const Gemm *g, Addr weights);
 /* f32 elements of g->scratch. */
 int64_t gemm_scratch(const Gemm *g, const PassContext *cx);
+/* Elements of g's weights, where they are scaled before they are multiplied; else 0. */
+int64_t gemm_scaled_weights(const Gemm *g, const PassContext *cx);
 /* f32 elements of the packed weights. */
 int64_t gemm_weights(const Gemm *g, const Target *t);
 
@@ -540,6 +542,9 @@ Addr conv_start(const ConvAttrs *a, const View *x, Addr from);
 
 /* How a conv2d is computed where Winograd's algorithm can do it; zeros where it can't. */
 WinogradSchedule conv_winograd(const Node *n, const PassContext *cx);
+
+/* Elements of the packed weights that a conv2d's gate scales; 0 where it scales pixels. */
+int64_t conv_scaled_weights(const Node *n, const PassContext *cx);
 
 /* Elements of the packed weights of n, an se, which lie together. */
 int64_t se_weights(const Node *n, const PassContext *cx);

@@ -197,6 +197,11 @@ static int64_t take_batch(const Lower *lo, Gemm *g, const Node *n, bool winograd
     return 1;
 }
 
+int64_t conv_scaled_weights(const Node *n, const PassContext *cx) {
+    Gemm g = node_gemm(n);
+    return gemm_scaled_weights(&g, cx);
+}
+
 bool lower_conv2d(Lower *lo, Node *n) {
     const ConvAttrs *a = conv_attrs(n);
     if (a->group != 1)

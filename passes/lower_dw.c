@@ -423,13 +423,21 @@ static void sums_end(Lower *lo, const Depthwise *d, const Value *mean, int64_t h
     lower_zero_halo(lo, mean);
 }
 
-/* The weights of a gate take longer to come from beyond the core's caches than to be multiplied,
- * and this kernel waits for nothing: it brings them. They lie behind its own, as packed. */
+/* What is read once or twice behind the planes: the weights of the gate and those that it scales,
+ * which are packed in this order behind the planes' own. */
+static int64_t elems_ahead(const Node *gate, const PassContext *cx) {
+    const Node *next = value_single_user(node_out(gate));
+    bool scales = next && next->op == OP_conv2d;
+    return se_weights(gate, cx) + (scales ? conv_scaled_weights(next, cx) : 0);
+}
+
+/* It takes longer to come from beyond the core's caches than to be multiplied, and this kernel
+ * waits for nothing: it brings as much as they have room for. */
 static void set_ahead(Lower *lo, Depthwise *d, const Value *mean, const DwSplit *s) {
     const Node *gate = mean ? value_single_user(mean) : NULL;
     if (!gate || gate->op != OP_se || s->halves > 1 || !target_prefetch_cache(lo->cx->target))
         return;
-    int64_t elems = se_weights(gate, lo->cx),
+    int64_t elems = elems_ahead(gate, lo->cx),
             room = lo->cx->target->l2_bytes / 2 / (int64_t)sizeof(float);
     int64_t lines = ceil_div(elems < room ? elems : room, CACHE_LINE);
     int64_t rows = d->blocks * d->rows;

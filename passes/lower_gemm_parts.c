@@ -86,11 +86,16 @@ static int64_t scaled_row(const Gemm *g) {
     return ceil_div(g->k, g->ablock) * scaled_plane(g);
 }
 
+int64_t gemm_scaled_weights(const Gemm *g, const PassContext *cx) {
+    Split split = gemm_split(g, cx);
+    return g->gate && !scales_pixels(g, &split, cx) ? gemm_weights(g, cx->target) : 0;
+}
+
 int64_t gemm_scratch(const Gemm *g, const PassContext *cx) {
     Split split = gemm_split(g, cx);
     if (scales_pixels(g, &split, cx))
         return g->rows * block_planes(g, cx) * scaled_plane(g);
-    return g->gate ? gemm_weights(g, cx->target) : 0;
+    return gemm_scaled_weights(g, cx);
 }
 
 /* g with its output and residual from vector `first` on. */
