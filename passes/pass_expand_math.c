@@ -147,10 +147,11 @@ static void polynomial(Expander *e, Reg *x, const char *const *names, const doub
         build_op_to(&e->b, INST_fma, e->p, e->p, x, constant(e, names[i], c[i]));
 }
 
-/* k * 2^t = e->p. Adding 1.5 * 2^18 rounds to a multiple of 1/32, whose last 5 bits are those of
- * the sum. Where t is too large for that, or infinite, p may be any positive number of a few
- * digits, or NaN: scale2 gives inf or 0 all the same. */
-static void power_by_table(Expander *e, const Power *k, Reg *t) {
+/* k * 2^t = e->p times the result. Adding 1.5 * 2^18 rounds to a multiple of 1/32, whose last 5
+ * bits are those of the sum. Where t is too large for that, or infinite, p may be any positive
+ * number of a few digits, or NaN: scale2 gives inf or 0 all the same. So it is p that is scaled,
+ * not the number from the table. */
+static Reg *power_by_table(Expander *e, const Power *k, Reg *t) {
     Reg *magic = constant(e, "magic_32nds", 0x1.8p18);
     op(e, INST_add, e->n, t, magic);
     op(e, INST_exp2_low5, e->d, e->n, NULL);
@@ -159,13 +160,13 @@ static void power_by_table(Expander *e, const Power *k, Reg *t) {
     op(e, INST_mov, e->p, constant(e, k->names[2], k->small[1]), NULL);
     build_op_to(&e->b, INST_fma, e->p, e->p, e->t, constant(e, k->names[1], k->small[0]));
     build_op_to(&e->b, INST_fma, e->p, e->p, e->t, constant(e, k->k_name, k->k));
-    op(e, INST_mul, e->p, e->p, e->d);
     op(e, INST_scale2, e->p, e->p, e->n);
+    return e->d;
 }
 
-/* k * 2^t = e->p * e->n. Adding 1.5 * 2^23 rounds to an integer, which is then in the low bits of
- * the sum. NaN goes through min and max as their second operand. */
-static void power_by_shift(Expander *e, const Power *k, Reg *t) {
+/* The same. Adding 1.5 * 2^23 rounds to an integer, which is then in the low bits of the sum. NaN
+ * goes through min and max as their second operand. */
+static Reg *power_by_shift(Expander *e, const Power *k, Reg *t) {
     Reg *magic = constant(e, "magic_127", 0x1.8p23 + 127);
     op(e, INST_min, e->t, constant(e, "limit", 128), t);
     op(e, INST_max, e->t, constant(e, "minus_limit", -127), e->t);
@@ -176,28 +177,23 @@ static void power_by_shift(Expander *e, const Power *k, Reg *t) {
     polynomial(e, e->t, k->names, k->nearest, 6);
     build_shift_to(&e->b, INST_shl, e->m, e->m, 23);
     build_convert_to(&e->b, INST_bitcast, e->n, e->m);
+    return e->n;
+}
+
+static Reg *power_times(Expander *e, const Power *k, Reg *t) {
+    return e->target->scale2 ? power_by_table(e, k, t) : power_by_shift(e, k, t);
 }
 
 /* e->p = 2^t */
 static void power_alone(Expander *e, Reg *t) {
-    if (e->target->scale2) {
-        power_by_table(e, &power, t);
-    } else {
-        power_by_shift(e, &power, t);
-        op(e, INST_mul, e->p, e->p, e->n);
-    }
+    Reg *by = power_times(e, &power, t);
+    op(e, INST_mul, e->p, e->p, by);
 }
 
 /* d = numerator / (k + k * 2^t) */
 static void logistic(Expander *e, Reg *d, Reg *numerator, const Power *k, Reg *t) {
-    Reg *summand = constant(e, k->k_name, k->k);
-    if (e->target->scale2) {
-        power_by_table(e, k, t);
-        op(e, INST_add, e->p, e->p, summand);
-    } else {
-        power_by_shift(e, k, t);
-        build_op_to(&e->b, INST_fma, e->p, e->p, e->n, summand);
-    }
+    Reg *summand = constant(e, k->k_name, k->k), *by = power_times(e, k, t);
+    build_op_to(&e->b, INST_fma, e->p, e->p, by, summand);
     op(e, INST_div, d, numerator, e->p);
 }
 

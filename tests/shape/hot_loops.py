@@ -56,7 +56,7 @@ KNOWN = (
           "an address: rows, taps and blocks of channels want more than 15 integer registers"),
     Known("gcc", "x86-64-v3", r"conv1x1_5x2_t4_silu_exp2", "spill", 3,
           "an address: two tiles, rows and blocks of channels want more than 15 integer registers"),
-    Known("gcc", "x86-64-v4", r"dw3x3_(7|14)_.*", "share", 0.73,
+    Known("gcc", "x86-64-v4", r"dw(3x3|5x5)_(7|14)_.*", "share", 0.73,
           "gcc makes a pixel's register that of a sum and moves sums back behind a row of taps, which is "
           "faster than to load a pixel for each multiply-add"),
     Known("clang", "x86-64-v3", r"conv3x3_s2_planar_.*", "spill", 28,
