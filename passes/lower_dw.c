@@ -10,7 +10,10 @@
  *
  * The input's halo holds the padding, so that no border is tested. Small planes have no halo, which
  * would be as large as they are: all tiles of their rows are known, and none reads beside the plane
- * ("clipped"); rows of taps above and below it are left out. */
+ * ("clipped"); rows of taps above and below it are left out.
+ *
+ * Where a gate reads the means, its weights are brought into the caches meanwhile, some lines with
+ * each output row ("ahead"). */
 #include "passes/lower.h"
 
 enum { MAX_COLUMNS = 64 };

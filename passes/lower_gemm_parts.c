@@ -87,8 +87,10 @@ static int64_t scaled_row(const Gemm *g) {
 }
 
 int64_t gemm_scaled_weights(const Gemm *g, const PassContext *cx) {
+    if (!g->gate)
+        return 0;
     Split split = gemm_split(g, cx);
-    return g->gate && !scales_pixels(g, &split, cx) ? gemm_weights(g, cx->target) : 0;
+    return scales_pixels(g, &split, cx) ? 0 : gemm_weights(g, cx->target);
 }
 
 int64_t gemm_scratch(const Gemm *g, const PassContext *cx) {
