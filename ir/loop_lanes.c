@@ -49,8 +49,7 @@ static inline float narrow_flush(double x) {
     return tiny ? copysignf(0, r) : r;
 }
 
-/* ---- exp2_low5, and scale2: what VSCALEFPS does -----------------------------------------------
- */
+/* ---- exp2_low5, and scale2: what VSCALEFPS does ---------------------------------------------- */
 
 static inline float low5_power_f32(float a) {
     uint32_t bits;

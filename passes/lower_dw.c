@@ -315,26 +315,24 @@ static Schedule dw_schedule(const Depthwise *d, const PassContext *cx) {
 
 void dw_call(Lower *lo, const Depthwise *d) {
     Schedule s = dw_schedule(d, lo->cx);
-    Arg args[16] = {arg_addr(d->a),
-                    arg_addr(d->w),
-                    arg_addr(d->c),
-                    arg_bound(d->count),
-                    arg_i64(d->a_plane),
-                    arg_i64(d->a_row),
-                    arg_i64(d->a_tap_row),
-                    arg_i64(d->c_plane),
-                    arg_i64(d->c_row),
-                    arg_bound(d->row_count),
-                    arg_i64(d->clipped ? d->in_rows : d->length / s.mr)};
-    int n = 11;
-    if (d->sum) {
-        args[n++] = arg_addr(d->s);
-        args[n++] = arg_i64(d->s_plane);
-    }
-    if (d->lines) {
-        args[n++] = arg_addr(d->ahead);
-        args[n++] = arg_i64(d->lines);
-    }
+    const Arg args[] = {arg_addr(d->a),
+                        arg_addr(d->w),
+                        arg_addr(d->c),
+                        arg_bound(d->count),
+                        arg_i64(d->a_plane),
+                        arg_i64(d->a_row),
+                        arg_i64(d->a_tap_row),
+                        arg_i64(d->c_plane),
+                        arg_i64(d->c_row),
+                        arg_bound(d->row_count),
+                        arg_i64(d->clipped ? d->in_rows : d->length / s.mr),
+                        arg_addr(d->s),
+                        arg_i64(d->s_plane),
+                        arg_addr(d->ahead),
+                        arg_i64(d->lines)};
+    int n = (int)(sizeof args / sizeof *args);
+    ensure(d->sum || !d->lines);
+    n -= d->lines ? 0 : d->sum ? 2 : 4;
     lower_call(lo, build_kernel(lo, d, &s), args, n);
 }
 

@@ -94,10 +94,9 @@ int64_t gemm_scaled_weights(const Gemm *g, const PassContext *cx) {
 }
 
 int64_t gemm_scratch(const Gemm *g, const PassContext *cx) {
-    Split split = gemm_split(g, cx);
-    if (scales_pixels(g, &split, cx))
-        return g->rows * block_planes(g, cx) * scaled_plane(g);
-    return gemm_scaled_weights(g, cx);
+    int64_t weights = gemm_scaled_weights(g, cx);
+    bool pixels = g->gate && !weights;
+    return pixels ? g->rows * block_planes(g, cx) * scaled_plane(g) : weights;
 }
 
 /* g with its output and residual from vector `first` on. */

@@ -10,10 +10,11 @@
  * k * 2^t = 2^n * p(t - n), with k in the coefficients of the polynomial p. There are two forms,
  * with a relative error below 2e-7, their own rounding included:
  *
- *   table    n is the multiple of 1/32 nearest to t, p of degree 2. 2^n has a factor from a table
- * of 32, exp2_low5, and one by scale2, for all t. shift    n is the integer nearest to t, which is
- * clamped to [-127, 128]; p is of degree 5. n + 127 in the place of an exponent is 2^n, and 0 and
- * inf at the ends. From 127.5 on 2^t counts as inf.
+ *   table    n is the multiple of 1/32 nearest to t, p of degree 2. 2^n has a factor from
+ *            a table of 32, exp2_low5, and one by scale2, for all t.
+ *   shift    n is the integer nearest to t, which is clamped to [-127, 128]; p of degree 5.
+ *            n + 127 in the place of an exponent is 2^n, and 0 and inf at the ends. From
+ *            127.5 on 2^t counts as inf.
  *
  * What the target has decides. In both, NaN and infinities give what the functions give.
  *
@@ -152,14 +153,14 @@ static void polynomial(Expander *e, Reg *x, const char *const *names, const doub
  * number of a few digits, or NaN: scale2 gives inf or 0 all the same. So it is p that is scaled,
  * not the number from the table. */
 static Reg *power_by_table(Expander *e, const Power *k, Reg *t) {
+    const char *const names[] = {k->k_name, k->names[1], k->names[2]};
+    const double c[] = {k->k, k->small[0], k->small[1]};
     Reg *magic = constant(e, "magic_32nds", 0x1.8p18);
     op(e, INST_add, e->n, t, magic);
     op(e, INST_exp2_low5, e->d, e->n, NULL);
     op(e, INST_sub, e->n, e->n, magic);
     op(e, INST_sub, e->t, t, e->n);
-    op(e, INST_mov, e->p, constant(e, k->names[2], k->small[1]), NULL);
-    build_op_to(&e->b, INST_fma, e->p, e->p, e->t, constant(e, k->names[1], k->small[0]));
-    build_op_to(&e->b, INST_fma, e->p, e->p, e->t, constant(e, k->k_name, k->k));
+    polynomial(e, e->t, names, c, 3);
     op(e, INST_scale2, e->p, e->p, e->n);
     return e->d;
 }
